@@ -1,0 +1,184 @@
+"""The life of a training job in virtual time: statuses, times, messages and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.machine.sagemaker_worlds import World, request
+from workflows.local.errors import ServiceError
+from workflows.local.modelled import PLATFORM_FAULT, Failure, WorkModel
+
+MODEL = WorkModel(seconds=1000, steps=100, save_every=100, stall=1, restore=5, download=10)
+
+
+def names(world: World) -> list[str]:
+    return [status for status, _, _ in world.transitions()]
+
+
+def test_an_undisturbed_job_goes_through_five_statuses_and_bills_its_seconds_on_instances() -> None:
+    # given a job of 1000 s of work with ten saves
+    world = World(MODEL)
+    # when it runs
+    world.create()
+    job = world.run()
+    # then each status follows the other without a gap, and only time on instances is billed
+    assert world.transitions() == [
+        ("Starting", 0, 60),
+        ("Downloading", 60, 70),
+        ("Training", 70, 70 + 5 + 1000 + 10),
+        ("Uploading", 1085, 1085),
+        ("Completed", 1085, 1085),
+    ]
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Completed", "Completed")
+    assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] == 1025
+    assert job["ModelArtifacts"] == {"S3ModelArtifacts": "s3://bucket/out/job-1/output/model.tar.gz"}
+    assert job["SecondaryStatusTransitions"][2]["StatusMessage"] == (
+        "Training image download completed. Training in progress."
+    )
+    assert "FailureReason" not in job
+    assert world.progress("complete.json")["step"] == 100
+
+
+def test_an_interrupted_job_restarts_within_itself_and_pays_nothing_for_waiting() -> None:
+    world = World(MODEL, scenario={"spot": {"pretrain": [{"interrupt": "40%", "back": "300s"}]}})
+    world.create()
+    job = world.run()
+    assert names(world) == [
+        *("Starting", "Downloading", "Training", "Interrupted"),
+        *("Starting", "Downloading", "Training", "Uploading", "Completed"),
+    ]
+    # 40 % of the work is done while the fourth save is still to come: three saves count
+    first = 10 + 5 + 400 + 3
+    second = 10 + 5 + 700 + 7
+    assert job["BillableTimeInSeconds"] == first + second
+    assert world.progress()["interruptions"] == 1
+    assert world.progress()["resumed_step"] == 30
+
+
+def test_capacity_that_stays_away_ends_with_max_wait_exceeded() -> None:
+    world = World(MODEL, scenario={"spot": {"pretrain": [{"interrupt": "40%"}]}})
+    world.create()
+    job = world.run()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+    assert world.transitions()[-1][1] == 72000
+    assert names(world)[-3:] == ["Starting", "Stopping", "MaxWaitTimeExceeded"]
+
+
+def test_a_job_that_never_got_capacity_has_no_times_and_says_what_it_waits_for() -> None:
+    world = World(MODEL, scenario={"spot": {"pretrain": ["none"]}})
+    world.create()
+    world.clock.run(3600)
+    assert world.describe()["SecondaryStatusTransitions"][-1]["StatusMessage"] == (
+        "Insufficient capacity error from EC2 while launching instances, retrying!"
+    )
+    job = world.run()
+    assert job["SecondaryStatus"] == "MaxWaitTimeExceeded"
+    assert "TrainingStartTime" not in job
+    assert "BillableTimeInSeconds" not in job
+    assert "ModelArtifacts" not in job
+
+
+def test_a_capacity_error_fails_the_job_with_the_text_of_aws() -> None:
+    world = World(scenario={"spot": {"pretrain": [{"error": "CapacityError"}]}})
+    world.create()
+    assert world.run()["FailureReason"] == (
+        "CapacityError: Unable to provision requested ML compute capacity. "
+        "Please retry using a different ML instance type."
+    )
+
+
+def test_max_runtime_gives_the_grace_then_stops_the_job() -> None:
+    model = WorkModel(seconds=1000, steps=100, save_every=100, on_sigterm="ignore")
+    world = World(model)
+    world.create(StoppingCondition={"MaxRuntimeInSeconds": 500, "MaxWaitTimeInSeconds": 500})
+    job = world.run()
+    # MaxWait counts from creation, so it comes first
+    assert job["SecondaryStatus"] == "MaxWaitTimeExceeded"
+
+    world = World(model)
+    world.create(StoppingCondition={"MaxRuntimeInSeconds": 500, "MaxWaitTimeInSeconds": 5000})
+    job = world.run()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert names(world)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert job["BillableTimeInSeconds"] == 500 + 120
+    assert world.progress()["saved_step"] == 60  # what was published until the SIGKILL
+
+
+def test_max_runtime_counts_the_seconds_of_every_restart() -> None:
+    scenario = {"spot": {"pretrain": [{"interrupt": "300s", "back": "0s"}]}}
+    world = World(WorkModel(seconds=1000, save_every=10000), scenario=scenario)
+    world.create(StoppingCondition={"MaxRuntimeInSeconds": 500, "MaxWaitTimeInSeconds": 5000})
+    job = world.run()
+    assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
+    assert job["BillableTimeInSeconds"] == 500
+
+
+def test_stopping_a_training_job_lets_it_save_first() -> None:
+    world = World(MODEL)
+    world.create()
+    world.clock.run(70 + 5 + 50)
+    world.sagemaker.handle("StopTrainingJob", {"TrainingJobName": "job-1"})
+    assert world.describe()["TrainingJobStatus"] == "Stopping"
+    world.sagemaker.handle("StopTrainingJob", {"TrainingJobName": "job-1"})
+    job = world.run()
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert world.progress()["saved_step"] == 5
+    with pytest.raises(ServiceError) as refused:
+        world.sagemaker.handle("StopTrainingJob", {"TrainingJobName": "job-1"})
+    assert refused.value.message == (
+        "The request was rejected because the training job is in status Stopped."
+    )
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (Failure(3, "no such file"), "AlgorithmError: no such file, exit code: 3"),
+        (Failure(1), "AlgorithmError: , exit code: 1"),
+        (PLATFORM_FAULT, "InternalServerError: We encountered an internal error. Please try again."),
+    ],
+)
+def test_a_failure_has_the_reason_that_aws_gives(failure: Failure, reason: str) -> None:
+    world = World(WorkModel(seconds=100, failures=(failure,)))
+    world.create()
+    job = world.run()
+    assert (job["TrainingJobStatus"], job["FailureReason"]) == ("Failed", reason)
+    world.create("job-2")
+    assert world.run("job-2")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_long_failure_text_is_cut_and_keeps_its_exit_code() -> None:
+    world = World(WorkModel(seconds=100, failures=(Failure(3, "x" * 2000),)))
+    world.create()
+    reason = world.run()["FailureReason"]
+    assert len(reason) == 1024
+    assert reason.endswith("x, exit code: 3")
+
+
+def test_every_change_is_an_event_that_carries_the_tags() -> None:
+    world = World(MODEL)
+    events: list[dict[str, Any]] = []
+    world.sagemaker.subscribers.append(events.append)
+    world.create()
+    world.run()
+    seen = [event["detail"]["SecondaryStatus"] for event in events]
+    assert seen == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert events[0]["detail-type"] == "SageMaker Training Job State Change"
+    assert events[0]["detail"]["Tags"] == {"relay:stage": "pretrain"}
+    assert events[-1]["detail"]["CreationTime"] == int(world.clock.epoch.timestamp() * 1000)
+
+
+def test_a_job_that_was_in_progress_when_the_world_died_comes_back_failed(tmp_path: Any) -> None:
+    world = World(MODEL, state_dir=tmp_path)
+    world.create()
+    world.create("job-2")
+    world.run()
+    world.sagemaker.handle("CreateTrainingJob", request("job-3"))
+    again = World(MODEL, state_dir=tmp_path)
+    assert again.describe()["TrainingJobStatus"] == "Completed"
+    lost = again.describe("job-3")
+    assert lost["TrainingJobStatus"] == "Failed"
+    assert lost["FailureReason"].startswith("InternalServerError: ")
+    assert again.run("job-3") == lost

@@ -1,0 +1,57 @@
+"""Step Functions' quotas on data and history, and JSON text as it counts it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from workflows.local.errors import TaskError
+
+MAX_PAYLOAD = 262_144
+"""Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""
+
+MAX_EVENTS = 25_000
+"""Events in one execution's history."""
+
+MAX_DEFINITION = 1_048_576
+"""Bytes of a state machine's definition."""
+
+REDRIVABLE_DAYS = 14
+MAX_OPEN_DAYS = 365
+
+RUNTIME = "States.Runtime"
+DATA_LIMIT = "States.DataLimitExceeded"
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def text_of(value: Any) -> str:
+    """Return the compact JSON text of a value, as AWS writes it in histories."""
+    return _encode(value)
+
+
+def size_of(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def fitting(text: str, name: str) -> str:
+    """Return the text of what state or task `name` gave, or raise States.DataLimitExceeded."""
+    if size_of(text) > MAX_PAYLOAD:
+        raise TaskError(
+            DATA_LIMIT,
+            f"The state/task '{name}' returned a result with a size exceeding the maximum number "
+            "of bytes service limit.",
+        )
+    return text
+
+
+def fitting_variable(value: Any, name: str) -> str:
+    """Return the JSON text of a variable, or raise States.DataLimitExceeded."""
+    text = text_of(value)
+    if size_of(text) > MAX_PAYLOAD:
+        raise TaskError(
+            DATA_LIMIT,
+            f"The size of the variable '{name}' exceeds the maximum of {MAX_PAYLOAD} bytes.",
+        )
+    return text
