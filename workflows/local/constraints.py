@@ -1,0 +1,163 @@
+"""Whether a request keeps to the service model, in the words with which AWS refuses it.
+
+botocore's own ParamValidator knows types and required members, but neither patterns nor enums nor
+most bounds: those are checked by the service on AWS. Here everything is read from the shapes of the
+service model (botocore's `service-2.json`), so there is nothing to keep up to date by hand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import botocore.loaders
+from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
+
+from workflows.local.errors import ServiceError
+
+JSON = dict[str, Any]
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float),
+    "double": (int, float),
+    "boolean": (bool,),
+    "timestamp": (datetime, int, float),
+    "list": (list, tuple),
+    "map": (Mapping,),
+    "structure": (Mapping,),
+}
+
+
+@cache
+def service_model(service: str = "sagemaker") -> ServiceModel:
+    """The service model that botocore ships; loading it takes about 50 ms, once."""
+    return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"))
+
+
+def operation_model(operation: str, service: str = "sagemaker") -> OperationModel:
+    """The model of one operation; raises UnknownOperationException as the front end of AWS does."""
+    try:
+        return service_model(service).operation_model(operation)
+    except OperationNotFoundError:
+        raise ServiceError("UnknownOperationException", "") from None
+
+
+def check(operation: str, request: Mapping[str, Any], service: str = "sagemaker") -> None:
+    """Raise ValidationException, with AWS's text, for each constraint that the request breaks."""
+    shape = operation_model(operation, service).input_shape
+    if shape is None:
+        return
+    found = list(_problems(shape, request, ""))
+    if found:
+        errors = "error" if len(found) == 1 else "errors"
+        raise ServiceError(
+            "ValidationException",
+            f"{len(found)} validation {errors} detected: " + "; ".join(found),
+        )
+
+
+def echo(operation: str, request: Mapping[str, Any]) -> JSON:
+    """The members of `request` that the answer of `operation` repeats."""
+    shape = operation_model(operation).output_shape
+    return {name: request[name] for name in shape.members if name in request}
+
+
+def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if value is None:
+        return
+    kind = shape.type_name
+    if not _has_type(kind, value):
+        raise ServiceError(
+            "SerializationException",
+            f"{path or 'the request'}: {type(value).__name__} can not be converted to {kind}",
+        )
+    if kind == "structure":
+        yield from _structure_problems(shape, value, path)
+    elif kind == "list":
+        yield from _bounds(shape, len(value), value, path, "length")
+        for index, member in enumerate(value, start=1):
+            yield from _problems(shape.member, member, f"{path}.{index}.member")
+    elif kind == "map":
+        yield from _bounds(shape, len(value), value, path, "length")
+        for key, member in value.items():
+            yield from _problems(shape.key, key, path)
+            yield from _problems(shape.value, member, f"{path}.{key}.member")
+    elif kind == "string":
+        yield from _string_problems(shape, value, path)
+    elif kind in ("integer", "long", "float", "double"):
+        yield from _bounds(shape, value, value, path, "value")
+
+
+def _structure_problems(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in value:
+        if name not in shape.members:
+            near = difflib.get_close_matches(str(name), shape.members, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            where = f" at '{path}'" if path else ""
+            raise ServiceError(
+                "ValidationException",
+                f"relay local: {name!r}{where} is no member of {shape.name}{hint}",
+            )
+    for name, member in shape.members.items():
+        inner = f"{path}.{_camel(name)}" if path else _camel(name)
+        if name in shape.required_members and value.get(name) is None:
+            yield _said(None, inner, "Member must not be null")
+        else:
+            yield from _problems(member, value.get(name), inner)
+
+
+def _string_problems(shape: Any, value: str, path: str) -> Iterator[str]:
+    before = list(_bounds(shape, len(value), value, path, "length"))
+    yield from before
+    if shape.enum and value not in shape.enum:
+        yield _said(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    pattern = shape.metadata.get("pattern")
+    # A text of the wrong length is not matched as well: the patterns may be costly on long texts.
+    if pattern and not before and not _matches(pattern, value):
+        yield _said(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _bounds(shape: Shape, size: float, value: Any, path: str, what: str) -> Iterator[str]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is not None and size < low:
+        yield _said(value, path, f"Member must have {what} greater than or equal to {low}")
+    if high is not None and size > high:
+        yield _said(value, path, f"Member must have {what} less than or equal to {high}")
+
+
+def _has_type(kind: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, _PYTHON_TYPES.get(kind, (object,)))
+
+
+def _said(value: Any, path: str, constraint: str) -> str:
+    shown = "null" if value is None else f"'{value}'"
+    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _camel(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    # The model's patterns are Java's; Python's re lacks the Unicode classes that tags use.
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s"), (r"\p{M}", "")):
+        pattern = pattern.replace(java, python)
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return None
+
+
+def _matches(pattern: str, value: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.fullmatch(value) is not None

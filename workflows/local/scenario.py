@@ -1,0 +1,192 @@
+"""Scenario files: what spot capacity does while a pipeline runs.
+
+    spot:
+      pretrain: [{interrupt: 40%}, {interrupt: 70%, back: 30s}, available]
+      finetune: [{interrupt: 90s}, none, {error: CapacityError}]
+    on_demand:
+      finetune: [{error: CapacityError}]
+
+or `random: {up: 2h, down: 20m}`, or `trace: {file: zone.json, need: 1}`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from workflows.errors import RelayError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+class ScenarioError(RelayError):
+    """A scenario that cannot be used; says where, what was found and what is allowed."""
+
+
+def seconds(value: object) -> float:
+    """`90`, `"30s"`, `"45m"`, `"2h"`, `"1d"` or `"1h30m"` in seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    text = str(value).replace(" ", "")
+    if text and _DURATION.sub("", text) == "":
+        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+    raise ValueError('allowed: a duration such as "30s", "45m", "2h"')
+
+
+def _moment(value: object) -> tuple[str, float]:
+    """`40%` of the stage's work, or `30s` of this attempt's training."""
+    percent = _PERCENT.fullmatch(str(value).strip())
+    if percent:
+        if float(percent[1]) > 100:
+            raise ValueError("allowed: 0% to 100%")
+        return ("fraction", float(percent[1]) / 100)
+    try:
+        return ("seconds", seconds(value))
+    except ValueError:
+        raise ValueError(
+            'allowed: a share of the stage\'s work such as "40%", or a time such as "30s"'
+        ) from None
+
+
+def _moments(value: object) -> tuple[tuple[str, float], ...]:
+    return tuple(_moment(each) for each in (value if isinstance(value, list) else [value]))
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Part):
+    """What happens to one attempt: `available`, `none`, or a mapping of these members."""
+
+    capacity: Literal["available", "none"] = "available"
+    wait: Duration = 0.0
+    interrupt: Annotated[tuple[Any, ...], BeforeValidator(_moments)] = ()
+    back: Duration | None = None
+    notice: Duration = 0.0
+    error: Literal["CapacityError"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        if value is None:  # YAML reads a bare `none` as text, but `null` and `~` as this
+            return {"capacity": "none"}
+        if isinstance(value, str):
+            if value in ("available", "none"):
+                return {"capacity": value}
+            near = difflib.get_close_matches(value, ["available", "none"], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"allowed: available, none, or a mapping like {{interrupt: 40%}}{hint}")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Entry:
+        if len(self.interrupt) > 1 and self.back is None:
+            raise ValueError("several interruptions in one attempt need `back`: when it returns")
+        return self
+
+
+class Random(_Part):
+    """Mean times with and without capacity; exponential."""
+
+    up: Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+    down: Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+    notice: Duration = 0.0
+
+
+class Trace(_Part):
+    """A recorded history: its file, how many instances must be there, where in it to start."""
+
+    file: str
+    need: int = Field(1, ge=1)
+    start: Duration = 0.0
+    notice: Duration = 0.0
+
+
+class Scenario(_Part):
+    """One of `spot`/`on_demand` lists, `random`, or `trace`."""
+
+    spot: dict[str, list[Entry]] = {}
+    on_demand: dict[str, list[Entry]] = {}
+    random: Random | None = None
+    trace: Trace | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Scenario:
+        kinds = [bool(self.spot or self.on_demand), self.random is not None, self.trace is not None]
+        if sum(kinds) > 1:
+            raise ValueError("allowed: one of spot and on_demand lists, random, or trace")
+        return self
+
+
+def read_scenario(path: Path, stages: Collection[str] | None = None) -> Scenario:
+    """Read a scenario file; `stages`, where given, are the only names it may use."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: not YAML: {error}") from None
+    return parse_scenario(content, source=str(path), stages=stages)
+
+
+def parse_scenario(
+    content: object, *, source: str = "scenario", stages: Collection[str] | None = None
+) -> Scenario:
+    """The scenario in `content`; every mistake is one line of the error."""
+    try:
+        scenario = Scenario.model_validate({} if content is None else content)
+    except ValidationError as error:
+        lines = [_line(source, dict(each)) for each in error.errors()]
+        raise ScenarioError("\n".join(lines)) from None
+    for market in ("spot", "on_demand"):
+        for name in getattr(scenario, market):
+            if stages is not None and name not in stages:
+                raise ScenarioError(
+                    f"{source}: {market}: found stage {name!r}; "
+                    f"allowed: {', '.join(sorted(stages))}{_nearest(name, stages)}"
+                )
+    return scenario
+
+
+_MEMBERS = {
+    "spot": ["interrupt", "back", "wait", "notice", "error", "capacity"],
+    "on_demand": ["interrupt", "back", "wait", "notice", "error", "capacity"],
+    "random": list(Random.model_fields),
+    "trace": list(Trace.model_fields),
+}
+
+
+def _line(source: str, error: dict[str, Any]) -> str:
+    place = [str(part) for part in error["loc"]]
+    shown = f"{source}: {'.'.join(place)}: " if place else f"{source}: "
+    if error["type"] == "extra_forbidden":
+        allowed = _MEMBERS.get(place[0], []) if len(place) > 1 else list(Scenario.model_fields)
+        return f"{shown}found {place[-1]!r}; allowed: {', '.join(allowed)}" + _nearest(place[-1], allowed)
+    reason = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{shown}is missing"
+    return f"{shown}found {error['input']!r}; {reason}"
+
+
+def _nearest(name: str, allowed: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,149 @@
+"""What a job does between "the instances are there" and "it ended".
+
+Two implementations share the life cycle of `jobs.py`: real processes (`processes.py`) and a model
+of the work in virtual time (`modelled.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import simpy
+
+JSON = dict[str, Any]
+Kind = Literal["training", "processing"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job as the platform hands it to a workload: its request, name and ARN."""
+
+    kind: Kind
+    name: str
+    arn: str
+    request: Mapping[str, Any]
+    region: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the request as a map."""
+        return {tag["Key"]: tag["Value"] for tag in self.request.get("Tags", [])}
+
+    @property
+    def stage(self) -> str:
+        """The stage that the job is an attempt of; the job's own name for a foreign job."""
+        environment = self.request.get("Environment", {})
+        return self.tags.get("relay:stage") or environment.get("RELAY_STAGE") or self.name
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The members InstanceType, InstanceCount, VolumeSizeInGB of either kind of job."""
+        if self.kind == "training":
+            resources: Mapping[str, Any] = self.request["ResourceConfig"]
+        else:
+            resources = self.request["ProcessingResources"]["ClusterConfig"]
+        return resources
+
+    @property
+    def instance_count(self) -> int:
+        """How many instances the job runs on."""
+        return int(self.resources["InstanceCount"])
+
+    @property
+    def instance_type(self) -> str:
+        """The instance type, like `ml.g5.2xlarge`."""
+        return str(self.resources["InstanceType"])
+
+    @property
+    def spot(self) -> bool:
+        """Whether the job asks for spot capacity; processing jobs never do."""
+        return bool(self.request.get("EnableManagedSpotTraining"))
+
+    @property
+    def checkpoints(self) -> tuple[str, str] | None:
+        """Bucket and key prefix of the checkpoint folder, None without CheckpointConfig."""
+        config = self.request.get("CheckpointConfig")
+        return s3_location(config["S3Uri"]) if config else None
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the container ended: its exit code, and what it left in /opt/ml/output/failure.
+
+    `fault` is a whole FailureReason for ends that are not the container's (a platform fault).
+    """
+
+    code: int
+    failure: str = ""
+    message: str = ""
+    fault: str | None = None
+
+
+class Work(Protocol):
+    """One job on one set of instances; an interrupted job gets a new one on new instances.
+
+    Every method is called on the clock's thread and returns at once. The events' values: None when
+    all went well, else a FailureReason text; `train` succeeds with the Exit.
+    """
+
+    started: simpy.Event
+    """Happens when training starts."""
+
+    def download(self) -> simpy.Event:
+        """Bring the channels and the checkpoint folder onto the instances."""
+        ...
+
+    def train(self) -> simpy.Event:
+        """Start the containers; the event succeeds with the Exit."""
+        ...
+
+    def reached(self, fraction: float) -> simpy.Event:
+        """Happens when the stage's reported progress is at least `fraction` of its work."""
+        ...
+
+    def terminate(self) -> None:
+        """SIGTERM to the entry process of each container."""
+        ...
+
+    def kill(self) -> simpy.Event:
+        """SIGKILL to everything in the containers; happens when nothing is left."""
+        ...
+
+    def lose(self) -> simpy.Event:
+        """The instances are taken away: SIGKILL, and no orderly last upload of checkpoints."""
+        ...
+
+    def upload(self) -> simpy.Event:
+        """Last sync of the checkpoint folder, then model and output artifacts."""
+        ...
+
+    def close(self) -> None:
+        """The instances are given back; whatever is left on them is gone."""
+        ...
+
+
+class Workload(Protocol):
+    """Makes the Work of jobs."""
+
+    def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
+        """Why this job cannot honestly be run here, or None."""
+        ...
+
+    def open(self, order: Order) -> Work:
+        """The work of one job on one set of instances."""
+        ...
+
+
+def s3_location(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`.
+
+    The key is taken as it stands: the platform reads a prefix as a bare string prefix, so `run-1`
+    also finds `run-10` (seen: syne-tune #363).
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme != "s3":
+        raise ValueError(f"{uri!r} does not begin with s3://")
+    bucket, _, key = rest.partition("/")
+    return bucket, key
