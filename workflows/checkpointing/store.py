@@ -1,0 +1,208 @@
+"""The folder of checkpoints: unique names, publishing by rename, and what may be removed.
+
+    partial-step-800-T/   being written; never read, removed at the next start
+    step-800-T/           published: files, then manifest.json, then the rename
+    step-800-T/rank-3/    the same for each rank of a distributed training
+
+A rename proves nothing after the folder went through S3, which keeps no order and may cut files:
+a checkpoint counts only when its manifest is there and every file in it matches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import manifest as manifests
+from .errors import DamagedError
+from .manifest import Manifest
+
+log = logging.getLogger(__package__)
+
+AT_LEAST_KEPT = 2  # the newest one may be the very file that the sync agent is cutting
+_NAME = re.compile(r"step-(\d+)-(\d+)")
+_PARTIAL = "partial-"
+
+
+@dataclass(frozen=True, order=True)
+class Name:
+    """A checkpoint's name: ordered by step as a number (99 < 100), then by time."""
+
+    step: int
+    time: int
+
+    def __str__(self) -> str:
+        return f"step-{self.step}-{self.time}"
+
+    @classmethod
+    def parse(cls, text: str) -> Name | None:
+        """The name that a directory has, or None where it is not a checkpoint's."""
+        found = _NAME.fullmatch(text)
+        return cls(int(found[1]), int(found[2])) if found else None
+
+
+class Store:
+    """One rank's view of the checkpoint folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 3,
+        rank: int = 0,
+        world_size: int = 1,
+        prunes: bool = True,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.folder = folder
+        self.keep = max(keep, AT_LEAST_KEPT)
+        self.rank = rank
+        self.world_size = world_size
+        self.good: set[Name] = set()  # read back whole at resume, or published by this process
+        self._prunes = prunes
+        self._clock_ms = clock_ms
+        self._last_time = 0
+
+    def names(self) -> list[Name]:
+        """All published directories, newest first, whole or not."""
+        try:
+            found = [Name.parse(path.name) for path in self.folder.iterdir()]
+        except OSError:
+            return []
+        return sorted((name for name in found if name), reverse=True)
+
+    def prepare(self) -> None:
+        """Makes the folder and removes what an earlier process of this rank left unfinished."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in list(self.folder.iterdir()):
+                if path.name.startswith(_PARTIAL) and self._is_own_partial(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+        except OSError as error:
+            log.warning("The checkpoint folder %s cannot be prepared: %s", self.folder, error)
+
+    def new_name(self, step: int) -> Name:
+        """A name that this folder has never had: the time only ever grows."""
+        newest = max((name.time for name in self.names()), default=0)
+        self._last_time = max(self._clock_ms(), newest + 1, self._last_time + 1)
+        return Name(step, self._last_time)
+
+    def place(self, name: Name) -> Path:
+        """Where this rank's part of a published checkpoint lies."""
+        whole = self.folder / str(name)
+        return whole / f"rank-{self.rank}" if self.world_size > 1 else whole
+
+    @contextlib.contextmanager
+    def partial(self, name: Name) -> Iterator[Path]:
+        """A new directory to write into; removed where the body fails."""
+        suffix = f"-rank-{self.rank}" if self.world_size > 1 else ""
+        path = self.folder / f"{_PARTIAL}{name}{suffix}"
+        path.mkdir(parents=True)
+        try:
+            yield path
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def publish(self, partial: Path, name: Name) -> None:
+        """Gives a finished directory its name, and brings the name to the disk."""
+        place = self.place(name)
+        _sync_directory(partial)
+        if place.exists():  # os.rename would silently replace an empty directory
+            raise FileExistsError(f"{place} exists: a checkpoint's name is never used twice")
+        if self.world_size > 1:
+            place.parent.mkdir(exist_ok=True)
+        partial.rename(place)
+        if self.world_size > 1:
+            _sync_directory(place.parent)
+        _sync_directory(self.folder)
+
+    def prune(self, good: set[Name] | None = None) -> list[Name]:
+        """Removes what is not needed any more; returns what was removed.
+
+        Only whole checkpoints count as kept. Nothing is removed before the newest of those kept
+        has been read back from the disk, and all of them have been found with their full sizes.
+        """
+        good = self.good if good is None else good
+        if not self._prunes:
+            return []
+        kept = self._still_whole(good)
+        if len(kept) < AT_LEAST_KEPT:
+            return []
+        enough = len(kept) >= self.keep
+        removed = []
+        for name in self.names():
+            unknown = name not in good
+            newer = name > kept[0]
+            if name in kept or (unknown and not enough) or (unknown and newer and not enough):
+                continue
+            if self._remove(name):
+                removed.append(name)
+        self.good -= set(removed)
+        return removed
+
+    def _still_whole(self, good: set[Name]) -> list[Name]:
+        kept: list[Name] = []
+        for name in sorted(good, reverse=True):
+            try:
+                found = manifests.read(self.place(name))
+                for file in found.files:
+                    manifests.check_size(self.place(name), found, file)
+                if not kept:
+                    manifests.verify(self.place(name), found)
+            except DamagedError as damage:
+                log.warning("%s/%s is not whole any more: %s", name, damage.file, damage.reason)
+                self.good.discard(name)
+                continue
+            kept.append(name)
+            if len(kept) == self.keep:
+                break
+        return kept
+
+    def _remove(self, name: Name) -> bool:
+        """Removes the manifest first: what a kill leaves behind must not look whole."""
+        try:
+            for path in (self.folder / str(name)).rglob(manifests.NAME):
+                path.unlink()
+            shutil.rmtree(self.folder / str(name))
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", name, error)
+            return False
+        return True
+
+    def _is_own_partial(self, name: str) -> bool:
+        return self.world_size == 1 or name.endswith(f"-rank-{self.rank}")
+
+
+def newest_whole(store: Store, read: Callable[[Path], Manifest]) -> tuple[Name, Manifest] | None:
+    """Walks from the newest checkpoint to the oldest, to the first that `read` accepts.
+
+    Each one skipped is a warning with its file and the reason.
+    """
+    for name in store.names():
+        place = store.place(name)
+        try:
+            found = read(place)
+            if found.step != name.step:
+                raise DamagedError(manifests.NAME, f"says step {found.step}, not {name.step}")
+        except DamagedError as damage:
+            log.warning("Skipped checkpoint %s: %s: %s", name, damage.file, damage.reason)
+            continue
+        store.good.add(name)
+        return name, found
+    return None
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
