@@ -1,0 +1,281 @@
+"""What to do next: one definition of the policy, rendered into the machine and used by the planner.
+
+    spot (interrupted) -> spot, next rung (no capacity) -> ... retry budget used up -> on demand -> done
+
+The policy counts. After an attempt, `tally` brings the stage's counters up to date and `decide` answers from
+them; both have a JSONata rendering made from the same objects (`TALLY`, `TABLE`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, cast
+
+from workflows.outcomes import Outcome
+from workflows.rules import ALWAYS, Condition, Fact, Facts, Rule, RuleTable
+
+FAULT_BUDGET = 2  # platform faults in a row without progress; the third fails the stage
+UNKNOWN_BUDGET = 1  # "unknown: resume once on the same rung, then fail"
+WAIT_BUDGET = 8  # throttled or quota-full create calls in a row, each after the Retry of the state
+
+
+class Next(StrEnum):
+    """The branch that the machine takes after an attempt."""
+
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+    LOOK_AGAIN = "look again"
+    DONE = "done"
+    FAIL = "fail"
+
+
+Rung = Literal["same", "next", "first"]
+Pause = Literal["none", "back off"]
+
+# ------------------------------------------------------------------------------------------------- facts
+OUTCOME = Fact("outcome")
+MARKET = Fact("market")  # where the attempt ran: "spot" or "on-demand"
+REPORTED = Fact("reported")  # the script wrote progress.json
+PROGRESSED = Fact("progressed")  # a newer checkpoint than before the attempt
+TRAINED = Fact("trained")  # the attempt got instances
+SEEN = Fact("seen")  # interruptions inside the job (SecondaryStatusTransitions)
+INTERRUPTIONS = Fact("interruptions")
+STALLED = Fact("stalled")  # attempts in a row that trained and moved the checkpoint nowhere
+FAULTS = Fact("faults")  # platform faults in a row without progress
+UNKNOWNS = Fact("unknowns")
+WAITS = Fact("waits")  # refusals in a row that only time cures: throttling, quota, on-demand capacity
+RETRY_BUDGET = Fact("retry_budget")
+NO_PROGRESS_LIMIT = Fact("no_progress_limit")
+ON_DEMAND_ENABLED = Fact("on_demand_enabled")
+
+_SPOT = MARKET.is_("spot")
+_LOST = OUTCOME.is_(Outcome.INTERRUPTED, Outcome.NO_CAPACITY)
+_WAITED = OUTCOME.is_(Outcome.THROTTLED, Outcome.QUOTA) | (~_SPOT & OUTCOME.is_(Outcome.NO_CAPACITY))
+
+
+# ------------------------------------------------------------------------------------------------- tally
+@dataclass(frozen=True)
+class Amount:
+    """By how much a counter rises, with its JSONata text."""
+
+    of: Callable[[Facts], int]
+    jsonata: str
+
+
+_ONE = Amount(lambda f: 1, "1")
+# A job that SageMaker restarted three times before it was lost has taken three interruptions, not four;
+# one that never got capacity has taken one.
+_INTERRUPTIONS = Amount(
+    lambda f: max(int(f["seen"]), 1 if _LOST.holds(f) else 0),
+    f"$max([$f.seen, {_LOST.jsonata} ? 1 : 0])",
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How one counter moves after an attempt: back to zero or kept, then raised by an amount."""
+
+    name: str
+    raise_when: Condition
+    reset_when: Condition | None = None
+    amount: Amount = _ONE
+
+    def after(self, facts: Facts) -> int:
+        """The counter's new value; `facts` holds its old one."""
+        start = 0 if self.reset_when and self.reset_when.holds(facts) else int(facts[self.name])
+        return start + (self.amount.of(facts) if self.raise_when.holds(facts) else 0)
+
+    def jsonata(self) -> str:
+        """The same as an expression over the old facts `$f`."""
+        old = f"$f.{self.name}"
+        start = f"({self.reset_when.jsonata} ? 0 : {old})" if self.reset_when else old
+        return f"{start} + ({self.raise_when.jsonata} ? {self.amount.jsonata} : 0)"
+
+
+_MOVED = PROGRESSED.holds()
+
+TALLY = (
+    Count("interruptions", _SPOT, amount=_INTERRUPTIONS),
+    Count("stalled", TRAINED.holds() & ~_MOVED, _MOVED),
+    Count("faults", OUTCOME.is_(Outcome.PLATFORM_FAULT), _MOVED),
+    Count("unknowns", OUTCOME.is_(Outcome.UNKNOWN)),
+    Count("waits", _WAITED, ~_WAITED),
+    Count("backoffs", ~_MOVED, _MOVED),
+)
+COUNTERS = tuple(count.name for count in TALLY)
+
+
+def tally(facts: Facts) -> dict[str, int]:
+    """The counters after an attempt, from its facts and the counters before it."""
+    return {count.name: count.after(facts) for count in TALLY}
+
+
+def tally_jsonata() -> str:
+    """The same as one expression over `$f`."""
+    return "{" + ", ".join(f'"{count.name}": {count.jsonata()}' for count in TALLY) + "}"
+
+
+# ---------------------------------------------------------------------------------------------- decision
+_HERE = "here"  # the market of the attempt again
+
+
+def _then(next_: str, why: str, *, rung: Rung = "same", pause: Pause = "none") -> dict[str, str]:
+    return {"next": next_, "rung": rung, "pause": pause, "why": why}
+
+
+_STAYS_FULL = WAITS.at_least(WAIT_BUDGET + 1)
+_NO_PROGRESS = STALLED.at_least(NO_PROGRESS_LIMIT) & TRAINED.holds() & ~_MOVED
+_BUDGET_GONE = _SPOT & INTERRUPTIONS.at_least(RETRY_BUDGET)
+_FALLBACK = _SPOT & ON_DEMAND_ENABLED.holds()
+_SPENT = "retry budget used up ({interruptions} of {retry_budget} interruptions)"
+_STUCK = "{stalled} attempts in a row left the checkpoint where it was"
+
+_ENDS = (
+    Rule(
+        OUTCOME.is_(Outcome.STILL_RUNNING),
+        _then(Next.LOOK_AGAIN, "the job still runs: look again in a minute"),
+    ),
+    Rule(OUTCOME.is_(Outcome.COMPLETED), _then(Next.DONE, "the work is complete")),
+    Rule(
+        OUTCOME.is_(Outcome.UNFINISHED) & ~REPORTED.holds(),
+        _then(Next.DONE, "the job completed; its script reports no progress of its own"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.USER_ERROR),
+        _then(Next.FAIL, "the script failed: mend it; another attempt would fail as well"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.BAD_REQUEST),
+        _then(Next.FAIL, "SageMaker refused the job or its data: the message says what to change"),
+    ),
+    Rule(OUTCOME.is_(Outcome.STOPPED), _then(Next.FAIL, "somebody stopped the job")),
+    Rule(
+        OUTCOME.is_(Outcome.SLICE_OVER) & ~_MOVED,
+        _then(Next.FAIL, "the time limit passed without a new checkpoint: raise `limit`"),
+    ),
+)
+_WAITS = (
+    Rule(
+        OUTCOME.is_(Outcome.THROTTLED) & _STAYS_FULL,
+        _then(Next.FAIL, "still throttled after {waits} pauses: ask for a higher API rate"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.THROTTLED),
+        _then(_HERE, "throttled: the same again after a pause", pause="back off"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.QUOTA) & _STAYS_FULL & _FALLBACK,
+        _then(Next.ON_DEMAND, "the spot quota stays full after {waits} pauses", rung="first"),
+    ),
+    Rule(
+        _WAITED & _STAYS_FULL,
+        _then(Next.FAIL, "no quota or no capacity after {waits} pauses, and no other place to run"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.QUOTA),
+        _then(_HERE, "the quota of this rung is in use: the next rung", rung="next", pause="back off"),
+    ),
+    Rule(
+        _WAITED,
+        _then(_HERE, "no on-demand capacity: the next rung", rung="next", pause="back off"),
+    ),
+)
+_FAULTS = (
+    Rule(
+        OUTCOME.is_(Outcome.PLATFORM_FAULT) & FAULTS.at_least(FAULT_BUDGET + 1),
+        _then(
+            Next.FAIL,
+            "{faults} platform faults in a row without progress; "
+            "a checkpoint prefix of hundreds of GB also causes them",
+        ),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.PLATFORM_FAULT),
+        _then(_HERE, "a fault of the platform: the same rung again", pause="back off"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.UNKNOWN) & UNKNOWNS.at_least(UNKNOWN_BUDGET + 1),
+        _then(Next.FAIL, "ended for an unknown reason again"),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.UNKNOWN),
+        _then(_HERE, "unknown reason: the same rung once more", pause="back off"),
+    ),
+)
+_LOSSES = (
+    Rule(
+        _BUDGET_GONE & _FALLBACK,
+        _then(Next.ON_DEMAND, f"{_SPENT}: on-demand", rung="first"),
+    ),
+    Rule(_BUDGET_GONE, _then(Next.FAIL, f"{_SPENT}, and on-demand is not enabled")),
+    Rule(
+        _NO_PROGRESS & _FALLBACK,
+        _then(Next.ON_DEMAND, f"{_STUCK}: on-demand", rung="first"),
+    ),
+    Rule(_NO_PROGRESS, _then(Next.FAIL, f"{_STUCK}: the checkpoints come too late or never")),
+    Rule(
+        OUTCOME.is_(Outcome.SLICE_OVER),
+        _then(_HERE, "the time limit passed with progress: go on from the checkpoint"),
+    ),
+    Rule(
+        _SPOT & _LOST,
+        _then(
+            Next.SPOT,
+            "interruption {interruptions} of {retry_budget}: resume on spot, next rung",
+            rung="next",
+            pause="back off",
+        ),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.UNFINISHED),
+        _then(_HERE, "exit code 0, but complete.json is missing: resume", pause="back off"),
+    ),
+    Rule(ALWAYS, _then(Next.FAIL, "an end that the policy does not know")),
+)
+TABLE = RuleTable(_ENDS + _WAITS + _FAULTS + _LOSSES)
+
+
+def decision_jsonata() -> str:
+    """The decision as an expression over `$f`; the variable `$policy` holds the answers (`policy_data`)."""
+    next_ = f'$answer.next = "{_HERE}" ? $f.market : $answer.next'
+    return (
+        f"($answer := $policy[{TABLE.index_jsonata()}]; "
+        f'$merge([$answer, {{"next": {next_}, "why": {TABLE.fill_jsonata("$answer.why")}}}]))'
+    )
+
+
+def policy_data() -> list[dict[str, str]]:
+    """The contents of the machine's variable `$policy`."""
+    return TABLE.answers()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the machine does after an attempt: branch, rung of the ladder, pause, and the reason."""
+
+    next: Next
+    rung: Rung
+    pause: Pause
+    why: str
+
+
+def decide(facts: Facts) -> Decision:
+    """The decision for an attempt.
+
+    `facts` are the attempt's (outcome, market, reported, progressed, trained, seen), the stage's limits
+    (retry_budget, no_progress_limit, on_demand_enabled) and its counters as `tally` left them.
+    """
+    answer = TABLE.decide(facts)
+    return Decision(
+        Next(str(facts["market"]) if answer["next"] == _HERE else answer["next"]),
+        cast(Rung, answer["rung"]),
+        cast(Pause, answer["pause"]),
+        answer["why"],
+    )
+
+
+def first_market(*, spot: bool, retry_budget: int) -> str:
+    """Where a stage starts: a retry budget of 0 allows no interruption, so it starts on-demand."""
+    return "spot" if spot and retry_budget > 0 else "on-demand"

@@ -1,0 +1,51 @@
+"""What the `sagemaker` SDK knows and the pipeline needs: the image URIs of the framework images.
+
+The SDK's import takes three seconds, so it happens inside the functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+
+from workflows.errors import RelayError
+from workflows.pipeline import FrameworkImage, Image
+
+
+class ImageError(RelayError):
+    """No such framework image."""
+
+
+def image_uri(image: Image, instance_type: str, region: str) -> str:
+    """The registry URI of an image for an instance type: GPU types get the GPU image.
+
+    Raises ImageError for a framework, version or region that the SDK does not list.
+    """
+    if isinstance(image, FrameworkImage):
+        return _retrieve(image.framework, image.version, image.python, instance_type, region)
+    return image
+
+
+@functools.cache
+def _retrieve(framework: str, version: str, python: str | None, instance_type: str, region: str) -> str:
+    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
+    logging.getLogger("sagemaker.image_uris").setLevel(logging.WARNING)
+    from sagemaker import image_uris
+
+    try:
+        uri: str = image_uris.retrieve(
+            framework,
+            region,
+            version=version,
+            py_version=python,
+            instance_type=instance_type,
+            image_scope="training",
+        )
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ImageError(
+            f"no image for {framework} {version} on {instance_type} in {region}: {reason}"
+        ) from None
+    return uri

@@ -1,0 +1,115 @@
+"""A run as its execution history tells it: the stages, their attempts, and what goes on now.
+
+Pure: takes the events of GetExecutionHistory, in the order of their ids, and returns data. The ledger
+entries are what the machine itself assigned, so they survive a failed run, which has no output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from workflows.pipeline import Pipeline
+from workflows.training_job import variable
+
+Entry = Mapping[str, Any]
+
+
+@dataclass
+class StageView:
+    """One stage of a run."""
+
+    name: str
+    kind: str
+    status: str = "waiting"  # waiting, running, done, failed, stopped
+    phase: str = ""  # the phrase of the state it is in: "on spot", "back off, then spot", ...
+    job: str | None = None  # the job that runs now
+    attempts: list[Entry] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    since: datetime | None = None  # when the present phase began
+
+
+@dataclass
+class RunView:
+    """A run, kept up to date with `update`."""
+
+    run: str
+    pipeline: Pipeline
+    status: str = "RUNNING"
+    error: str = ""
+    cause: str = ""
+    prefix: str = ""  # key prefix of everything the run writes
+    stages: dict[str, StageView] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stages = {stage.name: StageView(stage.name, stage.kind) for stage in self.pipeline.stages}
+        self._names = {variable(name): name for name in self.stages}
+
+    def update(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Takes in further events; each is to be given once."""
+        for event in events:
+            for key, details in event.items():
+                if key == "stateEnteredEventDetails":
+                    self._entered(details["name"], event["timestamp"])
+                elif key == "stateExitedEventDetails":
+                    self._assigned(details.get("assignedVariables", {}))
+                elif key == "taskScheduledEventDetails":
+                    self._scheduled(details)
+            self._ended(event)
+
+    def stage_of(self, state: str) -> StageView | None:
+        """The stage that a state belongs to, by the state's name."""
+        return self.stages.get(state.partition(":")[0])
+
+    def _entered(self, state: str, moment: datetime) -> None:
+        stage = self.stage_of(state)
+        if stage:
+            self._current = stage
+            stage.status, stage.phase, stage.since = "running", state.partition(": ")[2], moment
+            if stage.phase not in {"on spot", "on demand"}:
+                stage.job = None
+
+    def _scheduled(self, details: Mapping[str, Any]) -> None:
+        if not details["resource"].endswith(".sync"):
+            return
+        job = json.loads(details["parameters"])
+        name = job.get("TrainingJobName") or job.get("ProcessingJobName")
+        tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", [])}
+        if stage := self.stages.get(tags.get("relay:stage", "")):
+            stage.job = name
+
+    def _assigned(self, variables: Mapping[str, str]) -> None:
+        for name, text in variables.items():
+            value = json.loads(text)
+            if name == "run":
+                self.prefix = value["prefix"]
+            elif name in self._names:
+                self.stages[self._names[name]].attempts = list(value["ledger"])
+            elif name == "done" or name.startswith("done_"):
+                for stage, result in value.items():
+                    view = self.stages[stage]
+                    view.attempts, view.outputs = list(result["ledger"]), result["outputs"]
+                    view.status, view.phase, view.job = "done", "done", None
+
+    def _ended(self, event: Mapping[str, Any]) -> None:
+        ends = {
+            "ExecutionSucceeded": "SUCCEEDED",
+            "ExecutionFailed": "FAILED",
+            "ExecutionAborted": "ABORTED",
+            "ExecutionTimedOut": "TIMED_OUT",
+            "ExecutionRedriven": "RUNNING",
+        }
+        if event["type"] not in ends:
+            return
+        self.status = ends[event["type"]]
+        for key in ("executionFailedEventDetails", "executionAbortedEventDetails"):
+            self.error = event.get(key, {}).get("error", self.error)
+            self.cause = event.get(key, {}).get("cause", self.cause)
+        if self.status != "RUNNING":
+            left = "failed" if self.status == "FAILED" else "stopped"
+            for stage in self.stages.values():
+                if stage.status == "running":
+                    stage.status, stage.job = left, None

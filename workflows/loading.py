@@ -1,0 +1,240 @@
+"""YAML -> `Pipeline`, and every mistake as one clear line: file, place, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from workflows.errors import RelayError
+from workflows.pipeline import Pipeline, ProcessStage, TrainStage
+
+Place = tuple[str | int, ...]
+LARGEST_FILE = 1_000_000  # bytes; a pipeline is written by hand
+
+
+class SpecificationError(RelayError):
+    """One or more mistakes in a pipeline; `problems` holds a line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+def load(path: Path) -> Pipeline:
+    """The pipeline in a YAML file, its scripts looked up beside it. Raises SpecificationError."""
+    text = _read(path)
+    node = _compose(path, text)
+    data = yaml.safe_load(text)
+    if not isinstance(data, dict):
+        raise SpecificationError(
+            [f"{path}:1: found {_show(data)}; a pipeline is a mapping with `name` and `stages`"]
+        )
+    duplicates = list(_duplicate_keys(path, node))
+    if duplicates:
+        raise SpecificationError(duplicates)
+    try:
+        pipeline = Pipeline.model_validate(data)
+    except ValidationError as error:
+        raise SpecificationError([_line(path, node, detail) for detail in error.errors()]) from None
+    missing = list(_missing_files(path, node, pipeline))
+    if missing:
+        raise SpecificationError(missing)
+    return pipeline
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the specification, for editors (`yaml-language-server: $schema=...`)."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Relay pipeline",
+        **Pipeline.model_json_schema(),
+    }
+
+
+# ------------------------------------------------------------------------------------------------ reading
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise SpecificationError([f"{path}: larger than {LARGEST_FILE:,} bytes: is it a pipeline?"])
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in _siblings(path)], 1)
+        hint = f"; did you mean `{path.with_name(near[0])}`?" if near else ""
+        raise SpecificationError([f"{path}: no such file{hint}"]) from None
+    except IsADirectoryError:
+        raise SpecificationError([f"{path}: is a folder; name the YAML file in it"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecificationError([f"{path}: cannot be read: {error}"]) from None
+
+
+def _siblings(path: Path) -> list[Path]:
+    return list(path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+
+
+def _compose(path: Path, text: str) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise SpecificationError([f"{path}{place}: not YAML: {problem}"]) from None
+    except RecursionError:
+        raise SpecificationError([f"{path}: nested too deeply"]) from None
+    if node is None:
+        raise SpecificationError([f"{path}: is empty; a pipeline has a `name` and `stages`"])
+    return node
+
+
+def _duplicate_keys(path: Path, node: yaml.Node) -> Iterator[str]:
+    """YAML's safe loader silently takes the last of two equal keys; here that is a mistake."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield f"{path}:{key.start_mark.line + 1}: the key `{key.value}` stands twice"
+            seen.add(key.value)
+            yield from _duplicate_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _duplicate_keys(path, item)
+
+
+# ----------------------------------------------------------------------------------------------- messages
+def _line(path: Path, root: yaml.Node, detail: ErrorDetails) -> str:
+    """One mistake as `file:line: place: problem`."""
+    context = detail.get("ctx", {})
+    place = _in_yaml(root, tuple(context.get("at") or detail["loc"]))
+    node = _find(root, place)
+    where = f"{path}:{node.start_mark.line + 1}: {_spell(place) or 'pipeline'}"
+    return f"{where}: {_problem(detail, place)}"
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """A list whose items were all refused is then also "too short": the items' own mistakes say enough."""
+    return detail["type"] == "too_short" and bool(detail.get("input"))
+
+
+def _problem(detail: ErrorDetails, place: Place) -> str:
+    kind, found, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        allowed = _fields_at(detail["loc"][:-1])
+        return _unknown("field", str(place[-1]), allowed)
+    if kind == "missing":
+        return f"the field `{detail['loc'][-1]}` is missing"
+    if kind == "value_error":
+        return f"found {_show(found)}; expected {context.get('error', detail['msg'])}"
+    if kind == "string_pattern_mismatch":
+        return f"found {_show(found)}; allowed: {_explain(str(context['pattern']))}"
+    if "allowed" in context:
+        return _unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
+    if kind in {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind"}:
+        return detail["msg"]
+    return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _unknown(what: str, found: str, allowed: Sequence[str]) -> str:
+    names = ", ".join(allowed) or "none"
+    near = difflib.get_close_matches(found, allowed, 1, cutoff=0.5)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return f"unknown {what} `{found}`; allowed: {names}{hint}"
+
+
+_PATTERNS = {
+    "ml": "a SageMaker instance type such as ml.g5.2xlarge",
+    "name": "a name of 1 to 40 lower-case letters, digits and hyphens that begins with a letter",
+}
+
+
+def _explain(pattern: str) -> str:
+    if pattern.startswith("^ml"):
+        return _PATTERNS["ml"]
+    if pattern.startswith("^[a-z]([a-z0-9-]"):
+        return _PATTERNS["name"]
+    return f"text that matches {pattern}"
+
+
+def _show(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _spell(place: Place) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+# ------------------------------------------------------------------------------------------------- places
+def _in_yaml(root: yaml.Node, location: Place) -> Place:
+    """Pydantic's location without the names of union members, as far as the file goes."""
+    place: list[str | int] = []
+    node: yaml.Node | None = root
+    for position, part in enumerate(location):
+        child = _child(node, part)
+        if child is None and position < len(location) - 1:
+            continue  # the tag of a union member, e.g. ("stages", 0, "train", "name")
+        place.append(part)
+        node = child if child is not None else node
+    return tuple(place)
+
+
+def _child(node: yaml.Node | None, part: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        item: yaml.Node = node.value[part]
+        return item
+    return None
+
+
+def _find(root: yaml.Node, place: Place) -> yaml.Node:
+    """The node at a place, or the deepest one on the way to it; for a mapping's entry, its key."""
+    node, shown = root, root
+    for part in place:
+        child = _child(node, part)
+        if child is None:
+            break
+        keys = node.value if isinstance(node, yaml.MappingNode) else []
+        shown = next((key for key, _ in keys if key.value == part), child)
+        node = child
+    return shown
+
+
+def _fields_at(location: Place) -> list[str]:
+    """The fields of the model at pydantic's location."""
+    models: list[type[BaseModel]] = [Pipeline]
+    for part in location:
+        if part in {"train", "process"} and isinstance(part, str):
+            models = [TrainStage if part == "train" else ProcessStage]
+        elif isinstance(part, str):
+            inner = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+            models = [model for annotation in inner for model in _models_in(annotation)] or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _missing_files(path: Path, root: yaml.Node, pipeline: Pipeline) -> Iterator[str]:
+    for index, stage in enumerate(pipeline.stages):
+        folder = path.parent / stage.source
+        script = folder / stage.script
+        if script.is_file():
+            continue
+        line = _find(root, ("stages", index, "script")).start_mark.line + 1
+        names = sorted(str(p.relative_to(folder)) for p in folder.glob("**/*.py"))[:200]
+        near = difflib.get_close_matches(stage.script, names, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        yield (f"{path}:{line}: stages[{index}].script: no file `{stage.script}` in {folder.resolve()}{hint}")

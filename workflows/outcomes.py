@@ -1,0 +1,105 @@
+"""Why an attempt ended: one ordered rule table, rendered into the machine and used in Python.
+
+The facts come from DescribeTrainingJob (DescribeProcessingJob) on the attempt's own job name, or, when no job
+was created, from the error of the create call. Sources: the SageMaker API model for the statuses; the texts
+of `FailureReason` were recorded from real jobs. A `FailureReason` ends in up to 1,024 characters that the
+user's script wrote, so rules look at its anchored prefix only.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from workflows.rules import ALWAYS, Fact, Facts, Rule, RuleTable
+
+
+class Outcome(StrEnum):
+    """Why an attempt ended."""
+
+    COMPLETED = "completed"
+    UNFINISHED = "unfinished"
+    INTERRUPTED = "interrupted"
+    NO_CAPACITY = "no capacity"
+    SLICE_OVER = "slice over"
+    PLATFORM_FAULT = "platform fault"
+    THROTTLED = "throttled"
+    QUOTA = "quota"
+    USER_ERROR = "user error"
+    BAD_REQUEST = "bad request"
+    STOPPED = "stopped by a person"
+    STILL_RUNNING = "still running"
+    UNKNOWN = "unknown"
+
+
+STATUS = Fact("status")  # TrainingJobStatus or ProcessingJobStatus; "" when there is no job
+SECONDARY = Fact("secondary")  # SecondaryStatus; "" for a processing job
+REASON = Fact("reason")  # FailureReason or the create call's Cause, white space collapsed
+ERROR = Fact("error")  # error name of the create call; "" when the job exists
+WHOLE = Fact("whole")  # complete.json is there
+TRAINED = Fact("trained")  # the job got instances and trained
+
+_STOPPED = STATUS.is_("Stopped")
+_FAILED = STATUS.is_("Failed")
+
+
+def _then(outcome: Outcome) -> dict[str, str]:
+    return {"outcome": outcome.value}
+
+
+ENDED = RuleTable(
+    (
+        Rule(STATUS.is_("Completed") & WHOLE.holds(), _then(Outcome.COMPLETED)),
+        # An exit code of 0 after SIGTERM is not success: the work is done when complete.json says so.
+        Rule(STATUS.is_("Completed"), _then(Outcome.UNFINISHED)),
+        # The create call's answer was lost, or Step Functions gave up waiting: the job lives on.
+        Rule(STATUS.is_("InProgress", "Stopping"), _then(Outcome.STILL_RUNNING)),
+        Rule(
+            _STOPPED & SECONDARY.is_("MaxWaitTimeExceeded") & TRAINED.holds(),
+            _then(Outcome.INTERRUPTED),
+        ),
+        Rule(_STOPPED & SECONDARY.is_("MaxWaitTimeExceeded"), _then(Outcome.NO_CAPACITY)),
+        Rule(_STOPPED & SECONDARY.is_("MaxRuntimeExceeded"), _then(Outcome.SLICE_OVER)),
+        Rule(_STOPPED, _then(Outcome.STOPPED)),
+        Rule(_FAILED & REASON.starts_with("CapacityError:"), _then(Outcome.NO_CAPACITY)),
+        Rule(_FAILED & REASON.starts_with("InternalServerError:"), _then(Outcome.PLATFORM_FAULT)),
+        Rule(_FAILED & REASON.starts_with("AlgorithmError:"), _then(Outcome.USER_ERROR)),
+        Rule(_FAILED & REASON.starts_with("ClientError:"), _then(Outcome.BAD_REQUEST)),
+        Rule(ALWAYS, _then(Outcome.UNKNOWN)),
+    )
+)
+"""Of a job that exists."""
+
+REFUSED = RuleTable(
+    (
+        # No job was found, but what failed was not the create call: its text may be the user's.
+        Rule(~ERROR.starts_with("SageMaker."), _then(Outcome.UNKNOWN)),
+        # From here on no job exists and the text is AWS's own. Both spellings of each error occur.
+        Rule(
+            ERROR.is_("SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
+            | REASON.starts_with("The account-level service limit"),
+            _then(Outcome.QUOTA),
+        ),
+        Rule(
+            ERROR.is_("SageMaker.ThrottlingException", "SageMaker.Throttling")
+            | REASON.contains("ThrottlingException", "Rate exceeded"),
+            _then(Outcome.THROTTLED),
+        ),
+        Rule(
+            REASON.contains("Status Code: 5", "InternalFailure", "ServiceUnavailable"),
+            _then(Outcome.PLATFORM_FAULT),
+        ),
+        Rule(ALWAYS, _then(Outcome.BAD_REQUEST)),
+    )
+)
+
+
+"""Of an attempt without a job: the create call's error tells."""
+
+
+def classify(facts: Facts) -> Outcome:
+    """The outcome of an attempt.
+
+    `facts`: status, secondary, reason, error (strings, "" where absent), whole, trained (booleans).
+    """
+    table = REFUSED if facts["status"] == "" else ENDED
+    return Outcome(table.decide(facts)["outcome"])
