@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -13,7 +13,7 @@ from workflows.local.errors import TaskError
 from workflows.local.fanout import attempt_map, attempt_parallel, restored_children
 from workflows.local.history import NOT_TRUNCATED, History
 from workflows.local.jsonata import Expression, prepare
-from workflows.local.limits import fitting, fitting_variable, text_of
+from workflows.local.limits import fitting, fitting_variable, text_of, timestamp
 from workflows.local.program import Assignment, Program, State
 from workflows.local.states import QUICK, Waiting, wait, with_retries
 from workflows.local.tasks import attempt_task
@@ -307,8 +307,3 @@ class Branch:
         self.resuming = True
         if frontier["children"] is not None:
             self.children = restored_children(self, frontier["children"])
-
-
-def timestamp(moment: datetime) -> str:
-    """Write a time as Step Functions does: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

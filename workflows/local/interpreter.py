@@ -11,13 +11,13 @@ from typing import Any
 
 import simpy
 
-from workflows.local.branch import Branch, timestamp
+from workflows.local.branch import Branch
 from workflows.local.clock import Clock
 from workflows.local.errors import TaskError
 from workflows.local.history import NOT_TRUNCATED, History
 from workflows.local.integrations import Integrations
 from workflows.local.jsonata import Expressions
-from workflows.local.limits import text_of
+from workflows.local.limits import text_of, timestamp
 from workflows.local.program import Program
 from workflows.local.retry import TIMEOUT
 

@@ -1,8 +1,9 @@
-"""Step Functions' quotas on data and history, and JSON text as it counts it."""
+"""Step Functions' quotas on data and history, and JSON and times as it writes them."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from workflows.local.errors import TaskError
@@ -28,6 +29,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def text_of(value: Any) -> str:
     """Return the compact JSON text of a value, as AWS writes it in histories."""
     return _encode(value)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a time as Step Functions does: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def size_of(text: str) -> int:
