@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from workflows.local.errors import ServiceError
 from workflows.local.history import History, without_data
 from workflows.local.interpreter import RUNNING, SUCCEEDED, Execution, Interpreter
 from workflows.local.limits import MAX_EVENTS, MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS, size_of
-from workflows.local.machines import Machines, Target, check_name, parse_arn
+from workflows.local.machines import Machine, Machines, Target, check_name, parse_arn
 from workflows.local.program import Program, load_program
 from workflows.local.service_requests import page
 
@@ -23,9 +24,18 @@ NAME_KEPT = timedelta(days=90)
 class Executions:
     """All executions of a world and the operations on them."""
 
-    def __init__(self, interpreter: Interpreter, machines: Machines) -> None:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        machines: Machines,
+        *,
+        on_save: Callable[[Execution], None] | None,
+        on_change: Callable[[Execution], None],
+    ) -> None:
         self.interpreter = interpreter
         self.machines = machines
+        self.on_save = on_save
+        self.on_change = on_change
         self.by_arn: dict[str, Execution] = {}
         self.programs: dict[str, Program] = {}
 
@@ -62,9 +72,23 @@ class Executions:
                 return {"executionArn": arn, "startDate": known.started}
             raise ServiceError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         execution = self._make(target, name, arn, text, value, request.get("traceHeader"))
-        self.by_arn[arn] = execution
+        self.add(execution)
         execution.begin()
+        self.on_change(execution)
         return {"executionArn": arn, "startDate": execution.started}
+
+    def add(self, execution: Execution) -> None:
+        """Take in an execution, new or read from disk."""
+        execution.on_save, execution.on_end = self.on_save, self.on_change
+        self.by_arn[execution.arn] = execution
+
+    def forget(self, machine: Machine) -> None:
+        """Stop and drop the executions of a machine that was deleted."""
+        for arn, execution in list(self.by_arn.items()):
+            if execution.machine_arn == machine.arn:
+                if not execution.stopped:
+                    execution.stop(None, None)
+                del self.by_arn[arn]
 
     def _make(
         self, target: Target, name: str, arn: str, text: str, value: Any, trace: str | None
@@ -107,7 +131,7 @@ class Executions:
                     shown[key] = {"included": False}
         return shown
 
-    def list(self, request: dict[str, Any]) -> dict[str, Any]:
+    def list_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         if ("stateMachineArn" in request) == ("mapRunArn" in request):
             message = "Exactly one of stateMachineArn and mapRunArn must be given"
             raise ServiceError("ValidationException", message)
@@ -134,6 +158,7 @@ class Executions:
         if reason:
             raise ServiceError("ExecutionNotRedrivable", reason)
         execution.redrive()
+        self.on_change(execution)
         return {"redriveDate": execution.redriven_at}
 
     def not_redrivable(self, execution: Execution) -> str | None:

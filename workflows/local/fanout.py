@@ -86,6 +86,7 @@ class _Gathering:
             self._iteration(_iteration_end(child), child)
         if child.history is self.parent.history:
             self.parent.last_event = child.last_event
+        self.parent.execution.save()
         if child.cut_off:
             raise simpy.Interrupt("stopped")
         if child.error is None:

@@ -227,7 +227,7 @@ class Machines:
             **({"description": revision.description} if revision.description else {}),
         }
 
-    def list(self, request: dict[str, Any]) -> dict[str, Any]:
+    def list_machines(self, request: dict[str, Any]) -> dict[str, Any]:
         machines = sorted(self.by_name.values(), key=lambda machine: machine.name)
         shown, token = page(machines, request, 100)
         items = [

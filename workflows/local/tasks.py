@@ -137,6 +137,7 @@ class _Attempt:
         if not self.ended:
             self.was_submitted = True
             self._event("TaskSubmitted", output=text_of(output), outputDetails=NOT_TRUNCATED)
+            self.branch.execution.save()
 
     def _heartbeat(self) -> None:
         if not self.beat.triggered:
