@@ -8,23 +8,9 @@ from typing import Any
 from workflows.local.capacity import Capacity, Scripted
 from workflows.local.clock import VirtualClock
 from workflows.local.modelled import ModelledWorkload, WorkModel
+from workflows.local.objects import MemoryObjects
 from workflows.local.sagemaker import SageMaker
 from workflows.local.scenario import parse_scenario
-
-try:
-    from workflows.local.objects import MemoryObjects
-except ImportError:
-
-    class MemoryObjects:
-        def __init__(self):
-            self.data = {}
-
-        def put(self, bucket, key, data):
-            self.data[bucket, key] = data
-
-        def get(self, bucket, key):
-            return self.data[bucket, key]
-
 
 ROLE = "arn:aws:iam::000000000000:role/relay"
 PREFIX = "pipeline/runs/r1/pretrain/checkpoints/"

@@ -200,7 +200,7 @@ class Pools:
         return self._timelines[key].supply(env, demand)
 
 
-def capacity(scenario: Scenario, *, seed: int = 0, folder: Path | None = None) -> Capacity:
+def from_scenario(scenario: Scenario, *, seed: int = 0, folder: Path | None = None) -> Capacity:
     """The capacity that a scenario describes; `folder` is where a trace's path starts."""
     if scenario.random is not None:
         means = scenario.random

@@ -145,11 +145,12 @@ class Life:
             return self._interrupted()
         if cut:
             yield from self._wind_down(work, trained, cut)
-        end = self._stopped(cut) if cut else self._verdict(trained.value)
-        if cut is None and end.status == "Failed":
+        ended: Exit | None = trained.value if cut is None else None
+        end = self._stopped(cut) if ended is None else self._verdict(ended)
+        if end.status == "Failed":
             self.record.ended = self._clock.now()  # "when SageMaker detects a job failure"
             self._leave()
-        if cut is None and trained.value.fault:
+        if ended is not None and ended.fault:
             return end
         # An ended container's artifacts are uploaded even when it failed.
         self._enter("Uploading", self.record.status)

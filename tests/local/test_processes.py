@@ -1,0 +1,222 @@
+"""Jobs as real processes: their tree, their ends, their signals, and that nothing survives."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.local.worlds import channel, final, log_of, statuses, submit, training, until
+from workflows.local.scenario import parse_scenario
+from workflows.local.server import LocalWorld
+
+pytestmark = pytest.mark.processes
+
+CHECKPOINTS = {"S3Uri": "s3://bucket/run/checkpoints/"}
+
+COUNTER = textwrap.dedent(
+    """
+    import json, os, signal, sys, time
+    folder = os.environ["SAGEMAKER_BASE_DIR"] + "/checkpoints/"
+    def stop(*_):
+        open(folder + "stopped", "w").write("yes"); sys.exit(143)
+    signal.signal(signal.SIGTERM, stop)
+    step = 0
+    if os.path.exists(folder + "progress.json"):
+        step = json.load(open(folder + "progress.json"))["saved_step"]
+    print("from", step)
+    while step < 20:
+        time.sleep(0.05); step += 1
+        body = {"format": 1, "step": step, "saved_step": step, "fraction": step / 20}
+        open(folder + "partial", "w").write(json.dumps(body))
+        os.replace(folder + "partial", folder + "progress.json")
+    """
+)
+
+
+def test_an_undisturbed_job_finds_its_tree_and_leaves_a_model(
+    open_world: Callable[..., LocalWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a world whose user has credentials, a channel and hyperparameters
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the user's own")
+    world = open_world()
+    world.client("s3").put_object(Bucket="bucket", Key="data/deep/a.txt", Body=b"hello")
+    script = """if 1:
+        import json, os, sys
+        base = os.environ["SAGEMAKER_BASE_DIR"]
+        print(json.dumps([open(base + "/input/data/train/deep/a.txt").read(), sys.argv[1:],
+            json.load(open(base + "/input/config/hyperparameters.json")),
+            json.load(open(base + "/input/config/inputdataconfig.json")),
+            json.load(open(base + "/input/config/resourceconfig.json"))["hosts"],
+            sorted(os.environ), base]))
+        open(base + "/model/m.bin", "w").write("weights")
+    """
+    algorithm = training("job-1")["AlgorithmSpecification"]
+    algorithm["ContainerArguments"] = ["--at=/opt/ml/model", "/opt/mlx"]
+    # when it runs
+    submit(
+        world,
+        "job-1",
+        script,
+        HyperParameters={"epochs": "3"},
+        Environment={"A": "b"},
+        InputDataConfig=[channel("train", "s3://bucket/data/")],
+        AlgorithmSpecification=algorithm,
+    )
+    job = final(world, "job-1")
+    # then everything was where SageMaker puts it
+    assert job["TrainingJobStatus"] == "Completed", job
+    text, argv, parameters, channels, hosts, names, base = json.loads(log_of(world, "job-1"))
+    assert (text, parameters, hosts) == ("hello", {"epochs": "3"}, ["algo-1"])
+    assert argv == [f"--at={base}/model", "/opt/mlx"]
+    assert channels["train"]["TrainingInputMode"] == "File"
+    assert {"A", "TRAINING_JOB_NAME", "TRAINING_JOB_ARN", "SAGEMAKER_BASE_DIR"} <= set(names)
+    assert not [name for name in names if name.startswith("AWS_")]
+    model = world.client("s3").get_object(Bucket="bucket", Key="out/job-1/output/model.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(model["Body"].read())) as archive:
+        assert archive.getnames() == ["m.bin"]
+    # and the instance is gone
+    until(lambda: not Path(base).exists())
+
+
+def test_a_script_that_exits_with_3_fails_the_job_with_its_own_last_words(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    world = open_world()
+    script = (
+        "import os, sys; "
+        "open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/failure', 'w').write('no data'); "
+        "sys.exit(3)"
+    )
+    submit(world, "job-1", script)
+    job = final(world, "job-1")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: no data, exit code: 3"
+
+
+def test_an_interrupted_job_goes_on_from_its_checkpoint_in_the_same_job(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    scenario = parse_scenario({"spot": {"pretrain": [{"interrupt": "40%", "back": "60s"}]}})
+    world = open_world(scenario=scenario)
+    submit(world, "job-1", COUNTER, spot=True, CheckpointConfig=CHECKPOINTS)
+    job = final(world, "job-1")
+    assert job["TrainingJobStatus"] == "Completed", (job, log_of(world, "job-1"))
+    assert statuses(job).count("Interrupted") == 1
+    starts = log_of(world, "job-1").split()
+    assert starts[:2] == ["from", "0"]
+    assert 1 <= int(starts[3]) <= 15
+    # nothing promised a signal, so none was given
+    keys = [each["Key"] for each in world.client("s3").list_objects_v2(Bucket="bucket")["Contents"]]
+    assert "run/checkpoints/stopped" not in keys
+    assert "run/checkpoints/partial" not in keys
+
+
+def test_a_stop_gives_sigterm_and_the_last_checkpoint_reaches_s3(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    world = open_world()
+    submit(world, "job-1", COUNTER, CheckpointConfig=CHECKPOINTS)
+    until(lambda: world.logs("job-1") and "from" in log_of(world, "job-1"))
+    world.client("sagemaker").stop_training_job(TrainingJobName="job-1")
+    job = final(world, "job-1")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert statuses(job)[-3:] == ["Stopping", "Uploading", "Stopped"]
+    stopped = world.client("s3").get_object(Bucket="bucket", Key="run/checkpoints/stopped")
+    assert stopped["Body"].read() == b"yes"
+
+
+def test_a_script_without_a_handler_sees_no_sigterm_and_is_killed_after_the_grace(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    world = open_world(grace_seconds=1.0)
+    submit(world, "job-1", "print('on'); import time; time.sleep(60)")
+    until(lambda: world.logs("job-1") and log_of(world, "job-1"))
+    world.client("sagemaker").stop_training_job(TrainingJobName="job-1")
+    job = final(world, "job-1")
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert job["SecondaryStatusTransitions"][-1]["Status"] == "Stopped"
+
+
+def test_two_instances_meet_by_the_address_given_and_one_that_fails_fails_the_job(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    world = open_world()
+    script = """if 1:
+        import json, os, socket, sys, time
+        base = os.environ["SAGEMAKER_BASE_DIR"]
+        config = json.load(open(base + "/input/config/resourceconfig.json"))
+        where = (os.environ["SM_MASTER_ADDR"], int(os.environ["SM_MASTER_PORT"]))
+        if config["current_host"] == "algo-1":
+            with socket.create_server(where) as server:
+                print(server.accept()[0].recv(9), flush=True)
+            time.sleep(60)
+        for _ in range(100):
+            try:
+                socket.create_connection(where).sendall(b"hello"); break
+            except OSError:
+                time.sleep(0.05)
+        time.sleep(0.3)
+        sys.exit(7)
+    """
+    submit(world, "job-1", script, count=2)
+    job = final(world, "job-1")
+    assert job["FailureReason"] == "AlgorithmError: , exit code: 7", log_of(world, "job-1")
+    assert log_of(world, "job-1") == "b'hello'\n"
+
+
+def test_missing_data_is_a_failed_job_not_a_broken_world(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    world = open_world()
+    submit(world, "job-1", "", InputDataConfig=[channel("train", "s3://no-such-bucket/data/")])
+    assert final(world, "job-1")["FailureReason"].startswith("ClientError: Data download failed:")
+    script = "import os; open(os.environ['SAGEMAKER_BASE_DIR'] + '/model/a', 'w')"
+    submit(world, "job-2", script, OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
+    assert final(world, "job-2")["FailureReason"].startswith("ClientError: Artifact upload failed:")
+
+
+def test_nothing_survives_a_world_that_is_killed(tmp_path: Path) -> None:
+    # given a world in a process of its own, whose job left its process group
+    script = """if 1:
+        import os, subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                                 start_new_session=True)
+        print(os.getpid(), child.pid, flush=True)
+        time.sleep(600)
+    """
+    program = textwrap.dedent(
+        f"""
+        import sys, time
+        from pathlib import Path
+        from tests.local.worlds import submit
+        from workflows.local.server import LocalWorld
+        world = LocalWorld(Path(sys.argv[1]), speed=600)
+        world.client("s3").create_bucket(Bucket="bucket")
+        submit(world, "job-1", {script!r})
+        time.sleep(600)
+        """
+    )
+    world = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    log = tmp_path / "logs" / "job-1" / "algo-1.log"
+    try:
+        text = until(lambda: log.exists() and len(log.read_text().split()) == 2 and log.read_text())
+        pids = [int(pid) for pid in text.split()]
+        assert all(psutil.pid_exists(pid) for pid in pids)
+        # when the world is killed
+        os.kill(world.pid, signal.SIGKILL)
+        # then everything that it started is gone
+        until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    finally:
+        world.kill()
+        world.wait()

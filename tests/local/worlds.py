@@ -1,0 +1,89 @@
+"""Real worlds for the tests: short scripts as entry points, and waits on conditions."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workflows.local.server import LocalWorld
+
+ROLE = "arn:aws:iam::123456789012:role/relay"
+
+
+def submit(world: LocalWorld, name: str, script: str, **changes: Any) -> None:
+    """Create a training job whose `code` channel holds the script."""
+    world.client("s3").put_object(
+        Bucket="bucket", Key=f"code/{name}/train.py", Body=textwrap.dedent(script).encode()
+    )
+    request = training(name, **changes)
+    request["InputDataConfig"] = [
+        channel("code", f"s3://bucket/code/{name}/"),
+        *request.get("InputDataConfig", []),
+    ]
+    world.client("sagemaker").create_training_job(**request)
+
+
+def training(name: str, *, spot: bool = False, count: int = 1, **changes: Any) -> dict[str, Any]:
+    """A request that runs train.py of its `code` channel."""
+    stopping = {"MaxRuntimeInSeconds": 3600}
+    if spot:
+        stopping["MaxWaitTimeInSeconds"] = 36000
+    return {
+        "TrainingJobName": name,
+        "RoleArn": ROLE,
+        "AlgorithmSpecification": {
+            "TrainingImage": "image",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["python3", "/opt/ml/input/data/code/train.py"],
+        },
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": count,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": spot,
+        "Tags": [{"Key": "relay:stage", "Value": "pretrain"}],
+    } | changes
+
+
+def channel(name: str, uri: str) -> dict[str, Any]:
+    """A channel of an S3 prefix."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Poll until the condition holds; its value."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def final(world: LocalWorld, name: str, seconds: float = 10.0) -> dict[str, Any]:
+    """The description of a job once it has ended."""
+    client = world.client("sagemaker")
+
+    def ended() -> dict[str, Any] | None:
+        job: dict[str, Any] = client.describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    found: dict[str, Any] = until(ended, seconds)
+    return found
+
+
+def statuses(job: dict[str, Any]) -> list[str]:
+    """The secondary statuses that a job went through."""
+    return [each["Status"] for each in job["SecondaryStatusTransitions"]]
+
+
+def log_of(world: LocalWorld, job: str, host: str = "algo-1") -> str:
+    """What a host of a job wrote."""
+    return world.logs(job)[host].read_text()

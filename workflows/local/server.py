@@ -1,0 +1,199 @@
+"""A whole AWS on this computer: clock, S3 and its kin, SageMaker, Step Functions, one front door.
+
+with LocalWorld(Path(".relay")) as world:
+    world.client("stepfunctions").create_state_machine(...)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore import xform_name
+from botocore.config import Config
+
+from workflows.errors import RelayError
+from workflows.local.capacity import Always, Capacity, from_scenario
+from workflows.local.clock import RealClock
+from workflows.local.front_door import FrontDoor
+from workflows.local.integrations import AwsIntegrations
+from workflows.local.objects import S3Objects
+from workflows.local.processes import ProcessWorkload
+from workflows.local.sagemaker import SageMaker
+from workflows.local.scenario import Scenario
+from workflows.local.step_functions import StepFunctions
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+"""moto's account, so that every ARN of the world names the same one."""
+
+_open_world = threading.Lock()
+
+
+class WorldError(RelayError):
+    """A local world cannot be opened."""
+
+
+class LocalWorld:
+    """Everything below `root` is the world's; only one may be open on it at a time.
+
+    `scenario` is what spot capacity does (a Scenario, or any Capacity); without one it is always
+    there. `speed` makes waits pass faster, training never. moto keeps its state in its modules, so
+    a process can have only one world open.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        speed: float = 60.0,
+        scenario: Scenario | Capacity | None = None,
+        seed: int = 0,
+        port: int = 0,
+        **sagemaker_options: Any,
+    ) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o700)
+        if not _open_world.acquire(blocking=False):
+            raise WorldError("a local world is open in this process already; close it first")
+        self._closers: list[Callable[[], object]] = [_open_world.release]
+        try:
+            self._lock()
+            self._build(speed, _capacity(scenario, seed), seed, port, sagemaker_options)
+        except BaseException:
+            self.close()
+            raise
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this world: dummy credentials, never the user's own profile."""
+        with self._clients_lock:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
+                    service,
+                    endpoint_url=self.endpoint_url,
+                    region_name=REGION,
+                    aws_access_key_id="relay",
+                    aws_secret_access_key="relay",
+                    config=Config(
+                        proxies={},  # the user's proxy is not on the way to this computer
+                        s3={"addressing_style": "path"},
+                        retries={"max_attempts": 1},
+                        max_pool_connections=32,
+                    ),
+                )
+            return self._clients[service]
+
+    def logs(self, job: str) -> dict[str, Path]:
+        """The log file of each host of a job."""
+        return self.workload.logs(job)
+
+    def close(self) -> None:
+        """Kill what runs, stop to serve, let the root go. Closing twice does nothing."""
+        while self._closers:
+            self._closers.pop()()
+
+    def __enter__(self) -> LocalWorld:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _build(self, speed: float, capacity: Capacity, seed: int, port: int, options: dict[str, Any]) -> None:
+        self._clients: dict[str, Any] = {}
+        self._clients_lock = threading.Lock()
+        self._session = _session()
+        # A world opened again on the same root must not write times before those of its records.
+        self.clock = RealClock(speed, epoch=self._epoch())
+        services: dict[str, Any] = {}
+        self.front_door = FrontDoor(self.clock, services, self.root / "s3")
+        self.front_door.load()
+        self.endpoint_url = self.front_door.open(port)
+        self._closers.append(self.front_door.close)
+        self.workload = ProcessWorkload(self.clock, self.root, S3Objects(self.client("s3")), seed=seed)
+        self.sagemaker = SageMaker(
+            self.clock,
+            capacity=capacity,
+            workload=self.workload,
+            account=ACCOUNT,
+            state_dir=self.root / "sagemaker",
+            seed=seed,
+            **options,
+        )
+        integrations = AwsIntegrations(self.sagemaker, self._call_other)
+        self.step_functions = StepFunctions(
+            self.clock,
+            integrations,
+            account=ACCOUNT,
+            state_dir=self.root / "states",
+            seed=seed,
+        )
+        integrations.attach(self.step_functions)
+        services |= {"sagemaker": self.sagemaker, "states": self.step_functions}
+        self._closers.append(self._write_clock)
+        self._closers.append(self.clock.close)
+        self._closers.append(self.workload.close)
+        self.clock.start()
+
+    def _call_other(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        client = self.client(service)
+        answer: dict[str, Any] = getattr(client, xform_name(operation))(**request)
+        return answer
+
+    def _lock(self) -> None:
+        file = (self.root / "lock").open("a+")
+        self._closers.append(file.close)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise WorldError(
+                f"{self.root}: a local world is open there already, in process {holder}; "
+                "stop it first, or give another folder"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+
+    def _epoch(self) -> datetime:
+        """Now, or the time at which the last world on this root was closed, if that is later.
+
+        Machine time runs ahead of the wall's; it must never run back.
+        """
+        now = datetime.now(UTC)
+        try:
+            return max(now, datetime.fromisoformat((self.root / "clock").read_text("utf-8")))
+        except (OSError, ValueError):
+            return now
+
+    def _write_clock(self) -> None:
+        (self.root / "clock").write_text(self.clock.now().isoformat(), "utf-8")
+
+
+def _capacity(scenario: Scenario | Capacity | None, seed: int) -> Capacity:
+    if scenario is None:
+        return Always()
+    return from_scenario(scenario, seed=seed) if isinstance(scenario, Scenario) else scenario
+
+
+def _session() -> boto3.Session:
+    """A session that reads nothing of the user's: no profile, no configuration, no credentials."""
+    nowhere = (None, None, os.devnull, None)
+    core = botocore.session.Session(
+        {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+    )
+    return boto3.Session(botocore_session=core)
