@@ -241,7 +241,7 @@ def decision_jsonata() -> str:
     """The decision as an expression over `$f`; the variable `$policy` holds the answers (`policy_data`)."""
     next_ = f'$answer.next = "{_HERE}" ? $f.market : $answer.next'
     return (
-        f"($answer := $policy[{TABLE.index_jsonata()}]; "
+        f"($rule := {TABLE.index_jsonata()}; $answer := $policy[$rule]; "
         f'$merge([$answer, {{"next": {next_}, "why": {TABLE.fill_jsonata("$answer.why")}}}]))'
     )
 

@@ -12,10 +12,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from workflows.pipeline import Pipeline
 from workflows.training_job import variable
 
 Entry = Mapping[str, Any]
+
+
+def stages_in(definition: Mapping[str, Any]) -> dict[str, str]:
+    """Stage -> kind, in order, as the machine's text shows them: by its tasks that run jobs."""
+    kinds = {"createTrainingJob.sync": "train", "createProcessingJob.sync": "process"}
+    found: dict[str, str] = {}
+    for name, state in definition["States"].items():
+        kind = kinds.get(str(state.get("Resource", "")).rpartition(":")[2])
+        if kind:
+            found.setdefault(name.partition(":")[0], kind)
+        for branch in state.get("Branches", []):
+            found |= stages_in(branch)
+    return found
 
 
 @dataclass
@@ -37,7 +49,8 @@ class RunView:
     """A run, kept up to date with `update`."""
 
     run: str
-    pipeline: Pipeline
+    pipeline: str
+    kinds: Mapping[str, str]  # stage -> "train" or "process", in order
     status: str = "RUNNING"
     error: str = ""
     cause: str = ""
@@ -45,7 +58,7 @@ class RunView:
     stages: dict[str, StageView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stages = {stage.name: StageView(stage.name, stage.kind) for stage in self.pipeline.stages}
+        self.stages = {name: StageView(name, kind) for name, kind in self.kinds.items()}
         self._names = {variable(name): name for name in self.stages}
 
     def update(self, events: Iterable[Mapping[str, Any]]) -> None:

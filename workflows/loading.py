@@ -41,7 +41,8 @@ def load(path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        raise SpecificationError([_line(path, node, detail) for detail in error.errors()]) from None
+        details = [detail for detail in error.errors() if not _follows(detail)]
+        raise SpecificationError([_line(path, node, detail) for detail in details]) from None
     missing = list(_missing_files(path, node, pipeline))
     if missing:
         raise SpecificationError(missing)

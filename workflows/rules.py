@@ -120,7 +120,7 @@ class RuleTable:
 
     def answers(self) -> list[dict[str, str]]:
         """The answers in order, their texts not filled in."""
-        return [dict(rule.then) for rule in self.rules]
+        return [{key: str(text) for key, text in rule.then.items()} for rule in self.rules]
 
     def fill_jsonata(self, text: str) -> str:
         """The expression `text`, a string, with each `{fact}` in it replaced by the fact."""

@@ -14,6 +14,7 @@ from workflows.pipeline import Backoff, ProcessStage, TrainStage
 from workflows.rules import RuleTable
 from workflows.training_job import variable
 
+LONGEST_CAUSE = 1000  # characters of a create call's error
 LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
 _STEEPEST = 30  # exponent of the back-off: more only overflows
 
@@ -43,9 +44,13 @@ def merged(stage: str, *parts: str) -> str:
 
 
 def refused(stage: str, name: str) -> str:
-    """In a catcher: what the create call, or the end of the job, said; the job's name is kept for later."""
-    cause = f"$substring({_text('$states.errorOutput.Cause')}, 0, 2000)"
-    return merged(stage, f'{{"job": {name}, "error": $states.errorOutput.Error, "cause": {cause}}}')
+    """In a catcher: what the create call said; the job's name is kept for later.
+
+    States.TaskFailed means that the job existed: its Cause is the job's description, which is asked for anew.
+    """
+    error, cause = "$states.errorOutput.Error", _text("$states.errorOutput.Cause")
+    kept = f'{error} = "States.TaskFailed" ? "" : $substring({cause}, 0, {LONGEST_CAUSE})'
+    return merged(stage, fields({"job": name, "error": error, "cause": kept}))
 
 
 def or_else(path: str, default: str) -> str:
@@ -74,11 +79,15 @@ def training_end(stage: str) -> str:
 
 
 def training_figures() -> dict[str, str]:
-    """From DescribeTrainingJob: what the job used. BillableTimeInSeconds may be absent: then it is null."""
+    """From DescribeTrainingJob: what the job used.
+
+    BillableTimeInSeconds may be absent: then it is 0 for a job that never got instances, and null otherwise.
+    """
+    trained = f"$exists({_RESULT}.TrainingStartTime)"
     return {
-        "trained": f"$exists({_RESULT}.TrainingStartTime)",
+        "trained": trained,
         "trained_seconds": or_else(f"{_RESULT}.TrainingTimeInSeconds", "0"),
-        "billed_seconds": or_else(f"{_RESULT}.BillableTimeInSeconds", "null"),
+        "billed_seconds": or_else(f"{_RESULT}.BillableTimeInSeconds", f"({trained} ? null : 0)"),
         "seen": f"$count({_RESULT}.SecondaryStatusTransitions[Status = 'Interrupted'])",
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from workflows import decisions
 from workflows.pipeline import Pipeline, order
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
@@ -86,11 +87,8 @@ class _Compiler:
     def whole(self) -> Any:
         """The first state of the machine, everything linked behind it."""
         steps = arrange(self.pipeline)
-        start = asl.Pass(
-            "start",
-            assign={"run": jsonata(_run(self.pipeline.name)), **self._variables(steps, "done")},
-            output={},
-        )
+        fixed = {"run": jsonata(_run(self.pipeline.name)), "policy": decisions.policy_data()}
+        start = asl.Pass("start", assign=fixed | self._variables(steps, "done"), output={})
         end = asl.Succeed("run: done", output={"run": jsonata("$run.id"), "stages": jsonata("$done")})
         self._link(steps, "done", {}, start).next(end)
         return start

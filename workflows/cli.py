@@ -1,0 +1,203 @@
+"""The `relay` command. Heavy imports stay inside the verbs, so that `relay --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workflows.errors import RelayError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workflows.ledger import RunView
+    from workflows.rehearsal import Rehearsal
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+DEFAULT_ROOT = Path(".relay/local")
+
+app = typer.Typer(
+    name="relay",
+    help="Runs multi-stage model training on interruptible capacity, and always finishes.\n\n"
+    "Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped with Ctrl-C.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's YAML file")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
+Root = Annotated[Path, typer.Option("--root", help="folder that keeps the local world's S3, jobs and runs")]
+Speed = Annotated[
+    float,
+    typer.Option(min=0.1, max=100_000, help="seconds of waiting that pass in one second; training is real"),
+]
+Seed = Annotated[int, typer.Option(help="for everything drawn at random")]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        help="what spot capacity does: a file, a built-in name, or `none` for an undisturbed run "
+        "(default: scenario.yaml beside the pipeline if there is one, else none)"
+    ),
+]
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    scenario: Scenario = None,
+    seed: Seed = 0,
+    speed: Speed = 300.0,
+    name: Annotated[str | None, typer.Option(help="the run's id; made from name and time otherwise")] = None,
+    root: Root = DEFAULT_ROOT,
+    as_json: Json = False,
+) -> None:
+    """Runs a pipeline on this computer: real training, AWS's behaviour, no account."""
+    from workflows.loading import load
+    from workflows.local.scenario import find_scenario
+    from workflows.rehearsal import open_world, start
+
+    stages = [stage.name for stage in load(pipeline).stages]
+    chosen = find_scenario(scenario, beside=pipeline.parent, stages=stages)
+    console = _console(as_json)
+    run_name = name or f"{load(pipeline).name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with open_world(root, speed=speed, scenario=chosen, seed=seed, console=console) as world:
+        rehearsal = start(world, pipeline, run_name, {}, console, quiet=as_json)
+        _follow(rehearsal, console, as_json, root)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="the run's id, or the beginning of it")],
+    scenario: Annotated[str | None, typer.Option(help="as of `relay run`")] = None,
+    seed: Seed = 0,
+    speed: Speed = 300.0,
+    root: Root = DEFAULT_ROOT,
+    as_json: Json = False,
+) -> None:
+    """Goes on with a local run that was stopped or failed, from its checkpoints."""
+    from workflows.local.scenario import find_scenario
+    from workflows.rehearsal import open_world
+    from workflows.rehearsal import resume as resume_run
+
+    if not root.is_dir():
+        raise RelayError(f"no local world in {root}: start a run first, or name its folder with --root")
+    console = _console(as_json)
+    chosen = find_scenario(scenario, beside=None, stages=None)
+    with open_world(root, speed=speed, scenario=chosen, seed=seed, console=console) as world:
+        rehearsal = resume_run(world, run, console, quiet=as_json)
+        _follow(rehearsal, console, as_json, root)
+
+
+@app.command()
+def check(pipeline: PipelineFile, as_json: Json = False) -> None:
+    """Checks a pipeline: every mistake with its place, what was found and what is allowed."""
+    from workflows.loading import SpecificationError, load
+    from workflows.rehearsal import compile_file
+
+    try:
+        found = load(pipeline)
+        definition = compile_file(pipeline)[1]
+    except SpecificationError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
+            raise typer.Exit(BAD_INPUT) from None
+        raise
+    size = len(json.dumps(definition))
+    if as_json:
+        print(json.dumps({"ok": True, "pipeline": found.name, "definition_bytes": size}, indent=2))
+    else:
+        print(
+            f"{pipeline}: {found.name}, {len(found.stages)} stages, a machine of {size / 1024:.0f} KiB: fine"
+        )
+
+
+@app.command("compile")
+def compile_(
+    pipeline: PipelineFile,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write to a file instead")] = None,
+) -> None:
+    """Prints the state machine (Amazon States Language) that the pipeline becomes."""
+    from workflows.rehearsal import compile_file
+
+    text = json.dumps(compile_file(pipeline)[1], indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RelayError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON schema of a pipeline's YAML, for editors."""
+    from workflows.loading import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def _console(quiet: bool) -> Console:
+    """With `--json` stdout holds the document alone, so everything else goes to stderr."""
+    from rich.console import Console
+
+    return Console(stderr=quiet, highlight=False)
+
+
+def _follow(rehearsal: Rehearsal, console: Console, as_json: bool, root: Path) -> None:
+    try:
+        view = rehearsal.follow()
+    except KeyboardInterrupt:
+        run = rehearsal.arn.rsplit(":", 1)[1]
+        where = "" if root == DEFAULT_ROOT else f" --root {root}"
+        console.print(f"Stopped. Go on with: relay resume {run}{where}")
+        raise typer.Exit(INTERRUPTED) from None
+    _print_receipt(rehearsal, view, console, as_json)
+    if view.status != "SUCCEEDED":
+        if not as_json:
+            console.print(
+                f"The run {view.run} ended {view.status}: {_reason(view)}", style="red", markup=False
+            )
+        raise typer.Exit(FAILED)
+
+
+def _print_receipt(rehearsal: Rehearsal, view: RunView, console: Console, as_json: bool) -> None:
+    from workflows.prices import load_prices
+    from workflows.receipt import as_json as document
+    from workflows.receipt import as_text
+
+    prices, digests = load_prices(), rehearsal.digests(view)
+    if as_json:
+        print(json.dumps(document(view, prices, digests), indent=2))
+    else:
+        console.print()
+        console.print(as_text(view, prices, digests))
+
+
+def _reason(view: RunView) -> str:
+    """The stage's own message, without Step Functions' words around it."""
+    failed = [stage for stage in view.stages.values() if stage.status == "failed" and stage.attempts]
+    if failed:
+        last: Any = failed[-1].attempts[-1]
+        return f"{failed[-1].name}: {last['outcome']}: {last['why']}"
+    return view.cause or view.error or "no reason was given"
+
+
+def main() -> None:
+    """The console command; every error that is the user's to mend is one clear message."""
+    try:
+        app()
+    except RelayError as error:
+        print(f"relay: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""What a run cost, attempt by attempt, and why each decision was taken: ledger -> JSON and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from workflows.ledger import Entry, RunView, StageView
+from workflows.prices import PriceBook
+
+COLOURS = {
+    "completed": "green",
+    "interrupted": "yellow",
+    "no capacity": "yellow",
+    "slice over": "cyan",
+    "user error": "red",
+    "bad request": "red",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One attempt with its money. Seconds are machine time; costs are US dollars, None for unknown prices."""
+
+    entry: Entry
+    cost: float | None
+    undisturbed: float | None  # the same useful work on on-demand
+    steps_redone: int
+
+    @property
+    def instances(self) -> int:
+        """Instances of the attempt; AWS bills each."""
+        return int(self.entry["instance_count"])
+
+    @property
+    def billed(self) -> float:
+        """Billed seconds of one instance; the trained ones where AWS reported none."""
+        billed = self.entry["billed_seconds"]
+        return float(self.entry["trained_seconds"] if billed is None else billed)
+
+
+def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
+    """The stage's attempts with their money."""
+    for entry in stage.attempts:
+        billed = entry["billed_seconds"]
+        seconds = float(entry["trained_seconds"] if billed is None else billed)
+        kind, count = entry["instance_type"], entry["instance_count"]
+        kept = entry["reached_step"] if entry["outcome"] == "completed" else entry["saved_step"]
+        done = entry["reached_step"] - entry["resumed_step"]
+        useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
+        yield Line(
+            entry,
+            prices.cost(kind, count, entry["market"], seconds),
+            prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
+            max(0, entry["reached_step"] - kept),
+        )
+
+
+def as_json(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> dict[str, Any]:
+    """The run as one document. `digests`: stage -> SHA-256 of the contents of its model."""
+    everything = [line for stage in view.stages.values() for line in lines(stage, prices)]
+    return {
+        "run": view.run,
+        "pipeline": view.pipeline,
+        "status": view.status,
+        "error": view.error,
+        "cause": view.cause,
+        "stages": [
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "status": stage.status,
+                "model_sha256": digests.get(stage.name),
+                "attempts": [_attempt(line) for line in lines(stage, prices)],
+            }
+            for stage in view.stages.values()
+        ],
+        "totals": totals(everything),
+        "prices": {"date": prices.date, "region": prices.region, "spot_share": prices.spot_share},
+    }
+
+
+def totals(everything: list[Line]) -> dict[str, Any]:
+    """Sums over attempts; a sum with an unknown price in it is None."""
+    cost, undisturbed = _sum(line.cost for line in everything), _sum(line.undisturbed for line in everything)
+    saved = 1 - cost / undisturbed if cost is not None and undisturbed else None
+    return {
+        "attempts": len(everything),
+        "interruptions": sum(line.entry["interruptions"] for line in everything),
+        "seconds_trained": sum(
+            line.entry["trained_seconds"] * line.entry["instance_count"] for line in everything
+        ),
+        "seconds_billed": sum(line.billed * line.entry["instance_count"] for line in everything),
+        "steps_redone": sum(line.steps_redone for line in everything),
+        "cost_usd": cost,
+        "on_demand_cost_usd": undisturbed,
+        "saved_percent": None if saved is None else round(100 * saved, 1),
+    }
+
+
+def _sum(values: Iterator[float | None]) -> float | None:
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
+
+
+def _attempt(line: Line) -> dict[str, Any]:
+    entry = line.entry
+    return {
+        "attempt": entry["attempt"],
+        "job": entry["job"],
+        "rung": {
+            "market": entry["market"],
+            "instance_type": entry["instance_type"],
+            "instance_count": entry["instance_count"],
+        },
+        "outcome": entry["outcome"],
+        "decision": entry["decision"],
+        "reason": entry["why"],
+        "message": entry["message"],
+        "resumed_step": entry["resumed_step"],
+        "reached_step": entry["reached_step"],
+        "saved_step": entry["saved_step"],
+        "steps_redone": line.steps_redone,
+        "seconds_trained": entry["trained_seconds"],
+        "seconds_billed": entry["billed_seconds"],
+        "interruptions": entry["interruptions"],
+        "cost_usd": line.cost,
+        "on_demand_cost_usd": line.undisturbed,
+    }
+
+
+# ------------------------------------------------------------------------------------------------- text
+def as_text(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> RenderableType:
+    """The receipt for a terminal."""
+    parts: list[RenderableType] = []
+    everything: list[Line] = []
+    for stage in view.stages.values():
+        stage_lines = list(lines(stage, prices))
+        everything += stage_lines
+        digest = digests.get(stage.name)
+        head = Text.assemble((stage.name, "bold"), f"  {stage.status}")
+        if digest:
+            head.append(f"  model sha256 {digest[:16]}…", "dim")
+        parts.append(head)
+        if stage_lines:
+            parts.append(_table(stage_lines))
+        for line in stage_lines:
+            if line.entry["message"] and line.entry["decision"] == "fail":
+                parts.append(Text(f"  it said: {line.entry['message']}", "red"))
+        parts.append(Text(""))
+    parts.append(_bottom_line(totals(everything), prices))
+    return Group(*parts)
+
+
+def _table(stage_lines: list[Line]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("  #", "ran on", "ended", "steps", "billed", "cost", "then"):
+        table.add_column(title, justify="right" if title in {"billed", "cost"} else "left")
+    for line in stage_lines:
+        entry = line.entry
+        count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
+        table.add_row(
+            f"  {entry['attempt']}",
+            f"{entry['market']} {count}{entry['instance_type']}",
+            Text(entry["outcome"], COLOURS.get(entry["outcome"], "magenta")),
+            _steps(line),
+            f"{line.billed:.0f} s",
+            _money(line.cost),
+            f"{entry['decision']}: {entry['why']}",
+        )
+    return table
+
+
+def _steps(line: Line) -> str:
+    entry = line.entry
+    if entry["reached_step"] == entry["resumed_step"]:
+        return "-" if not entry["resumed_step"] else f"at {entry['resumed_step']}"
+    redone = f" ({line.steps_redone} to redo)" if line.steps_redone else ""
+    return f"{entry['resumed_step']} → {entry['reached_step']}{redone}"
+
+
+def _money(dollars: float | None) -> str:
+    if dollars is None:
+        return "?"
+    return f"${dollars:.4f}" if dollars < 1 else f"${dollars:,.2f}"
+
+
+def _bottom_line(sums: Mapping[str, Any], prices: PriceBook) -> Text:
+    text = Text.assemble(
+        ("Total ", "bold"),
+        f"{sums['attempts']} attempts, {sums['seconds_billed']:.0f} s billed, ",
+        f"{sums['steps_redone']} steps redone: ",
+        (_money(sums["cost_usd"]), "bold"),
+    )
+    if sums["saved_percent"] is not None:
+        text.append(f", on-demand without interruptions {_money(sums['on_demand_cost_usd'])}")
+        verb, colour = ("saved", "green") if sums["saved_percent"] >= 0 else ("lost", "red")
+        text.append(f", {verb} {abs(sums['saved_percent']):.0f} %", colour)
+    text.append(
+        f"\nEstimated: {prices.region} prices of {prices.date}, spot at {prices.spot_share:.0%}.", "dim"
+    )
+    return text

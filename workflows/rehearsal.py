@@ -1,0 +1,192 @@
+"""A run in the local world, from the pipeline's file to its receipt.
+
+    pipeline -> machine text -> local Step Functions and SageMaker -> real processes -> ledger
+
+Everything goes through boto3 at the local endpoint, as it would in an account.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from workflows.errors import RelayError
+from workflows.estimators import image_uri
+from workflows.ledger import RunView
+from workflows.live import Narrator, Now, status
+from workflows.loading import load
+from workflows.materials import gather, upload
+from workflows.pipeline import Pipeline
+from workflows.runs import ENDED, Runs
+from workflows.training_job import Site
+
+if TYPE_CHECKING:
+    from workflows.local.scenario import Scenario
+    from workflows.local.server import LocalWorld
+
+REGION = "us-east-1"
+SITE = Site(bucket="relay-local", job_role_arn="arn:aws:iam::000000000000:role/relay-job")
+MACHINE_ROLE = "arn:aws:iam::000000000000:role/relay-machine"
+LOOK_EVERY = 0.2  # real seconds between two looks at the history
+LONGEST_STOP = 150.0  # real seconds: SIGTERM, then SageMaker's 120 s, then SIGKILL, and the upload
+LAST_LINES = 3  # of a finished job's own output
+
+
+@dataclass
+class Rehearsal:
+    """One run that is being followed; `quiet` leaves the narration out (for `--json`)."""
+
+    world: LocalWorld
+    runs: Runs
+    arn: str
+    console: Console
+    quiet: bool = False
+
+    def follow(self) -> RunView:
+        """Looks until the run has ended. Ctrl-C stops the run and its jobs, then raises KeyboardInterrupt."""
+        view = self.runs.view(self.arn)
+        screen = _Screen(self.console, view, self.quiet)
+        try:
+            with screen.live():
+                self._look_until_ended(view, screen)
+        except KeyboardInterrupt:
+            self._stop(view)
+            raise
+        return view
+
+    def _look_until_ended(self, view: RunView, screen: _Screen) -> None:
+        last = 0
+        while True:
+            events = self.runs.events(self.arn, last)
+            last = events[-1]["id"] if events else last
+            view.update(events)
+            screen.show(self._now(view) if screen.moving else {}, self._said)
+            if view.status in ENDED:
+                return
+            time.sleep(LOOK_EVERY)
+
+    def _now(self, view: RunView) -> dict[str, Now]:
+        return {
+            stage.name: Now(self.runs.job_status(stage.job, stage.kind), self.runs.progress(view, stage.name))
+            for stage in view.stages.values()
+            if stage.job
+        }
+
+    def _said(self, job: str) -> list[str]:
+        """The last lines that a job printed itself."""
+        lines = [line for line in self.world.logs(job).splitlines() if line.strip()]
+        return [line for line in lines if not line.startswith("step=")][-LAST_LINES:]
+
+    def digests(self, view: RunView) -> dict[str, str]:
+        """Stage -> SHA-256 of the contents of its model, for the stages that have one."""
+        models = {stage.name: stage.outputs.get("model") for stage in view.stages.values()}
+        found = {name: self.runs.model_digest(uri) for name, uri in models.items() if uri}
+        return {name: digest for name, digest in found.items() if digest}
+
+    def _stop(self, view: RunView) -> None:
+        self.console.print(
+            "\nStopping: the job may take up to 120 s to save its checkpoint (Ctrl-C: kill it)."
+        )
+        self.runs.stop(self.arn, "stopped with Ctrl-C")
+        deadline = time.monotonic() + LONGEST_STOP
+        try:
+            while self.world.jobs_in_progress() and time.monotonic() < deadline:
+                time.sleep(LOOK_EVERY)
+        except KeyboardInterrupt:
+            self.console.print("Killed; the newest checkpoint that is whole counts.")
+
+
+class _Screen:
+    """The narration: lines above, on a terminal a status table below."""
+
+    def __init__(self, console: Console, view: RunView, quiet: bool) -> None:
+        self.console, self.view, self.quiet = console, view, quiet
+        self.moving = console.is_terminal and not quiet
+        self._narrator, self._began, self._shown = Narrator(view), time.monotonic(), 0
+        self._live: Live | None = None
+        self._heard: set[str] = set()
+
+    def live(self) -> AbstractContextManager[Any]:
+        if not self.moving:
+            return nullcontext()
+        self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+        return self._live
+
+    def show(self, now: Mapping[str, Now], said: Any) -> None:
+        if self.quiet:
+            return
+        for line in self._narrator.news():
+            self.console.print(Text(f"{self._elapsed():6.1f} s  ", "dim") + line)
+        for stage in self.view.stages.values():
+            for entry in stage.attempts:
+                if entry["outcome"] == "completed" and entry["job"] not in self._heard:
+                    self._heard.add(entry["job"])
+                    for words in said(entry["job"]):
+                        self.console.print(Text(f"{'':9}{stage.name:<12} | {words}", "dim"))
+        if self._live:
+            self._live.update(status(self.view, now, self._elapsed()))
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+
+# ---------------------------------------------------------------------------------------------- starting
+@contextmanager
+def open_world(
+    root: Path, *, speed: float, scenario: Scenario, seed: int, console: Console
+) -> Iterator[LocalWorld]:
+    """The local world on its folder, said to the user, because its start takes a moment."""
+    from workflows.local.server import LocalWorld
+
+    with console.status("Starting the local AWS ..."):
+        world = LocalWorld(root, speed=speed, scenario=scenario, seed=seed)
+    with world:
+        yield world
+
+
+def compile_file(
+    path: Path, *, site: Site = SITE, region: str = REGION
+) -> tuple[Pipeline, dict[str, Any], Any]:
+    """The pipeline in a file, its machine's definition, and what there is to upload."""
+    from workflows.state_machine.graph import compile_pipeline
+
+    pipeline = load(path)
+    packed = gather(pipeline, path.parent, SITE.bucket, lambda image, kind: image_uri(image, kind, REGION))
+    return pipeline, compile_pipeline(pipeline, SITE, packed.stages), packed
+
+
+def start(
+    world: LocalWorld, path: Path, name: str, run_input: Mapping[str, Any], console: Console, *, quiet: bool
+) -> Rehearsal:
+    """Uploads, installs the machine and starts the run."""
+    pipeline, definition, packed = compile_file(path)
+    runs = Runs(world.client, SITE.bucket)
+    _make_bucket(world)
+    upload(packed, runs.s3, SITE.bucket)
+    machine = runs.install(pipeline.name, definition, MACHINE_ROLE)
+    arn = runs.start(machine, name, run_input)
+    return Rehearsal(world, runs, arn, console, quiet)
+
+
+def resume(world: LocalWorld, run: str, console: Console, *, quiet: bool) -> Rehearsal:
+    """Redrives a run that failed or was stopped; finished stages stay finished."""
+    runs = Runs(world.client, SITE.bucket)
+    execution = runs.find(run)
+    if execution["status"] == "SUCCEEDED":
+        raise RelayError(f"the run `{execution['name']}` has finished: nothing to resume")
+    runs.redrive(execution["executionArn"])
+    return Rehearsal(world, runs, execution["executionArn"], console, quiet)
+
+
+def _make_bucket(world: LocalWorld) -> None:
+    s3 = world.client("s3")
+    if SITE.bucket not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=SITE.bucket)

@@ -1,0 +1,170 @@
+"""Runs over the AWS APIs: install a machine, start, follow, stop, resume.
+
+The module that holds boto3 clients. The same calls serve the local world and an account: only the endpoint
+differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlparse
+
+from botocore.exceptions import ClientError
+
+from workflows.errors import RelayError
+from workflows.ledger import RunView, stages_in
+
+ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+
+
+class RunError(RelayError):
+    """AWS (or the local world) refused."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is, as its script reports it; None where unknown."""
+
+    step: int
+    total: int | None
+    fraction: float | None
+
+
+class Runs:
+    """The runs of one pipeline. `client` makes a boto3 client by its service name."""
+
+    def __init__(self, client: Callable[[str], Any], bucket: str) -> None:
+        self.states, self.sagemaker, self.s3 = client("stepfunctions"), client("sagemaker"), client("s3")
+        self.bucket = bucket
+
+    # ----------------------------------------------------------------------------------- the machine
+    def install(self, name: str, definition: Mapping[str, Any], role_arn: str) -> str:
+        """Creates the state machine, or updates it to this definition; returns its ARN."""
+        text = json.dumps(definition)
+        for machine in self._machines():
+            if machine["name"] == name:
+                arn = str(machine["stateMachineArn"])
+                self.states.update_state_machine(stateMachineArn=arn, definition=text, roleArn=role_arn)
+                return arn
+        made = self.states.create_state_machine(name=name, definition=text, roleArn=role_arn)
+        return str(made["stateMachineArn"])
+
+    def _machines(self) -> Iterator[dict[str, Any]]:
+        for page in self.states.get_paginator("list_state_machines").paginate():
+            yield from page["stateMachines"]
+
+    # --------------------------------------------------------------------------------------- one run
+    def start(self, machine_arn: str, name: str, run_input: Mapping[str, Any]) -> str:
+        """Starts a run; its name is its id. Raises RunError when that id was used before."""
+        try:
+            started = self.states.start_execution(
+                stateMachineArn=machine_arn, name=name, input=json.dumps(run_input)
+            )
+        except self.states.exceptions.ExecutionAlreadyExists:
+            raise RunError(f"a run named `{name}` exists already: take another name") from None
+        return str(started["executionArn"])
+
+    def find(self, run: str) -> dict[str, Any]:
+        """The execution with this id, or this beginning of one. Raises RunError when none or several fit."""
+        found = [
+            execution
+            for machine in self._machines()
+            for page in self.states.get_paginator("list_executions").paginate(
+                stateMachineArn=machine["stateMachineArn"]
+            )
+            for execution in page["executions"]
+        ]
+        exact = [e for e in found if e["name"] == run]
+        fitting = exact or [e for e in found if e["name"].startswith(run)]
+        if not fitting:
+            known = ", ".join(e["name"] for e in found[:5]) or "none yet"
+            raise RunError(f"no run `{run}`; known runs: {known}")
+        if len(fitting) > 1:
+            raise RunError(f"`{run}` fits several runs: {', '.join(e['name'] for e in fitting[:5])}")
+        return dict(fitting[0])
+
+    def view(self, execution_arn: str) -> RunView:
+        """An empty view of a run, to be filled with its events; the stages come from its machine's text."""
+        machine = self.states.describe_state_machine_for_execution(executionArn=execution_arn)
+        stages = stages_in(json.loads(machine["definition"]))
+        return RunView(execution_arn.rsplit(":", 1)[1], str(machine["name"]), stages)
+
+    def events(self, execution_arn: str, after: int) -> list[dict[str, Any]]:
+        """The events of a run with an id above `after`."""
+        found: list[dict[str, Any]] = []
+        pages = self.states.get_paginator("get_execution_history").paginate(
+            executionArn=execution_arn,
+            includeExecutionData=True,
+            reverseOrder=True,
+            PaginationConfig={"PageSize": 200},
+        )
+        for page in pages:
+            found += [event for event in page["events"] if event["id"] > after]
+            if page["events"] and page["events"][-1]["id"] <= after:
+                break
+        return sorted(found, key=lambda event: int(event["id"]))
+
+    def stop(self, execution_arn: str, cause: str) -> None:
+        """Stops a run; Step Functions stops its jobs."""
+        self.states.stop_execution(executionArn=execution_arn, error="Relay.Stopped", cause=cause)
+
+    def redrive(self, execution_arn: str) -> None:
+        """Lets a failed or stopped run go on from where it was."""
+        try:
+            self.states.redrive_execution(executionArn=execution_arn)
+        except ClientError as error:
+            raise RunError(error.response["Error"]["Message"]) from None
+
+    # -------------------------------------------------------------------------------- what it writes
+    def job_status(self, job: str, kind: str) -> str:
+        """SecondaryStatus of a training job, status of a processing job; "" when it is not there yet."""
+        try:
+            if kind == "process":
+                return str(
+                    self.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingJobStatus"]
+                )
+            return str(self.sagemaker.describe_training_job(TrainingJobName=job)["SecondaryStatus"])
+        except ClientError:
+            return ""
+
+    def progress(self, view: RunView, stage: str) -> Progress | None:
+        """What the stage's progress.json says, None when there is none."""
+        if not view.prefix:
+            return None
+        key = f"{view.prefix}/{stage}/checkpoints/progress.json"
+        try:
+            report = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            return Progress(int(report["step"]), report["total"], report["fraction"])
+        except (ClientError, ValueError, KeyError):
+            return None  # not written yet, or cut while it was uploaded
+
+    def model_digest(self, uri: str) -> str | None:
+        """SHA-256 over the names and contents in a model.tar.gz; its own bytes differ by the files' times."""
+        place = urlparse(uri)
+        with tempfile.TemporaryFile() as file:
+            try:
+                self.s3.download_fileobj(place.netloc, place.path.lstrip("/"), file)
+            except ClientError:
+                return None
+            file.seek(0)
+            return contents_digest(file)
+
+
+def contents_digest(archive: Any) -> str:
+    """SHA-256 over the sorted names and contents of the files in a .tar.gz."""
+    digest = hashlib.sha256()
+    with tarfile.open(fileobj=archive, mode="r:gz") as tar:
+        for member in sorted(tar.getmembers(), key=lambda m: m.name.removeprefix("./")):
+            if content := tar.extractfile(member):
+                data = content.read()
+                name = member.name.removeprefix("./")
+                digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return digest.hexdigest()
