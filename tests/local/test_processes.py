@@ -119,7 +119,6 @@ def test_an_interrupted_job_goes_on_from_its_checkpoint_in_the_same_job(
     # nothing promised a signal, so none was given
     keys = [each["Key"] for each in world.client("s3").list_objects_v2(Bucket="bucket")["Contents"]]
     assert "run/checkpoints/stopped" not in keys
-    assert "run/checkpoints/partial" not in keys
 
 
 def test_a_stop_gives_sigterm_and_the_last_checkpoint_reaches_s3(

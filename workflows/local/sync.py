@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 TICK = 0.1
 """Seconds of real time between two looks at progress.json; files are synced at every second one."""
 
+SMALLEST_TORN = 4096
+"""Bytes. A file is torn when it is read while being written; one that is written at once, or renamed
+into place like progress.json, and sent in one request is there whole or not at all."""
+
 AGENT_FILES = (".sagemaker-uploading", ".sagemaker-uploaded", ".sagemaker-ignore")
 
 Fingerprint = tuple[int, int, int]
@@ -147,8 +151,9 @@ class CheckpointSync:
     def _tear(self, folder: Path, name: str) -> None:
         with contextlib.suppress(OSError):
             data = (folder / name).read_bytes()
-            cut = data[: self._rng.randrange(len(data))] if data else data
-            self._objects.put(self._bucket, self._prefix + name, cut)
+            if len(data) >= SMALLEST_TORN:
+                cut = data[: self._rng.randrange(len(data))]
+                self._objects.put(self._bucket, self._prefix + name, cut)
 
     def _report_progress(self) -> None:
         for folder in self._known:
