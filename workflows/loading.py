@@ -41,7 +41,8 @@ def load(path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        details = [detail for detail in error.errors() if not _follows(detail)]
+        found = error.errors()
+        details = [detail for detail in found if not _follows(detail, found)]
         raise SpecificationError([_line(path, node, detail) for detail in details]) from None
     missing = list(_missing_files(path, node, pipeline))
     if missing:
@@ -118,8 +119,18 @@ def _line(path: Path, root: yaml.Node, detail: ErrorDetails) -> str:
     return f"{where}: {_problem(detail, place)}"
 
 
-def _follows(detail: ErrorDetails) -> bool:
-    """A list whose items were all refused is then also "too short": the items' own mistakes say enough."""
+def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """Whether another mistake says it already.
+
+    A list whose items were all refused is also "too short", and a field that was misspelt is also missing.
+    """
+    if detail["type"] == "missing":
+        misspelt = [
+            str(other["loc"][-1])
+            for other in others
+            if other["type"] == "extra_forbidden" and other["loc"][:-1] == detail["loc"][:-1]
+        ]
+        return bool(difflib.get_close_matches(str(detail["loc"][-1]), misspelt, 1, cutoff=0.5))
     return detail["type"] == "too_short" and bool(detail.get("input"))
 
 

@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -30,7 +31,8 @@ LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 UNSAFE_WITHOUT_CHECKPOINT = timedelta(hours=1)
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 REFERENCE = re.compile(r"^\{\{\s*([a-z0-9-]+)\.outputs\.([A-Za-z0-9_-]+)\s*\}\}$")
 
 
@@ -56,7 +58,13 @@ def _as_rung(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-Ladder = Annotated[tuple[Annotated[Rung, BeforeValidator(_as_rung)], ...], Field(min_length=1, max_length=10)]
+_RUNG_SCHEMA = {
+    "anyOf": [{"type": "string", "pattern": INSTANCE_TYPE}, {"type": "object", **Rung.model_json_schema()}]
+}
+Ladder = Annotated[
+    tuple[Annotated[Rung, BeforeValidator(_as_rung), WithJsonSchema(_RUNG_SCHEMA)], ...],
+    Field(min_length=1, max_length=10),
+]
 DEFAULT_LADDER = (Rung(type="ml.m5.xlarge"),)
 
 

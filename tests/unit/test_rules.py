@@ -1,0 +1,98 @@
+"""The rule tables say the same in Python and in the JSONata that the machine evaluates."""
+
+import json
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflows import decisions, outcomes
+from workflows.local.jsonata import Expressions, prepare
+from workflows.outcomes import Outcome
+
+EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
+
+ended = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(
+            ["", "Completed", "Failed", "Stopped", "InProgress", "Stopping", "Deleting"]
+        ),
+        "secondary": st.sampled_from(
+            ["", "MaxWaitTimeExceeded", "MaxRuntimeExceeded", "Interrupted", "Failed"]
+        ),
+        "reason": st.sampled_from(
+            [
+                "",
+                "CapacityError: x",
+                "InternalServerError: x",
+                "AlgorithmError: CapacityError: x",
+                "Rate exceeded",
+            ]
+        )
+        | st.text(max_size=20),
+        "error": st.sampled_from(
+            ["", "States.TaskFailed", "SageMaker.ResourceLimitExceeded", "SageMaker.Other"]
+        ),
+        "whole": st.booleans(),
+        "trained": st.booleans(),
+    }
+)
+small = st.integers(0, 12)
+facts = st.fixed_dictionaries(
+    {
+        "outcome": st.sampled_from([outcome.value for outcome in Outcome]),
+        "market": st.sampled_from(["spot", "on-demand"]),
+        "reported": st.booleans(),
+        "progressed": st.booleans(),
+        "trained": st.booleans(),
+        "seen": st.integers(0, 4),
+        "retry_budget": small,
+        "no_progress_limit": st.integers(1, 4),
+        "on_demand_enabled": st.booleans(),
+        **dict.fromkeys(decisions.COUNTERS, small),
+    }
+)
+
+
+def evaluate(expression, **variables):
+    prepared = {name: prepare(json.loads(json.dumps(value))) for name, value in variables.items()}
+    return EXPRESSIONS.evaluate(EXPRESSIONS.compile(expression), prepared)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ended)
+def test_an_outcome_is_the_same_in_python_and_in_the_machine(attempt):
+    table = outcomes.REFUSED if attempt["status"] == "" else outcomes.ENDED
+
+    assert evaluate(table.jsonata(), f=attempt)["outcome"] == outcomes.classify(attempt)
+
+
+@settings(max_examples=300, deadline=None)
+@given(facts)
+def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
+    counted = evaluate(decisions.tally_jsonata(), f=attempt)
+    assert counted == decisions.tally(attempt)
+
+    after = {**attempt, **counted}
+    decision = decisions.decide(after)
+    rendered = evaluate(decisions.decision_jsonata(), f=after, policy=decisions.policy_data())
+    assert rendered == {
+        "next": decision.next,
+        "rung": decision.rung,
+        "pause": decision.pause,
+        "why": decision.why,
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(facts)
+def test_no_decision_leaves_a_market_that_is_closed_or_runs_user_errors_again(attempt):
+    decision = decisions.decide({**attempt, **decisions.tally(attempt)})
+
+    if decision.next == "on-demand" and attempt["market"] == "spot":
+        assert attempt["on_demand_enabled"]
+        assert attempt["outcome"] != Outcome.USER_ERROR
+    if attempt["outcome"] in {Outcome.USER_ERROR, Outcome.BAD_REQUEST, Outcome.STOPPED}:
+        assert decision.next == "fail"
+    if attempt["market"] == "on-demand":
+        assert decision.next != "spot"
