@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.processes
-SCRIPT = Path(__file__).with_name("training.py")
+SCRIPT = Path(__file__).parents[2] / "scripts" / "drills" / "training.py"
 
 
 def run(base: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

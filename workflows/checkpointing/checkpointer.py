@@ -11,6 +11,7 @@ last checkpoint and complete.json; leaving by an exception makes neither.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
@@ -18,26 +19,26 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from . import fingerprint, progress, random_state
-from . import manifest as manifests
-from .errors import CheckpointError, RestoreError, Stopped, UnsupportedStateError
+from .errors import Stopped, UnsupportedStateError
 from .interval import Interval
 from .manifest import Manifest
 from .progress import Progress, ProgressWriter
-from .ranks import Alone, Found, Ranks, Vote
+from .ranks import Alone, Ranks, Vote
+from .resuming import resume
+from .saving import Saver
 from .settings import from_environment
 from .signals import StopSignal
 from .snapshot import RANDOM
 from .state import entry
 from .store import Name, Store
-from .writer import Outcome, Writer
 
 log = logging.getLogger(__package__)
 
-_SAFETY = 1.5  # a save at the stop is begun if 1.5 times its usual duration is left
 _LINE_PAUSE = 1.0  # seconds between two metric lines: every line is billed by CloudWatch
 
 
@@ -89,18 +90,13 @@ class Checkpointer:
         self._configuration = fingerprint.normal(given) if given is not None else None
         self._asynchronous = asynchronous
         self._clock = clock
-        self._interval = Interval(self._settings.shortest, self._settings.longest, self._settings.prior)
         self._stop = StopSignal(self._settings.grace, clock)
-        self._writer = Writer()
         self._progress = Progress()
         self._random: Any = None
-        self._running = False
-        self._exhausted = False
+        self._running = False  # a step was handed out and is being worked on
+        self._exhausted = False  # the loop came to its end by itself
         self._complete: dict[str, Any] | None = None
-        self._failures = 0
-        self._published = 0
-        self._last_line = -math.inf
-        self._past_exposure = 0.0
+        self._last_line = self._last_shown = -math.inf
 
     @property
     def step(self) -> int:
@@ -124,25 +120,23 @@ class Checkpointer:
 
     def __enter__(self) -> Checkpointer:
         _show_messages()
-        self._ranks = _ranks()
-        self._store = Store(
-            self._settings.folder,
-            keep=self._settings.keep,
-            rank=self._ranks.rank,
-            world_size=self._ranks.world_size,
-            prunes=self._ranks.prunes,
-        )
+        settings = self._settings
         self._stop.install()
         try:
+            self._ranks = _ranks(settings.folder)
+            self._store = Store(
+                settings.folder,
+                keep=settings.keep,
+                rank=None if isinstance(self._ranks, Alone) else self._ranks.rank,
+                prunes=self._ranks.prunes,
+            )
             self._store.prepare()
-            self._resume()
+            self._take_over()
         except BaseException:
             self._stop.remove()
             raise
-        self._began = self._last_save = self._clock()
-        self._wait = self._interval.seconds(self._age())
-        self._watcher = ProgressWriter(self._settings.folder) if self._ranks.rank == 0 else None
-        self._show_progress()
+        self._watcher = ProgressWriter(settings.folder) if self._ranks.rank == 0 else None
+        self._show_progress(now=True)
         return self
 
     def __exit__(
@@ -152,12 +146,12 @@ class Checkpointer:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if error is None:
+            if error is None and self._complete is None:
                 self._finish()
         finally:
-            left = None if not self._stop.asked else max(self._stop.grace_left(), 0.0)
-            self._take_in(self._writer.collect(left))
-            self._show_progress()
+            left = max(self._stop.grace_left(), 0.0) if self._stop.asked else None
+            self._saver.collect(left)
+            self._show_progress(now=True)
             if self._watcher is not None:
                 self._watcher.close()
                 if self._complete is not None:
@@ -175,26 +169,22 @@ class Checkpointer:
     def report(self, **metrics: Any) -> None:
         """Says how the step went: progress.json, and a metric line at most once a second."""
         self._progress.metrics.update(metrics)
-        self._show_progress()
         now = self._clock()
         if now - self._last_line >= _LINE_PAUSE:
             self._last_line = now
             self._print_line(self._progress.step + self._running)
+        self._show_progress()
 
     def save(self, *, wait: bool = False) -> None:
         """Saves now, unless a save is still in flight and `wait` is not set.
 
         Call it between two steps only. On several ranks, every rank must call it.
         """
-        self._take_in(self._writer.collect(None if wait else 0.0))
-        if self._writer.busy:
-            return
-        agreed = self._ranks.agree(self._vote())
-        self._begin_save(Name(self.step, agreed.time), background=self._asynchronous and not wait)
-        if wait:
-            self._take_in(self._writer.collect(None))
+        agreed = self._agree()
+        if wait or not agreed.busy:
+            self._saver.begin(Name(self.step, agreed.time), wait=wait)
 
-    # The loop: called by _Steps.
+    # The loop.
 
     def _next(self, total: int | None) -> int:
         if self._random is not None:
@@ -212,157 +202,153 @@ class Checkpointer:
         if self._complete is not None or (total is not None and self.step >= total):
             self._exhausted = True
             raise StopIteration
-        if self._stop.asked and self._ranks.world_size == 1:
-            self._stop_now()  # asked before the first step of this attempt
+        if self._stop.asked and isinstance(self._ranks, Alone):
+            self._stop_now(self._agree())  # asked before the first step of this attempt
         self._exhausted = False
         self._running = True
         return self.step
 
     def _outlived(self, total: int | None) -> bool:
         """A finished training whose total was raised goes on."""
-        assert self._complete is not None
-        before = self._complete.get("total")
-        return (
-            total is not None and before is not None and before < total and (self._complete["step"] == before)
-        )
+        before = self._complete.get("total") if self._complete else None
+        if self._complete is None or total is None or before is None or before >= total:
+            return False
+        if self._complete["step"] != before:
+            return False  # it ended early by its own decision
+        with contextlib.suppress(OSError):
+            (self._settings.folder / progress.COMPLETE).unlink(missing_ok=True)
+        return True
 
     def _boundary(self, total: int | None) -> None:
-        self._take_in(self._writer.collect())
-        agreed = self._ranks.agree(self._vote())
-        self._store_agreed(agreed)
-        done = total is not None and self.step >= total
-        if done:
+        saved = self._saver.saved_step
+        agreed = self._agree()
+        if total is not None and self.step >= total:
             # What follows the loop may change the objects: the last checkpoint is made before.
-            self._save_at(agreed, wait=False)
+            self._saver.begin(Name(self.step, agreed.time))
         elif agreed.stop:
             self._stop_now(agreed)
-        elif agreed.due and not self._writer.busy:
-            self._save_at(agreed, wait=False)
-        self._show_progress()
+        elif agreed.due and not agreed.busy:
+            self._saver.begin(Name(self.step, agreed.time))
+        self._show_progress(now=self._saver.saved_step != saved)
 
-    def _vote(self) -> Vote:
-        waited = self._clock() - self._last_save
-        due = waited >= self._wait and not self._writer.busy
-        return Vote(self._stop.asked, due, self._store.new_name(self.step).time, self._published)
+    def _agree(self) -> Vote:
+        """Takes in a save that has ended, and agrees with the other ranks on what is next."""
+        saver = self._saver
+        saver.collect()
+        vote = Vote(self._stop.asked, saver.due, saver.busy, self._store.new_time(), saver.published)
+        agreed = self._ranks.agree(vote)
+        saver.agreed(agreed.published)
+        if agreed.stop:
+            self._stop.ask()
+        return agreed
 
-    def _save_at(self, agreed: Vote, *, wait: bool) -> None:
-        if self._writer.busy:
-            self._take_in(self._writer.collect(None))
-        self._begin_save(Name(self.step, agreed.time), background=self._asynchronous and not wait)
-        if wait or not self._asynchronous:
-            self._take_in(self._writer.collect(None))
-
-    def _stop_now(self, agreed: Vote | None = None) -> None:
-        """Saves if it fits into the grace that is left, and ends the process with 143."""
-        left = self._stop.grace_left()
-        self._take_in(self._writer.collect(max(left, 0.0)))
-        left = self._stop.grace_left()
-        needed = _SAFETY * ((self._interval.latency or 0.0) + (self._interval.stall or 0.0))
-        if self._progress.saved_step == self.step and self.step > 0:
+    def _stop_now(self, agreed: Vote) -> None:
+        """Saves if that fits into the grace that is left, and ends the process with 143."""
+        saver = self._saver
+        saver.collect(max(self._stop.grace_left() - 1.0, 0.0))
+        left, needed = self._stop.grace_left(), saver.expected_seconds()
+        unsaved = self.step not in (self._progress.resumed_step, saver.saved_step)
+        if not unsaved:
             log.info("Stopping at step %d, which is saved", self.step)
-        elif self.step == self._progress.resumed_step:
-            log.info("Stopping at step %d, where this attempt began", self.step)
-        elif self._writer.busy or needed > left:
+        elif self._ranks.all(not saver.busy and needed <= left):
+            saver.begin(Name(self.step, agreed.time), wait=True)
+            self._agree()
+            log.info("Stopping at step %d; step %d is saved", self.step, saver.saved_step)
+        else:
             log.warning(
-                "Stopping at step %d without saving it: a save takes about %.1f s, and"
-                " %.1f s are left; step %d is saved",
+                "Stopping at step %d without saving it: a save takes about %.1f s, and %.1f s are"
+                " left; step %d is saved",
                 self.step,
                 needed,
                 left,
-                self._progress.saved_step,
+                saver.saved_step,
             )
-        else:
-            self._save_at(agreed or self._ranks.agree(self._vote()), wait=True)
-            log.info("Stopping at step %d; step %d is saved", self.step, self._progress.saved_step)
         raise Stopped
-
-    # Saving.
-
-    def _begin_save(self, name: Name, *, background: bool) -> None:
-        began = self._clock()
-        try:
-            write = self._ranks.take(self._entries, random_state.capture)
-        except (OSError, MemoryError) as error:
-            log.error(
-                "The state of step %d cannot be copied: %s: %s; training goes on",
-                name.step,
-                type(error).__name__,
-                error,
-            )
-            self._take_in(Outcome(name.step, 0.0, error))
-            return
-        manifest = Manifest(
-            step=name.step,
-            time=name.time,
-            rank=self._ranks.rank,
-            world_size=self._ranks.world_size,
-            configuration=self._configuration,
-            history=self._history(),
-        )
-        store, settings_good = self._store, frozenset(self._store.good)
-
-        def job() -> None:
-            with store.partial(name) as folder:
-                manifest.files = write(folder)
-                manifests.write(folder, manifest)
-                store.publish(folder, name)
-            if self._ranks.world_size == 1:
-                store.good.add(name)
-                store.prune()
-            elif settings_good:
-                store.prune(set(settings_good))
-
-        self._last_save = began
-        self._wait = math.inf  # until this one has ended
-        self._in_flight = name
-        self._writer.start(name.step, job, background=background)
-        stall = self._clock() - began
-        self._interval.observe(stall=stall)
-        self._progress.stall_seconds = stall
-
-    def _history(self) -> dict[str, Any]:
-        exposure = self._past_exposure + self._settings.prior.expected(self._age())
-        return {"interruptions": self._progress.interruptions, "exposure": exposure}
-
-    def _take_in(self, outcome: Outcome | None) -> None:
-        if outcome is None:
-            return
-        if outcome.error is not None:
-            # Due at once; if that fails too, pauses of 1, 2, 4 ... s keep a full disk from
-            # costing a copy of the state at every step.
-            self._wait = 0.0
-            if self._failures:
-                pause = min(2.0 ** (self._failures - 1), self._settings.shortest)
-                self._wait = self._clock() - self._last_save + pause
-            self._failures += 1
-            return
-        self._failures = 0
-        self._interval.observe(latency=outcome.seconds)
-        self._progress.latency_seconds = outcome.seconds
-        self._progress.saved_step = outcome.step
-        self._published = self._in_flight.time
-        self._wait = self._interval.seconds(self._age())
-
-    def _store_agreed(self, agreed: Vote) -> None:
-        """On several ranks a checkpoint is good once every rank has published its part."""
-        if self._ranks.world_size > 1 and agreed.published:
-            self._store.good |= {n for n in self._store.names() if n.time == agreed.published}
 
     def _finish(self) -> None:
         """The end of a with-block that no exception ended."""
-        if self._complete is not None:
-            return
         if self._running:  # left by `break`: the step it happened in is done
             self._running = False
             self._progress.step += 1
-        if not self._exhausted and self._stop.asked:
-            self._stop_now()
-        self._take_in(self._writer.collect(None))
-        if self._progress.saved_step != self.step or self.step == 0:
-            self._save_at(self._ranks.agree(self._vote()), wait=True)
+        self._saver.collect(None)
+        agreed = self._agree()
+        if agreed.stop and not self._exhausted:
+            self._stop_now(agreed)
+        if self._saver.saved_step != self.step or self.step == 0:
+            self._saver.begin(Name(self.step, agreed.time), wait=True)
+            self._agree()
+        if not isinstance(self._ranks, Alone):
+            self._saver.tidy()
         self._print_line(self.step)
-        self._show_progress()
-        self._complete = vars(self._progress)
+        self._complete = {"step": self.step}
+
+    # What was, and what is.
+
+    def _take_over(self) -> None:
+        settings = self._settings
+        inherited = resume(self._store, self._ranks, self._entries, self._configuration, settings)
+        self._random = inherited.random
+        self._complete = inherited.complete
+        self._progress.step = self._progress.resumed_step = inherited.step
+        self._progress.interruptions = inherited.interruptions
+        interval = Interval(
+            settings.shortest,
+            settings.longest,
+            settings.prior,
+            seen=inherited.interruptions,
+            exposure=inherited.exposure,
+        )
+        sharded = self._ranks.sharded(self._entries)
+
+        def describe(name: Name) -> Manifest:
+            expected = inherited.exposure + settings.prior.expected(self._saver.age())
+            history = {"interruptions": inherited.interruptions, "exposure": expected}
+            return Manifest(
+                step=name.step,
+                time=name.time,
+                rank=self._ranks.rank,
+                world_size=self._ranks.world_size,
+                sharded=sharded,
+                configuration=self._configuration,
+                history=history,
+            )
+
+        self._saver = Saver(
+            self._entries,
+            store=self._store,
+            ranks=self._ranks,
+            interval=interval,
+            describe=describe,
+            asynchronous=self._asynchronous,
+            clock=self._clock,
+        )
+        self._saver.saved_step = inherited.step
+
+    def _now(self) -> Progress:
+        now = copy.copy(self._progress)
+        now.metrics = progress.numbers(now.metrics)
+        now.saved_step = self._saver.saved_step
+        now.stall_seconds, now.latency_seconds = self._saver.stall, self._saver.latency
+        now.time = time.time()
+        if now.total:
+            now.fraction = min(now.step / now.total, 1.0)
+            done = now.step - now.resumed_step
+            if done > 0:
+                now.seconds_left = max(now.total - now.step, 0) * self._saver.age() / done
+        return now
+
+    def _show_progress(self, *, now: bool = False) -> None:
+        """Hands progress to its writer: at most a few times a second, unless something happened."""
+        time_now = self._clock()
+        if self._watcher is not None and (now or time_now - self._last_shown >= progress.PAUSE):
+            self._last_shown = time_now
+            self._watcher.put(self._now())
+
+    def _print_line(self, step: int) -> None:
+        if self._ranks.rank == 0 and self._progress.metrics:
+            metrics = progress.numbers(self._progress.metrics)
+            values = " ".join(f"{name}={value}" for name, value in metrics.items())
+            print(f"step={step} total={self._progress.total} {values}", flush=True)
 
     def _write_complete(self) -> None:
         path = self._settings.folder / progress.COMPLETE
@@ -371,89 +357,7 @@ class Checkpointer:
         try:
             progress.write(path, self._now(), sync=True)
         except OSError as error:
-            log.error("complete.json cannot be written: %s; the work will be taken for unfinished", error)
-
-    # Resuming.
-
-    def _resume(self) -> None:
-        folder = self._settings.folder
-        before = progress.read(folder / progress.PROGRESS)
-        complete = progress.read(folder / progress.COMPLETE)
-        found = self._ranks.find(self._store)
-        if found is not None:
-            self._restore(found)
-        elif self._store.names():
-            log.error("No checkpoint in %s is whole: starting from step 0", folder)
-        if complete is not None and found is not None and complete["step"] == self.step:
-            self._complete = complete
-            log.info("The work was finished at step %d: nothing to do", self.step)
-        elif complete is not None:
-            log.warning(
-                "complete.json says step %s, and the newest whole checkpoint is of step"
-                " %d: the steps between are done again",
-                complete["step"],
-                self.step,
-            )
-            (folder / progress.COMPLETE).unlink(missing_ok=True)
-        self._count_interruptions(found, before)
-
-    def _restore(self, found: Found) -> None:
-        allowed = fingerprint.check(
-            found.manifest.configuration,
-            self._configuration,
-            allow=self._settings.allow_changes,
-            checkpoint=str(found.name),
-        )
-        if allowed:
-            log.warning("Resuming %s with a changed configuration: %s", found.name, "; ".join(allowed))
-        saved, now = set(found.names()), {entry.name for entry in self._entries}
-        if saved != now:
-            raise RestoreError(
-                f"{found.name} holds {sorted(saved)}, and the state has {sorted(now)}: both must"
-                " name the same objects"
-            )
-        self._random = found.restore(self._entries)
-        self._progress.step = self._progress.resumed_step = found.manifest.step
-        self._progress.saved_step = found.manifest.step
-        log.info("Resumed at step %d from %s", found.manifest.step, found.name)
-
-    def _count_interruptions(self, found: Found | None, before: dict[str, Any] | None) -> None:
-        history = found.manifest.history if found else {}
-        counts = [int(history.get("interruptions", 0))] if found else []
-        counts += [int(before.get("interruptions") or 0)] if before else []
-        self._past_exposure = float(history.get("exposure", 0.0))
-        if self._complete is not None:
-            self._progress.interruptions = max(counts, default=0)
-        elif counts:
-            self._progress.interruptions = max(counts) + 1
-        self._interval.seen = self._progress.interruptions
-        self._interval.exposure = self._past_exposure
-
-    # Showing.
-
-    def _age(self) -> float:
-        """Seconds since this attempt began, which stands for the age of its instance."""
-        return self._clock() - getattr(self, "_began", self._clock())
-
-    def _now(self) -> Progress:
-        now = copy.copy(self._progress)
-        now.metrics = dict(now.metrics)
-        now.time = time.time()
-        if now.total:
-            now.fraction = min(now.step / now.total, 1.0)
-            done = now.step - now.resumed_step
-            if done > 0:
-                now.seconds_left = max(now.total - now.step, 0) * self._age() / done
-        return now
-
-    def _show_progress(self) -> None:
-        if self._watcher is not None:
-            self._watcher.put(self._now())
-
-    def _print_line(self, step: int) -> None:
-        if self._ranks.rank == 0 and self._progress.metrics:
-            values = " ".join(f"{name}={value}" for name, value in self._progress.metrics.items())
-            print(f"step={step} total={self._progress.total} {values}", flush=True)
+            log.error("complete.json cannot be written (%s): the work will be taken for unfinished", error)
 
 
 class _Steps:
@@ -470,13 +374,13 @@ class _Steps:
         return self._checkpointer._next(self._total)
 
 
-def _ranks() -> Ranks:
+def _ranks(folder: Path) -> Ranks:
     """Several ranks where torch.distributed was initialised before the Checkpointer is entered."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.distributed.is_available():
-        distributed = torch.distributed
-        if distributed.is_initialized() and distributed.get_world_size() > 1:
-            raise CheckpointError("several ranks are not supported yet")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        from .torch_distributed import TorchRanks
+
+        return TorchRanks(folder)
     return Alone()
 
 

@@ -32,6 +32,7 @@ class Manifest:
     rank: int = 0
     world_size: int = 1
     files: dict[str, list[Any]] = field(default_factory=dict)
+    sharded: list[str] = field(default_factory=list)  # entries that DCP wrote, over all ranks
     configuration: Json | None = None
     history: Json = field(default_factory=dict)
     format: int = FORMAT
@@ -76,9 +77,10 @@ class HashingFile:
         """Nothing is held back; here for those who write to any file object."""
 
     def close(self) -> list[Any]:
-        """Brings the file to the disk; returns its size and digest for the manifest."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Brings the file to the disk; returns its size and digest. May be called again."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
         return [self.size, self._hash.hexdigest()]
 
     def abandon(self) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,8 @@ class Progress:
     format: int = FORMAT
 
     def to_bytes(self) -> bytes:
-        """As JSON; a metric that JSON has no number for (NaN, infinity) is null."""
+        """The progress as JSON."""
         content = asdict(self)
-        content["metrics"] = {name: _number(value) for name, value in self.metrics.items()}
         return json.dumps({"format": content.pop("format"), **content}).encode()
 
 
@@ -113,6 +113,11 @@ class ProgressWriter:
             if not self._failed:  # once, not four times a second
                 log.warning("progress.json cannot be written: %s", error)
             self._failed = True
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as JSON can hold them; what it has no number for (NaN, infinity) is None."""
+    return {name: _number(value) for name, value in metrics.items()}
 
 
 def _number(value: Any) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import files
+from . import manifest as manifests
+from .errors import CheckpointError
 from .manifest import Manifest
 from .snapshot import RANDOM, HostBuffer, take
 from .state import Entry
@@ -16,10 +18,14 @@ from .store import Name, Store, newest_whole
 
 @dataclass(frozen=True)
 class Vote:
-    """One rank's view between two steps; `published` is the time in its newest one's name."""
+    """One rank's view between two steps.
+
+    `time` is for the next checkpoint's name, `published` the time in the newest one's name.
+    """
 
     stop: bool
     due: bool
+    busy: bool
     time: int
     published: int
 
@@ -47,8 +53,14 @@ class Ranks(Protocol):
     def agree(self, vote: Vote) -> Vote:
         """The same answer on every rank: stop if any must, save when rank 0 is due."""
 
+    def all(self, value: bool) -> bool:
+        """True where it is true on every rank; every rank must ask."""
+
     def find(self, store: Store) -> Found | None:
         """The newest checkpoint that is whole on every rank."""
+
+    def sharded(self, entries: Sequence[Entry]) -> list[str]:
+        """The names of the entries that are saved once over all ranks."""
 
     def take(
         self, entries: Sequence[Entry], random: Callable[[], Any]
@@ -70,19 +82,30 @@ class Alone:
         """One's own vote."""
         return vote
 
+    def all(self, value: bool) -> bool:
+        """One's own view."""
+        return value
+
     def find(self, store: Store) -> Found | None:
         """The newest whole checkpoint, in memory."""
         contents: list[files.Contents] = []
 
         def read(place: Path) -> Manifest:
-            from . import manifest as manifests
-
+            if (place / "rank-0").is_dir():
+                raise CheckpointError(
+                    f"{place.name} was made by a training with torch.distributed: call"
+                    " init_process_group() before the Checkpointer is entered"
+                )
             found = manifests.read(place)
             contents[:] = [files.read(place, found)]
             return found
 
         newest = newest_whole(store, read)
         return InMemory(*newest, contents[0]) if newest else None
+
+    def sharded(self, entries: Sequence[Entry]) -> list[str]:
+        """None: there is one rank."""
+        return []
 
     def take(
         self, entries: Sequence[Entry], random: Callable[[], Any]

@@ -49,22 +49,20 @@ class Name:
 
 
 class Store:
-    """One rank's view of the checkpoint folder."""
+    """The checkpoint folder, as one process sees it; `rank` is None where there is only one."""
 
     def __init__(
         self,
         folder: Path,
         *,
         keep: int = 3,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
         prunes: bool = True,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.folder = folder
         self.keep = max(keep, AT_LEAST_KEPT)
         self.rank = rank
-        self.world_size = world_size
         self.good: set[Name] = set()  # read back whole at resume, or published by this process
         self._prunes = prunes
         self._clock_ms = clock_ms
@@ -79,30 +77,30 @@ class Store:
         return sorted((name for name in found if name), reverse=True)
 
     def prepare(self) -> None:
-        """Makes the folder and removes what an earlier process of this rank left unfinished."""
+        """Makes the folder and removes what an earlier process left unfinished."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in list(self.folder.iterdir()):
-                if path.name.startswith(_PARTIAL) and self._is_own_partial(path.name):
+                if path.name.startswith(_PARTIAL) and self._prunes:
                     shutil.rmtree(path, ignore_errors=True)
+            self._last_time = max((name.time for name in self.names()), default=0)
         except OSError as error:
             log.warning("The checkpoint folder %s cannot be prepared: %s", self.folder, error)
 
-    def new_name(self, step: int) -> Name:
-        """A name that this folder has never had: the time only ever grows."""
-        newest = max((name.time for name in self.names()), default=0)
-        self._last_time = max(self._clock_ms(), newest + 1, self._last_time + 1)
-        return Name(step, self._last_time)
+    def new_time(self) -> int:
+        """A time for a name that this folder has never had: it only ever grows."""
+        self._last_time = max(self._clock_ms(), self._last_time + 1)
+        return self._last_time
 
     def place(self, name: Name) -> Path:
         """Where this rank's part of a published checkpoint lies."""
         whole = self.folder / str(name)
-        return whole / f"rank-{self.rank}" if self.world_size > 1 else whole
+        return whole / f"rank-{self.rank}" if self.rank is not None else whole
 
     @contextlib.contextmanager
     def partial(self, name: Name) -> Iterator[Path]:
         """A new directory to write into; removed where the body fails."""
-        suffix = f"-rank-{self.rank}" if self.world_size > 1 else ""
+        suffix = f"-rank-{self.rank}" if self.rank is not None else ""
         path = self.folder / f"{_PARTIAL}{name}{suffix}"
         path.mkdir(parents=True)
         try:
@@ -117,14 +115,14 @@ class Store:
         _sync_directory(partial)
         if place.exists():  # os.rename would silently replace an empty directory
             raise FileExistsError(f"{place} exists: a checkpoint's name is never used twice")
-        if self.world_size > 1:
+        if self.rank is not None:
             place.parent.mkdir(exist_ok=True)
         partial.rename(place)
-        if self.world_size > 1:
+        if self.rank is not None:
             _sync_directory(place.parent)
         _sync_directory(self.folder)
 
-    def prune(self, good: set[Name] | None = None) -> list[Name]:
+    def prune(self, good: set[Name] | None = None, *, as_few_as_possible: bool = False) -> list[Name]:
         """Removes what is not needed any more; returns what was removed.
 
         Only whole checkpoints count as kept. Nothing is removed before the newest of those kept
@@ -133,22 +131,23 @@ class Store:
         good = self.good if good is None else good
         if not self._prunes:
             return []
-        kept = self._still_whole(good)
+        keep = AT_LEAST_KEPT if as_few_as_possible else self.keep
+        kept = self._still_whole(good, keep)
         if len(kept) < AT_LEAST_KEPT:
             return []
-        enough = len(kept) >= self.keep
+        enough = len(kept) >= keep
         removed = []
         for name in self.names():
             unknown = name not in good
-            newer = name > kept[0]
-            if name in kept or (unknown and not enough) or (unknown and newer and not enough):
+            later = name.time > kept[0].time  # other ranks may still be writing their parts
+            if name in kept or (unknown and (later or not enough)):
                 continue
             if self._remove(name):
                 removed.append(name)
         self.good -= set(removed)
         return removed
 
-    def _still_whole(self, good: set[Name]) -> list[Name]:
+    def _still_whole(self, good: set[Name], keep: int) -> list[Name]:
         kept: list[Name] = []
         for name in sorted(good, reverse=True):
             try:
@@ -162,7 +161,7 @@ class Store:
                 self.good.discard(name)
                 continue
             kept.append(name)
-            if len(kept) == self.keep:
+            if len(kept) == keep:
                 break
         return kept
 
@@ -176,9 +175,6 @@ class Store:
             log.warning("%s cannot be removed: %s", name, error)
             return False
         return True
-
-    def _is_own_partial(self, name: str) -> bool:
-        return self.world_size == 1 or name.endswith(f"-rank-{self.rank}")
 
 
 def newest_whole(store: Store, read: Callable[[Path], Manifest]) -> tuple[Name, Manifest] | None:

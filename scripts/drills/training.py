@@ -7,6 +7,7 @@ half-restored step shows in the model's digest. Pure Python: it starts in a tent
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from workflows.checkpointing import Checkpointer  # noqa: E402
+from workflows.checkpointing import Checkpointer
 
 
 class Sampler:
@@ -52,6 +53,7 @@ def train(options: argparse.Namespace) -> str:
                 ballast[(step * 4096) % len(ballast)] = sample
             time.sleep(options.pause)
             checkpoints.report(loss=sum(weights))
+            leave_trace(options, step)
     return hashlib.sha256(repr((weights, bytes(ballast), random.random())).encode()).hexdigest()
 
 
@@ -60,12 +62,22 @@ def kill_at(options: argparse.Namespace, step: int) -> None:
         os.kill(os.getpid(), getattr(signal, options.signal))
 
 
+def leave_trace(options: argparse.Namespace, step: int) -> None:
+    """Says that a step is done, in a file that no checkpoint knows of: one write, no buffer."""
+    if options.trace:
+        descriptor = os.open(options.trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        with contextlib.suppress(OSError):  # the drill's full disk is full for this file too
+            os.write(descriptor, f"{step + 1} {time.time()}\n".encode())
+        os.close(descriptor)
+
+
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser()
     found.add_argument("--steps", type=int, default=100)
     found.add_argument("--seed", type=int, default=1)
     found.add_argument("--pause", type=float, default=0.0)
     found.add_argument("--ballast", type=int, default=0)
+    found.add_argument("--trace", default="")
     found.add_argument("--die-at", type=int, default=-1)
     found.add_argument("--signal", default="SIGKILL")
     return found

@@ -1,0 +1,1 @@
+"""What the chaos drill and the tests of checkpointing run and break."""
