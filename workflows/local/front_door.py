@@ -64,7 +64,7 @@ class FrontDoor:
         """Start to serve; the endpoint's URL."""
         self._server = make_server("127.0.0.1", port, self, threaded=True, request_handler=_Quiet)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="relay-front-door", daemon=True
+            target=self._server.serve_forever, args=(0.05,), name="relay-front-door", daemon=True
         )
         self._thread.start()
         return f"http://127.0.0.1:{self._server.server_port}"

@@ -29,6 +29,8 @@ from pydantic import (
 
 from workflows.errors import RelayError
 
+BUILTIN = Path(__file__).with_name("scenarios")
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -135,6 +137,28 @@ class Scenario(_Part):
         if sum(kinds) > 1:
             raise ValueError("allowed: one of spot and on_demand lists, random, or trace")
         return self
+
+
+def find_scenario(name: str | None, *, beside: Path | None, stages: Collection[str] | None) -> Scenario:
+    """The scenario that a user means by a name.
+
+    `none`: nothing happens; a path: that file; otherwise a built-in one. Without a name, scenario.yaml in the
+    folder `beside` if it is there, else none. Raises ScenarioError.
+    """
+    if name is None:
+        usual = beside / "scenario.yaml" if beside else None
+        return read_scenario(usual, stages) if usual and usual.is_file() else Scenario()
+    if name == "none":
+        return Scenario()
+    if "/" in name or Path(name).suffix in {".yaml", ".yml"}:
+        return read_scenario(Path(name), stages)
+    builtin = {path.stem: path for path in sorted(BUILTIN.glob("*.yaml"))}
+    if name not in builtin:
+        known = ["none", *builtin]
+        raise ScenarioError(
+            f"--scenario: found {name!r}; allowed: {', '.join(known)}, or a YAML file{_nearest(name, known)}"
+        )
+    return read_scenario(builtin[name], stages)
 
 
 def read_scenario(path: Path, stages: Collection[str] | None = None) -> Scenario:
