@@ -102,7 +102,7 @@ class Branch:
         """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
         program = self.program.states
         while True:
-            if self.execution.stopped:
+            if self.execution.stopped or self.history.closed:
                 raise simpy.Interrupt("stopped")
             state = program[self.at]
             self._enter(state)

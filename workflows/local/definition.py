@@ -10,6 +10,7 @@ from typing import Any
 from workflows.local.fields import (
     ALLOWED,
     JSONPATH_ONLY,
+    NOT_HERE,
     REQUIRED,
     check_catch,
     check_processor,
@@ -141,6 +142,8 @@ class _Checker:
                     "for the 'JSONPath' QueryLanguage"
                 )
                 self.add(message, where)
+            elif key in NOT_HERE:
+                self.add(f"Field '{key}' is not supported by the local world, though by AWS", where)
             elif key not in ALLOWED[kind]:
                 self.add(f"Field '{key}' is not supported", where)
         missing = [key for key in REQUIRED.get(kind, ()) if key not in state]
@@ -199,7 +202,8 @@ class _Checker:
             body = state["ItemProcessor"]
             for message, at in check_processor(state):
                 self.add(message, f"{where}/{at}")
-            distributed = body.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+            config = body.get("ProcessorConfig")
+            distributed = isinstance(config, dict) and config.get("Mode") == "DISTRIBUTED"
             self.body(
                 body,
                 f"{where}/ItemProcessor",
@@ -239,12 +243,17 @@ class _Checker:
             self.add("No terminal state found in machine.", f"{where}/States", NO_END)
 
 
+def _list(state: dict[str, Any], key: str) -> list[Any]:
+    value = state.get(key)
+    return value if isinstance(value, list) else []
+
+
 def _targets(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("Next", "Default"):
         if isinstance(state.get(key), str):
             yield state[key], key
     for key in ("Choices", "Catch"):
-        for place, item in enumerate(state.get(key) or ()):
+        for place, item in enumerate(_list(state, key)):
             if isinstance(item, dict) and isinstance(item.get("Next"), str):
                 yield item["Next"], f"{key}[{place}]/Next"
 
@@ -253,7 +262,7 @@ def _assigns(state: dict[str, Any]) -> Iterator[tuple[Any, str]]:
     if "Assign" in state:
         yield state["Assign"], "Assign"
     for key in ("Choices", "Catch"):
-        for place, item in enumerate(state.get(key) or ()):
+        for place, item in enumerate(_list(state, key)):
             if isinstance(item, dict) and "Assign" in item:
                 yield item["Assign"], f"{key}[{place}]/Assign"
 

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "Task": _EVERY
     | _FLOW
     | _ERRORS
-    | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds", "Credentials"},
+    | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds"},
     "Pass": _EVERY | _FLOW,
     "Choice": _EVERY | {"Choices", "Default", "Assign", "Output"},
     "Wait": _EVERY | _FLOW | {"Seconds", "Timestamp"},
@@ -64,6 +64,9 @@ JSONPATH_ONLY = {
     "ToleratedFailureCountPath",
     "ToleratedFailurePercentagePath",
 }
+
+NOT_HERE = {"Credentials", "ItemReader", "ItemBatcher", "ResultWriter"}
+"""Fields that AWS has and this interpreter does not: refused, since ignoring them would pretend."""
 
 _WHOLE = {
     "Seconds": (0, 99_999_999),

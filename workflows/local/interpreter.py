@@ -120,7 +120,9 @@ class Execution:
         self.redriven_at = self.interpreter.clock.now()
         self.status, self.stopped_at = RUNNING, None
         self.output_text = self.error = self.cause = None
-        self.history.closed = False
+        # A new one over the same events: branches of the stopped run, which may still be cleaning
+        # up in this moment, keep the closed one.
+        self.history = History(self.interpreter.clock.now, self.history.events)
         self._base_context = None
         self.ended = self.interpreter.env.event()
         event = self.history.append(

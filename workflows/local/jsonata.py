@@ -38,7 +38,7 @@ from jsonata.utils import Utils
 
 NULL = Utils.NULL_VALUE
 MAX_DEPTH = 100
-MAX_STEPS = 1_000_000
+MAX_STEPS = 500_000
 HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.

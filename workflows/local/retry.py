@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ class Retrier:
         """Return the seconds to wait before retry number `retries` + 1, None when none is left."""
         if retries >= self.attempts:
             return None
-        # 31,622,400 s is the longest that MaxDelaySeconds allows; it also keeps the power finite.
+        # 31,622,400 s is the longest that MaxDelaySeconds allows.
+        # A power beyond e^500 would not fit into a float, and is over any ceiling.
         ceiling = 31_622_400.0 if self.longest is None else self.longest
         wait = ceiling
-        if self.rate == 1 or retries < 700:
+        if retries * math.log(self.rate) < 500:
             wait = min(self.interval * self.rate**retries, ceiling)
         return randomness.uniform(0.0, wait) if self.jitter else wait
