@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.worlds import ROLE, final, statuses, submit, training, until
+from tests.local.worlds import ROLE, channel, final, statuses, submit, training, until
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld, WorldError
 
@@ -277,3 +277,41 @@ def test_a_world_never_reads_the_users_own_profile_or_proxy(
     world = open_world()
     submit(world, "job-1", "print('done')")
     assert final(world, "job-1")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_rule_on_job_events_starts_a_machine_with_what_its_target_asks_for(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    # given a rule on starting jobs of one stage, with a machine as its target
+    world = open_world(scenario=NEVER)
+    states, events = world.client("stepfunctions"), world.client("events")
+    definition = {"StartAt": "a", "States": {"a": {"Type": "Succeed"}}, "QueryLanguage": "JSONata"}
+    machine = states.create_state_machine(name="watch", definition=json.dumps(definition), roleArn=ROLE)[
+        "stateMachineArn"
+    ]
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {"SecondaryStatus": ["Starting"], "Tags": {"relay:stage": ["pretrain"]}},
+    }
+    events.put_rule(Name="starting", EventPattern=json.dumps(pattern))
+    transformer = {
+        "InputPathsMap": {"job": "$.detail.TrainingJobName"},
+        "InputTemplate": '{"job": <job>, "say": "it is <job>"}',
+    }
+    events.put_targets(
+        Rule="starting",
+        Targets=[{"Id": "1", "Arn": machine, "RoleArn": ROLE, "InputTransformer": transformer}],
+    )
+    # when a job of that stage starts, and one of another
+    world.client("sagemaker").create_training_job(**training("job-a", spot=True))
+    other = training("job-b", Tags=[{"Key": "relay:stage", "Value": "other"}])
+    other["InputDataConfig"] = [channel("code", "s3://bucket/none")]
+    world.client("sagemaker").create_training_job(**other)
+    # then the machine runs once
+    until(lambda: states.list_executions(stateMachineArn=machine)["executions"])
+    final(world, "job-b")
+    runs = states.list_executions(stateMachineArn=machine)["executions"]
+    assert len(runs) == 1
+    found = states.describe_execution(executionArn=runs[0]["executionArn"])
+    assert json.loads(found["input"]) == {"job": "job-a", "say": "it is job-a"}

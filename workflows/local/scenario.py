@@ -27,12 +27,11 @@ from pydantic import (
     model_validator,
 )
 
+from workflows.durations import parse_duration
 from workflows.errors import RelayError
 
 BUILTIN = Path(__file__).with_name("scenarios")
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -41,13 +40,13 @@ class ScenarioError(RelayError):
 
 
 def seconds(value: object) -> float:
-    """`90`, `"30s"`, `"45m"`, `"2h"`, `"1d"` or `"1h30m"` in seconds."""
+    """`"30s"`, `"45m"`, `"1h30m"` in seconds; a bare number is seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
-    text = str(value).replace(" ", "")
-    if text and _DURATION.sub("", text) == "":
-        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
-    raise ValueError('allowed: a duration such as "30s", "45m", "2h"')
+    try:
+        return parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise ValueError(f"allowed: {error}") from None
 
 
 def _moment(value: object) -> tuple[str, float]:

@@ -23,6 +23,7 @@ from botocore.config import Config
 from workflows.errors import RelayError
 from workflows.local.capacity import Always, Capacity, from_scenario
 from workflows.local.clock import RealClock
+from workflows.local.delivery import Delivery
 from workflows.local.front_door import FrontDoor
 from workflows.local.integrations import AwsIntegrations
 from workflows.local.objects import S3Objects
@@ -143,10 +144,15 @@ class LocalWorld:
         )
         integrations.attach(self.step_functions)
         services |= {"sagemaker": self.sagemaker, "states": self.step_functions}
+        delivery = Delivery(self.clock, self.step_functions, self.client)
+        self.sagemaker.subscribers.append(delivery)
+        self.step_functions.subscribers.append(delivery)
         self._closers.append(self._write_clock)
         self._closers.append(self.clock.close)
         self._closers.append(self.workload.close)
         self.clock.start()
+        delivery.start()
+        self._closers.append(delivery.close)
 
     def _call_other(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         client = self.client(service)

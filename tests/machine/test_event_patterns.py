@@ -1,0 +1,52 @@
+"""EventBridge's patterns and transformers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from workflows.local.event_patterns import matches, target_input
+
+EVENT: dict[str, Any] = {
+    "source": "aws.sagemaker",
+    "detail": {"name": "relay-a-1", "seconds": 5, "tags": ["x", "y"], "Tags": {"relay:stage": "a"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ({}, True),
+        ({"source": ["aws.sagemaker"]}, True),
+        ({"source": ["aws.states"]}, False),
+        ({"source": ["aws.states", "aws.sagemaker"], "detail": {"seconds": [5]}}, True),
+        ({"detail": {"seconds": ["5"]}}, False),
+        ({"detail": {"name": [{"prefix": "relay-"}]}}, True),
+        ({"detail": {"name": [{"suffix": "-2"}]}}, False),
+        ({"detail": {"name": [{"wildcard": "relay-*-1"}]}}, True),
+        ({"detail": {"name": [{"anything-but": ["other"]}]}}, True),
+        ({"detail": {"name": [{"anything-but": {"prefix": "relay"}}]}}, False),
+        ({"detail": {"seconds": [{"numeric": [">", 1, "<=", 5]}]}}, True),
+        ({"detail": {"tags": ["y", "z"]}}, True),
+        ({"detail": {"Tags": {"relay:stage": [{"exists": True}]}}}, True),
+        ({"detail": {"Tags": {"other": [{"exists": True}]}}}, False),
+        ({"detail": {"Tags": {"other": [{"exists": False}]}}}, True),
+        ({"$or": [{"source": ["b"]}, {"detail": {"seconds": [5]}}]}, True),
+    ],
+)
+def test_a_pattern_matches_what_the_user_guide_says(pattern: Any, wanted: bool) -> None:
+    assert matches(pattern, EVENT) is wanted
+
+
+def test_a_target_is_sent_what_it_asks_for() -> None:
+    assert json.loads(target_input({}, EVENT)) == EVENT
+    assert target_input({"Input": "{}"}, EVENT) == "{}"
+    assert target_input({"InputPath": "$.detail.tags[1]"}, EVENT) == '"y"'
+    transformer = {
+        "InputPathsMap": {"n": "$.detail.name", "t": "$.detail.Tags", "no": "$.detail.absent"},
+        "InputTemplate": '{"n": <n>, "said": "is <n>", "t": <t>, "no": <no>}',
+    }
+    sent = json.loads(target_input({"InputTransformer": transformer}, EVENT))
+    assert sent == {"n": "relay-a-1", "said": "is relay-a-1", "t": {"relay:stage": "a"}, "no": None}

@@ -1,0 +1,128 @@
+"""Which events a rule wants, and what its target is sent: EventBridge's patterns and transformers.
+
+Source: EventBridge user guide, "Event patterns" and "Input transformation".
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_ABSENT = object()
+_PLACEHOLDER = re.compile(r"<([A-Za-z0-9_.-]+)>")
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def matches(pattern: Mapping[str, Any], event: Any) -> bool:
+    """Whether the event has, in every place that the pattern names, one of the values it lists."""
+    for name, wanted in pattern.items():
+        if name == "$or":
+            if not any(matches(each, event) for each in wanted):
+                return False
+            continue
+        found = event.get(name, _ABSENT) if isinstance(event, Mapping) else _ABSENT
+        if isinstance(wanted, Mapping):
+            if not matches(wanted, {} if found is _ABSENT else found):
+                return False
+        elif not _one_of(wanted, found):
+            return False
+    return True
+
+
+def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+    """The JSON text that a target is sent: Input, InputPath, InputTransformer, or the event."""
+    if "Input" in target:
+        return str(target["Input"])
+    if "InputPath" in target:
+        return json.dumps(_at(event, target["InputPath"]))
+    if "InputTransformer" in target:
+        paths = target["InputTransformer"].get("InputPathsMap", {})
+        values = {name: _at(event, path) for name, path in paths.items()}
+        return _transformed(str(target["InputTransformer"]["InputTemplate"]), values, event)
+    return json.dumps(event)
+
+
+def _one_of(wanted: list[Any], found: Any) -> bool:
+    # A list in the event matches when one of its members does.
+    values = found if isinstance(found, list) else [found]
+    return any(_fits(each, value) for each in wanted for value in values)
+
+
+def _fits(wanted: Any, found: Any) -> bool:
+    if not isinstance(wanted, Mapping):
+        return type(wanted) is type(found) and bool(wanted == found)
+    kind, argument = next(iter(wanted.items()))
+    if kind == "exists":
+        return bool(argument) == (found is not _ABSENT)
+    if found is _ABSENT:
+        return False
+    if kind == "anything-but":
+        if isinstance(argument, Mapping):
+            return not _fits(argument, found)
+        return not _one_of(argument if isinstance(argument, list) else [argument], found)
+    if kind == "numeric":
+        return _numeric(argument, found)
+    return isinstance(found, str) and _text_fits(kind, argument, found)
+
+
+def _text_fits(kind: str, argument: Any, found: str) -> bool:
+    if isinstance(argument, Mapping):  # {"prefix": {"equals-ignore-case": "a"}}
+        argument, found = str(argument["equals-ignore-case"]).lower(), found.lower()
+    if kind == "prefix":
+        return found.startswith(argument)
+    if kind == "suffix":
+        return found.endswith(argument)
+    if kind == "equals-ignore-case":
+        return found.lower() == str(argument).lower()
+    if kind == "wildcard":
+        return fnmatch.fnmatchcase(found, re.sub(r"([\[\]?])", r"[\1]", argument))
+    return False
+
+
+def _numeric(argument: list[Any], found: Any) -> bool:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return False
+    pairs = zip(argument[::2], argument[1::2], strict=True)
+    return all(_COMPARISONS[sign](found, limit) for sign, limit in pairs)
+
+
+def _at(event: Any, path: str) -> Any:
+    """The value at a simple JSON path: `$.detail.Tags`, `$.resources[0]`."""
+    for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        try:
+            event = event[name] if name else event[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return event
+
+
+def _transformed(template: str, values: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+    own = {
+        "aws.events.event": event,
+        "aws.events.event.json": event,
+        "aws.events.event.ingestion-time": event.get("time"),
+    }
+    known = {**own, **values}
+
+    def replace(found: re.Match[str]) -> str:
+        if found[1] not in known:
+            return found[0]
+        value = known[found[1]]
+        # Within quotes a text stands for itself; elsewhere every value is JSON.
+        quoted = template.count('"', 0, found.start()) % 2 == 1
+        if quoted:
+            return json.dumps(value)[1:-1] if isinstance(value, str) else json.dumps(value)
+        return json.dumps(value)
+
+    return _PLACEHOLDER.sub(replace, template)
