@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
 import simpy
+from botocore.config import Config
 
 from tests.machine.world import ROLE, World, machine
 from workflows.local.clock import VirtualClock
@@ -224,6 +226,34 @@ def test_an_argument_that_the_api_lacks_ends_the_execution() -> None:
     ended = world.run(caught(wrong))
     assert ended["error"] == "States.Runtime"
     assert ended["cause"] == 'The field "Bukket" is not supported by Step Functions'
+
+
+@pytest.mark.parametrize("arguments", ["text", 5, [], {"Bucket": "bucket", "Key": 5}])
+def test_arguments_of_the_wrong_type_fail_the_execution_not_the_world(arguments: Any) -> None:
+    # given S3 behind boto3, which checks types before it sends anything
+    world = AwsWorld()
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    world.integrations.other = lambda _service, _operation, request: client.get_object(**request)
+    # when
+    ended = world.run(caught({"Type": "Task", "Resource": GET, "Arguments": arguments}))
+    # then
+    assert ended["error"] == "States.Runtime"
+    assert "could not be used to start the Task" in ended["cause"]
+
+
+def test_a_service_that_does_not_answer_is_an_sdk_client_error() -> None:
+    world = AwsWorld()
+    client = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+    )
+    world.integrations.other = lambda _service, _operation, request: client.get_object(**request)
+    get = {"Type": "Task", "Resource": GET, "Arguments": {"Bucket": "bucket", "Key": "k"}}
+    assert world.output(caught(get))["Error"] == "S3.SdkClientException"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class ExecutionStore:
             written = 0
         events = execution.history.events
         if len(events) > written:
-            with (folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            with (folder / "history.jsonl").open("a", encoding="utf-8", errors="surrogatepass") as file:
                 file.writelines(_dump(event) + "\n" for event in events[written:])
         self._written[execution.arn] = len(events)
         record: dict[str, Any] = {key: getattr(execution, key) for key in (*_KEPT, *_DATES)}
@@ -101,8 +101,8 @@ class ExecutionStore:
             yield self._read(path.parent, interpreter)
 
     def _read(self, folder: Path, interpreter: Interpreter) -> Execution:
-        record = json.loads((folder / "execution.json").read_text("utf-8"))
-        definition = (folder / "definition.json").read_text("utf-8")
+        record = json.loads((folder / "execution.json").read_text("utf-8", "surrogatepass"))
+        definition = (folder / "definition.json").read_text("utf-8", "surrogatepass")
         events = _events(folder / "history.jsonl")
         fields = {key: record[key] for key in _KEPT}
         fields |= {key: _moment(record[key]) for key in _DATES}
@@ -142,7 +142,7 @@ def latest_moment(root: Path) -> datetime | None:
 
 
 def _events(path: Path) -> list[Event]:
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8", "surrogatepass")
     whole, _, rest = text.rpartition("\n")
     if rest:
         # Cut the torn line off, or the next event would be appended to it.
@@ -153,7 +153,8 @@ def _events(path: Path) -> list[Event]:
 
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, "utf-8")
+    # JSON may hold half a surrogate pair, which plain UTF-8 refuses.
+    temporary.write_text(text, "utf-8", "surrogatepass")
     temporary.replace(path)
 
 

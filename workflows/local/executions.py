@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ import simpy
 from workflows.local.errors import ServiceError
 from workflows.local.history import History, without_data
 from workflows.local.interpreter import RUNNING, SUCCEEDED, Execution, Interpreter
-from workflows.local.limits import MAX_EVENTS, MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS, size_of
+from workflows.local.limits import MAX_EVENTS, MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS, read_json, size_of
 from workflows.local.machines import Machine, Machines, Target, check_name, parse_arn
 from workflows.local.program import Program, load_program
 from workflows.local.service_requests import page
@@ -197,14 +196,10 @@ def _input(text: str) -> Any:
         message = f"Invalid State Machine Execution Input: input is larger than {MAX_PAYLOAD} bytes"
         raise ServiceError("InvalidExecutionInput", message)
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return read_json(text)
     except (ValueError, RecursionError) as error:
         message = f"Invalid State Machine Execution Input: '{error}'"
         raise ServiceError("InvalidExecutionInput", message) from error
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _arns(execution: Execution) -> set[str | None]:

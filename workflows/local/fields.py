@@ -15,10 +15,7 @@ _FLOW = {"Next", "End", "Assign", "Output"}
 _ERRORS = {"Retry", "Catch"}
 
 ALLOWED: dict[str, set[str]] = {
-    "Task": _EVERY
-    | _FLOW
-    | _ERRORS
-    | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds"},
+    "Task": _EVERY | _FLOW | _ERRORS | {"Resource", "Arguments", "TimeoutSeconds", "HeartbeatSeconds"},
     "Pass": _EVERY | _FLOW,
     "Choice": _EVERY | {"Choices", "Default", "Assign", "Output"},
     "Wait": _EVERY | _FLOW | {"Seconds", "Timestamp"},

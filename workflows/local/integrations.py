@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import simpy
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.model import OperationModel
 
 from workflows.local.errors import ServiceError, TaskError
 from workflows.local.limits import RUNTIME, text_of
@@ -95,6 +96,7 @@ SUPPORTED = (
     f"{NESTED}.sync:2 and {SDK}<service>:<action> for {', '.join(sorted(SERVICES))}"
 )
 MANAGED = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
+NO_ANSWER = "SdkClientException"
 EXECUTION_TAG = "AWS_STEP_FUNCTIONS_EXECUTION_ARN"
 
 Other = Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -155,7 +157,7 @@ class AwsIntegrations:
         model = operation_of(service, action)
         if model is None:
             raise TaskError(RUNTIME, str(self.refusal(task.resource)))
-        request = to_request(model.input_shape, task.arguments)
+        request = _request(model, task)
         try:
             answer = self._answer(SERVICES[service][0], model.name, request)
         except ServiceError as error:
@@ -164,6 +166,8 @@ class AwsIntegrations:
                 f"{error.message} (Service: {name}, Status Code: {error.status}, "
                 f"Request ID: {request_id(self._requests)})"
             )
+            if error.code == NO_ANSWER:
+                raise TaskError(f"{name}.SdkClientException", error.message) from error
             raise TaskError(error_name(service, model, error.code), cause) from error
         return to_result(model.output_shape, answer)
 
@@ -174,6 +178,11 @@ class AwsIntegrations:
             return self.executions.handle(operation, request)
         try:
             return self.other(service, operation, request)
+        except ParamValidationError as error:
+            raise TaskError(RUNTIME, _unusable(request, str(error))) from error
+        except BotoCoreError as error:
+            # No answer at all: the SDK for Java raises its SdkClientException.
+            raise ServiceError(NO_ANSWER, str(error)) from error
         except ClientError as error:
             told = error.response["Error"]
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
@@ -186,9 +195,11 @@ class AwsIntegrations:
     ) -> Generator[simpy.Event, Any, Any]:
         word = kind.capitalize()
         model = operation_model("sagemaker", f"Create{word}Job")
-        request = to_request(model.input_shape, task.arguments)
+        request = _request(model, task)
         own = {"Key": EXECUTION_TAG, "Value": task.execution_arn}
-        request["Tags"] = [*request.get("Tags", []), MANAGED, own]
+        tags = request.get("Tags", [])
+        if isinstance(tags, list):
+            request["Tags"] = [*tags, MANAGED, own]
         try:
             created = self.sagemaker.handle(model.name, request)
         except ServiceError as error:
@@ -234,7 +245,7 @@ class AwsIntegrations:
         if self.executions is None:
             raise TaskError(RUNTIME, "No Step Functions API is attached to this world")
         model = operation_model("stepfunctions", "StartExecution")
-        request = to_request(model.input_shape, task.arguments)
+        request = _request(model, task)
         try:
             started = self.executions.handle("StartExecution", request)
         except ServiceError as error:
@@ -258,6 +269,17 @@ class AwsIntegrations:
                     self.executions.handle("StopExecution", {"executionArn": arn})
             raise
         return _nested_result(ended, mode)
+
+
+def _request(model: OperationModel, task: TaskCall) -> dict[str, Any]:
+    if not isinstance(task.arguments, dict):
+        raise TaskError(RUNTIME, _unusable(task.arguments, "The Arguments must be an object"))
+    request: dict[str, Any] = to_request(model.input_shape, task.arguments)
+    return request
+
+
+def _unusable(arguments: Any, reason: str) -> str:
+    return f"The Arguments '{arguments}' could not be used to start the Task: [{reason}]"
 
 
 def _nested_result(ended: dict[str, Any], mode: str) -> Any:

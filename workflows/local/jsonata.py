@@ -22,7 +22,6 @@ What this module puts between the two, each with its reason:
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import random
 import re
@@ -35,6 +34,8 @@ from jsonata.functions import Functions
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
+
+from workflows.local.limits import read_json
 
 NULL = Utils.NULL_VALUE
 MAX_DEPTH = 100
@@ -204,13 +205,9 @@ def _parse(text: str | None = None) -> Any:
     if text is None:
         return None
     try:
-        return prepare(json.loads(text, parse_constant=_no_constant))
+        return prepare(read_json(text))
     except ValueError as error:
         raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _hash(text: str | None = None, algorithm: str | None = None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,25 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def text_of(value: Any) -> str:
     """Return the compact JSON text of a value, as AWS writes it in histories."""
     return _encode(value)
+
+
+def read_json(text: str) -> Any:
+    """Read strict JSON: Python's reader alone also takes NaN, Infinity and 1e999.
+
+    Raises ValueError, or RecursionError for what is nested too deeply to walk.
+    """
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text} is too large")
+    return number
 
 
 def timestamp(moment: datetime) -> str:

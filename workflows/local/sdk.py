@@ -78,13 +78,22 @@ def to_request(shape: Shape | None, value: Any, where: str = "") -> Any:
     if kind == "map" and isinstance(value, dict):
         return {key: to_request(shape.value, item, where) for key, item in value.items()}
     if kind == "timestamp" and isinstance(value, str):
-        return datetime.fromisoformat(value)
+        return _moment(value, where)
     if kind == "blob":
         return (value if isinstance(value, str) else text_of(value)).encode()
     if kind == "string" and isinstance(value, dict | list):
         # Step Functions writes JSON given for a string member as its text (SNS Message, Input).
         return text_of(value)
     return value
+
+
+def _moment(text: str, where: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        field = where.removesuffix(".")
+        message = f"The value for the field '{field}' must be a valid timestamp, not '{text}'"
+        raise TaskError(RUNTIME, message) from None
 
 
 def _structure(shape: Shape, value: dict[str, Any], where: str) -> dict[str, Any]:
