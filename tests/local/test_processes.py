@@ -19,6 +19,7 @@ import pytest
 from tests.local.worlds import channel, final, log_of, statuses, submit, training, until
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld
+from workflows.source_archive import pack
 
 pytestmark = pytest.mark.processes
 
@@ -219,3 +220,55 @@ def test_nothing_survives_a_world_that_is_killed(tmp_path: Path) -> None:
     finally:
         world.kill()
         world.wait()
+
+
+def test_our_launcher_runs_a_packed_script_with_its_hyperparameters(
+    open_world: Callable[..., LocalWorld], tmp_path: Path
+) -> None:
+    world = open_world()
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "train.py").write_text(
+        "import os, sys\n"
+        "import workflows.checkpointing\n"
+        "print(sys.argv[1:], workflows.checkpointing.__file__)\n"
+        "open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('x')\n"
+        "raise ValueError('no such label')\n"
+    )
+    source = pack(folder)
+    for name, content in source.files.items():
+        world.client("s3").put_object(Bucket="bucket", Key=source.key_prefix + name, Body=content)
+    algorithm = training("job-1")["AlgorithmSpecification"]
+    algorithm["ContainerEntrypoint"] = ["python3", "/opt/ml/input/data/code/launch.py"]
+    algorithm["ContainerArguments"] = ["train.py"]
+    world.client("sagemaker").create_training_job(
+        **training(
+            "job-1",
+            AlgorithmSpecification=algorithm,
+            HyperParameters={"epochs": "3"},
+            InputDataConfig=[channel("code", f"s3://bucket/{source.key_prefix}")],
+        )
+    )
+    job = final(world, "job-1")
+    assert job["FailureReason"].startswith("AlgorithmError: "), job
+    assert "no such label" in job["FailureReason"]
+    assert job["FailureReason"].endswith(", exit code: 1")
+    first = log_of(world, "job-1").splitlines()[0]
+    assert first.startswith("['--epochs', '3']")
+    assert "/opt/ml/code/workflows/checkpointing" in first
+
+
+def test_closing_a_world_kills_its_jobs_and_they_come_back_as_a_platform_fault(
+    tmp_path: Path,
+) -> None:
+    with LocalWorld(tmp_path / "world", speed=600) as world:
+        world.client("s3").create_bucket(Bucket="bucket")
+        submit(world, "job-1", "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+        until(lambda: world.logs("job-1") and log_of(world, "job-1").endswith("\n"))
+        pid = int(log_of(world, "job-1"))
+    assert not psutil.pid_exists(pid)
+    assert not (tmp_path / "world" / "instances" / "job-1").exists()
+    with LocalWorld(tmp_path / "world") as world:
+        job = final(world, "job-1")
+        assert job["TrainingJobStatus"] == "Failed"
+        assert job["FailureReason"].startswith("InternalServerError: ")

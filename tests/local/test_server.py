@@ -228,6 +228,11 @@ def test_s3_and_ended_jobs_outlive_the_world(tmp_path: Path) -> None:
             UploadId=upload,
             MultipartUpload={"Parts": [{"ETag": tag, "PartNumber": 1}]},
         )
+        file = tmp_path / "large"
+        file.write_bytes(bytes(range(256)) * 40_000)  # ten megabytes: boto3 sends it in parts
+        s3.upload_file(str(file), "bucket", "large")
+        with file.open("rb") as body:
+            s3.put_object(Bucket="bucket", Key="from-file", Body=body)
         world.client("sagemaker").create_training_job(**training("job-a", spot=True))
         world.client("sagemaker").stop_training_job(TrainingJobName="job-a")
         last = final(world, "job-a")["LastModifiedTime"]
@@ -236,12 +241,16 @@ def test_s3_and_ended_jobs_outlive_the_world(tmp_path: Path) -> None:
     with LocalWorld(root, speed=600) as world:
         s3 = world.client("s3")
         # then everything is there
+        others = {"copied", "parts", "large", "from-file"}
         found = {each["Key"] for each in s3.list_objects_v2(Bucket="bucket")["Contents"]}
-        assert found == (set(keys) - {"deleted", "deleted-2"}) | {"copied", "parts"}
-        for key in found - {"copied", "parts"}:
+        assert found == (set(keys) - {"deleted", "deleted-2"}) | others
+        for key in found - others:
             answer = s3.get_object(Bucket="bucket", Key=key)
             assert answer["Body"].read() == key.encode()
             assert answer["Metadata"] == {"m": "1"}
+        for key in ("large", "from-file"):
+            answer = s3.get_object(Bucket="bucket", Key=key)
+            assert answer["Body"].read() == file.read_bytes()
         buckets = {each["Name"] for each in s3.list_buckets()["Buckets"]}
         assert buckets == {"bucket", "empty"}
         job = world.client("sagemaker").describe_training_job(TrainingJobName="job-a")

@@ -29,7 +29,7 @@ class Desk:
             self.objects, uri, self.folders, random.Random(seed), self.fractions.append
         )
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         return self.objects.list("bucket", "")
 
 
@@ -82,7 +82,7 @@ def test_new_changed_and_deleted_files_go_to_s3_while_training(tmp_path: Path) -
         (desk.folders[0] / "old" / "a").unlink()
         (desk.folders[0] / "new").write_bytes(b"1")
         (desk.folders[0] / ".sagemaker-uploading").write_bytes(b"")
-        until(lambda: desk.keys() == ["run/checkpoints/new"])
+        until(lambda: desk.stored() == ["run/checkpoints/new"])
         (desk.folders[0] / "new").write_bytes(b"22")
         until(lambda: desk.objects.get("bucket", "run/checkpoints/new") == b"22")
         (desk.folders[0] / "progress.json").write_text(json.dumps({"fraction": 0.5}))
@@ -105,7 +105,7 @@ def test_the_orderly_end_brings_everything(tmp_path: Path) -> None:
     for index in range(20):
         (desk.folders[index % 2] / f"f{index}").write_bytes(b"x" * 5000)
     desk.sync.finish()
-    assert len(desk.keys()) == 20
+    assert len(desk.stored()) == 20
 
 
 def test_an_interruption_leaves_some_files_out_and_may_tear_one(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_an_interruption_leaves_some_files_out_and_may_tear_one(tmp_path: Path) 
         for index in range(10):
             (desk.folders[0] / f"f{index}").write_bytes(b"x" * 5000)
         desk.sync.cut_short()
-        sizes = [len(desk.objects.get("bucket", key)) for key in desk.keys()]
+        sizes = [len(desk.objects.get("bucket", key)) for key in desk.stored()]
         left_out += len(sizes) < 10
         torn += any(size < 5000 for size in sizes)
     assert left_out > 10

@@ -52,6 +52,7 @@ class FrontDoor:
         self._services = services
         self._others = moto_application()
         self.mirror = Mirror(self._others, folder)
+        self._closed = False
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -70,7 +71,8 @@ class FrontDoor:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stop to serve."""
+        """Stop to serve, also on connections that are still open."""
+        self._closed = True
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -91,6 +93,8 @@ class FrontDoor:
         return self._others(environ, start_response)
 
     def _refuse(self, request: Request) -> Response | None:
+        if self._closed:
+            return Response("This world is closed", 503, headers={"Connection": "close"})
         host = request.host.rpartition(":")[0] or request.host
         if host not in HOSTS:
             return Response(f"Host {host!r} is not this computer", 403)

@@ -64,7 +64,11 @@ class Mirror:
         method = environ["REQUEST_METHOD"]
         if method not in ("PUT", "POST", "DELETE"):
             return self._app(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if environ.get("wsgi.input_terminated"):  # Transfer-Encoding: chunked
+            body = environ["wsgi.input"].read()
+            environ["CONTENT_LENGTH"] = str(len(body))
+        else:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         started: list[Any] = []
         chunks = self._app(environ, lambda *args: started.append(args))

@@ -104,6 +104,7 @@ class ProcessWork:
         self._told: bytes = b""
         self._ended = threading.Event()
         self._ended.set()
+        self._trained = False
         self._succeeded = True
         self._fraction = 0.0
         self._waiting: list[tuple[float, simpy.Event]] = []
@@ -112,11 +113,13 @@ class ProcessWork:
 
     def download(self) -> simpy.Event:
         """Make the trees, bring channels and checkpoints."""
+        self._ended.clear()
         return self._background(self._download)
 
     def train(self) -> simpy.Event:
         """Start one container on each instance."""
         self._ended.clear()
+        self._trained = True
         self.started.succeed()
         return self._background(self._train, lambda reason: Exit(1, fault=reason))
 
@@ -142,7 +145,8 @@ class ProcessWork:
 
         def lost() -> None:
             self._wait_for_end()
-            if self._sync is not None:
+            # Before training there is nothing new, and what was restored may be half a file.
+            if self._sync is not None and self._trained:
                 self._sync.cut_short()
 
         return self._background(lost)
@@ -170,14 +174,17 @@ class ProcessWork:
         self._workload.forget(self._order, self._number)
 
     def _download(self) -> None:
-        for index, container in enumerate(self._containers):
-            container.prepare()
-            for uri, folder, sharded in self._inputs(container):
-                shard = (index, len(self._containers)) if sharded else (0, 1)
-                folder.mkdir(parents=True, exist_ok=True)
-                download(self._objects, uri, folder, shard)
-        if self._sync is not None:
-            self._sync.restore()
+        try:
+            for index, container in enumerate(self._containers):
+                container.prepare()
+                for uri, folder, sharded in self._inputs(container):
+                    shard = (index, len(self._containers)) if sharded else (0, 1)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    download(self._objects, uri, folder, shard)
+            if self._sync is not None:
+                self._sync.restore()
+        finally:
+            self._ended.set()
 
     def _train(self) -> Exit:
         ends: queue.Queue[tuple[Container, int]] = queue.Queue()
@@ -202,6 +209,8 @@ class ProcessWork:
             self._send(b"KILL\n")  # for those that were started before another could not be
             for process in self._keepers:
                 process.wait()
+                with contextlib.suppress(OSError):
+                    process.stdin.close()  # type: ignore[union-attr]
             self._clock.end_work()
             self._ended.set()
 

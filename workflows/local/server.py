@@ -147,12 +147,12 @@ class LocalWorld:
         delivery = Delivery(self.clock, self.step_functions, self.client)
         self.sagemaker.subscribers.append(delivery)
         self.step_functions.subscribers.append(delivery)
-        self._closers.append(self._write_clock)
-        self._closers.append(self.clock.close)
-        self._closers.append(self.workload.close)
+        self.sagemaker.subscribers.append(lambda _: self._write_clock())
         self.clock.start()
         delivery.start()
-        self._closers.append(delivery.close)
+        # Closed from the last to the first: the clock stops before the processes are killed, so
+        # that no job is taken for one that failed by itself.
+        self._closers += [self.workload.close, self._write_clock, self.clock.close, delivery.close]
 
     def _call_other(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         client = self.client(service)
