@@ -145,9 +145,13 @@ class Checkpointer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        ending = isinstance(error, Stopped)
         try:
             if error is None and self._complete is None:
                 self._finish()
+        except Stopped:
+            ending = True
+            raise
         finally:
             left = max(self._stop.grace_left(), 0.0) if self._stop.asked else None
             self._saver.collect(left)
@@ -156,7 +160,7 @@ class Checkpointer:
                 self._watcher.close()
                 if self._complete is not None:
                     self._write_complete()
-            self._stop.remove()
+            self._stop.remove(ending=ending)
 
     def steps(self, total: int | None = None) -> Iterator[int]:
         """The numbers of the steps that are still to be done, up to total (None: endless).

@@ -55,10 +55,15 @@ class StopSignal:
         self._previous = signal.signal(signal.SIGTERM, self._handle)
         self._installed = True
 
-    def remove(self) -> None:
-        """Gives the signal back to whom it belonged before."""
+    def remove(self, *, ending: bool = False) -> None:
+        """Gives the signal back to whom it belonged before.
+
+        Where the process is `ending` because of it, it is ignored from now on: a second SIGTERM
+        while the interpreter shuts down would turn exit code 143 into a death by signal.
+        """
         if self._installed and os.getpid() == self._owner:
-            signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
+            after = signal.SIG_IGN if ending else self._previous or signal.SIG_DFL
+            signal.signal(signal.SIGTERM, after)
             self._installed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__package__)
 
-_NICENESS = 10  # hashing must not take the processor from training; Linux knows it per thread
+# Hashing should not take the processor from training; Linux knows niceness per thread. 5 is a
+# third of the usual share: enough for the save to get on where data loaders keep every core busy.
+_NICENESS = 5
 
 
 @dataclass
