@@ -28,7 +28,7 @@ import random
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
 from workflows.local.limits import read_json
+from workflows.local.top_level import top_level_references
 
 NULL = Utils.NULL_VALUE
 MAX_DEPTH = 100
@@ -76,7 +77,7 @@ class Expression:
         """Say what AWS refuses at create: the machine's expressions have no context item."""
         known: dict[str, list[str]] = _shared.__dict__.setdefault("unsupported", {})
         if self.text not in known:
-            known[self.text] = list(dict.fromkeys(_top_level(self.compiled.ast)))
+            known[self.text] = list(dict.fromkeys(top_level_references(self.compiled.ast)))
         return known[self.text]
 
 
@@ -309,45 +310,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     raise UnsupportedResultError
-
-
-def _top_level(node: Any) -> Iterator[str]:
-    """Walk what is evaluated against the top level: every child but the later steps of a path.
-
-    A predicate, a sort term, a grouping and a later step see the item before them, so a plain name
-    in them is legal; a lambda's body keeps the context of the expression around it.
-    """
-    kind = getattr(node, "type", None)
-    if kind == "path":
-        first = node.steps[0]
-        yield from _first_step(first)
-        return
-    if kind in ("name", "wildcard", "descendant"):
-        yield from _first_step(node)
-        return
-    if kind == "variable" and node.value == "$":
-        yield "Reference to '$$' is not supported."
-    yield from _inside(node)
-
-
-def _first_step(step: Any) -> Iterator[str]:
-    kind = getattr(step, "type", None)
-    if kind == "name":
-        yield f"Reference to '{step.value}' at the top level is not supported."
-    elif kind in ("wildcard", "descendant"):
-        yield f"Reference to '{'*' if kind == 'wildcard' else '**'}' is not supported."
-    else:
-        yield from _top_level(step)
-
-
-def _inside(node: Any) -> Iterator[str]:
-    for name in ("lhs", "rhs", "expression", "condition", "then", "_else", "procedure", "body"):
-        child = getattr(node, name, None)
-        if child is not None and hasattr(child, "type"):
-            yield from _top_level(child)
-    for name in ("arguments", "expressions"):
-        for child in getattr(node, name, None) or ():
-            yield from _top_level(child)
-    for pair in getattr(node, "lhs_object", None) or ():
-        for child in pair:
-            yield from _top_level(child)
