@@ -201,6 +201,13 @@ def test_sdk_results_have_times_as_text_and_bodies_as_strings() -> None:
     assert output["LastModified"] == "2026-01-05T00:00:00.000Z"
 
 
+def test_a_body_that_is_a_string_is_written_with_its_quotes() -> None:
+    world = AwsWorld()
+    where = {"Bucket": "bucket", "Key": "x"}
+    world.run(machine(("w", {"Type": "Task", "Resource": PUT, "Arguments": {**where, "Body": "hi"}})))
+    assert world.objects.get("bucket", "x") == b'"hi"'
+
+
 def test_sdk_errors_are_named_as_the_java_sdk_names_them() -> None:
     # given
     world = AwsWorld()

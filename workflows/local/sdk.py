@@ -80,7 +80,9 @@ def to_request(shape: Shape | None, value: Any, where: str = "") -> Any:
     if kind == "timestamp" and isinstance(value, str):
         return _moment(value, where)
     if kind == "blob":
-        return (value if isinstance(value, str) else text_of(value)).encode()
+        # Also a string is written as JSON, with its quotes (LocalStack's tests against AWS found
+        # it: localstack#12035): give an object to write an object.
+        return text_of(value).encode()
     if kind == "string" and isinstance(value, dict | list):
         # Step Functions writes JSON given for a string member as its text (SNS Message, Input).
         return text_of(value)
