@@ -53,13 +53,17 @@ class Narrator:
 def _attempt(stage: StageView, entry: Entry) -> Text:
     colour = COLOURS.get(entry["outcome"], "magenta")
     text = _line(stage, f"attempt {entry['attempt']} on {entry['market']}: {entry['outcome']}", colour)
-    if entry["reached_step"]:
-        text.append(f" at step {entry['reached_step']}")
-        if entry["resumed_step"]:
-            text.append(f", resumed from {entry['resumed_step']}")
+    text.append(_moved(entry))
     if entry["decision"] != "done":
         text.append(f" → {entry['why']}", "default")
     return text
+
+
+def _moved(entry: Entry) -> str:
+    start, end = entry["resumed_step"], entry["reached_step"]
+    if start == end:
+        return f", still at step {end}" if end else ""
+    return f" at step {end}, resumed from {start}" if start else f" at step {end}"
 
 
 def _line(stage: StageView, words: str, style: str) -> Text:

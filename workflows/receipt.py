@@ -149,18 +149,20 @@ def as_text(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> Ren
         parts.append(head)
         if stage_lines:
             parts.append(_table(stage_lines))
-        for line in stage_lines:
-            if line.entry["message"] and line.entry["decision"] == "fail":
-                parts.append(Text(f"  it said: {line.entry['message']}", "red"))
+        parts += [_decision(line) for line in stage_lines if line.entry["decision"] != "done"]
         parts.append(Text(""))
     parts.append(_bottom_line(totals(everything), prices))
     return Group(*parts)
 
 
 def _table(stage_lines: list[Line]) -> Table:
+    """One row for an attempt."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("  #", "ran on", "ended", "steps", "billed", "cost", "then"):
-        table.add_column(title, justify="right" if title in {"billed", "cost"} else "left")
+    table.add_column("  #", no_wrap=True)
+    for title in ("ran on", "ended", "steps"):
+        table.add_column(title, no_wrap=True)
+    for title in ("billed", "cost"):
+        table.add_column(title, justify="right", no_wrap=True)
     for line in stage_lines:
         entry = line.entry
         count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
@@ -171,15 +173,22 @@ def _table(stage_lines: list[Line]) -> Table:
             _steps(line),
             f"{line.billed:.0f} s",
             _money(line.cost),
-            f"{entry['decision']}: {entry['why']}",
         )
     return table
+
+
+def _decision(line: Line) -> Text:
+    entry = line.entry
+    text = Text(f"  after {entry['attempt']}: {entry['why']}", "dim")
+    if entry["decision"] == "fail" and entry["message"]:
+        text.append(f"\n  it said: {entry['message']}", "red")
+    return text
 
 
 def _steps(line: Line) -> str:
     entry = line.entry
     if entry["reached_step"] == entry["resumed_step"]:
-        return "-" if not entry["resumed_step"] else f"at {entry['resumed_step']}"
+        return "-" if not entry["resumed_step"] else f"still at {entry['resumed_step']}"
     redone = f" ({line.steps_redone} to redo)" if line.steps_redone else ""
     return f"{entry['resumed_step']} → {entry['reached_step']}{redone}"
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from workflows.local.server import LocalWorld
 
 REGION = "us-east-1"
-SITE = Site(bucket="relay-local", job_role_arn="arn:aws:iam::000000000000:role/relay-job")
-MACHINE_ROLE = "arn:aws:iam::000000000000:role/relay-machine"
+SITE = Site(bucket="relay-local", job_role_arn="arn:aws:iam::123456789012:role/relay-job")
+MACHINE_ROLE = "arn:aws:iam::123456789012:role/relay-machine"
 LOOK_EVERY = 0.2  # real seconds between two looks at the history
 LONGEST_STOP = 150.0  # real seconds: SIGTERM, then SageMaker's 120 s, then SIGKILL, and the upload
 LAST_LINES = 3  # of a finished job's own output
@@ -82,7 +82,8 @@ class Rehearsal:
 
     def _said(self, job: str) -> list[str]:
         """The last lines that a job printed itself."""
-        lines = [line for line in self.world.logs(job).splitlines() if line.strip()]
+        first = next(iter(self.world.logs(job).values()))
+        lines = [line for line in first.read_text("utf-8", "replace").splitlines() if line.strip()]
         return [line for line in lines if not line.startswith("step=")][-LAST_LINES:]
 
     def digests(self, view: RunView) -> dict[str, str]:
@@ -98,7 +99,7 @@ class Rehearsal:
         self.runs.stop(self.arn, "stopped with Ctrl-C")
         deadline = time.monotonic() + LONGEST_STOP
         try:
-            while self.world.jobs_in_progress() and time.monotonic() < deadline:
+            while self.runs.jobs_in_progress() and time.monotonic() < deadline:
                 time.sleep(LOOK_EVERY)
         except KeyboardInterrupt:
             self.console.print("Killed; the newest checkpoint that is whole counts.")
@@ -124,13 +125,14 @@ class _Screen:
         if self.quiet:
             return
         for line in self._narrator.news():
-            self.console.print(Text(f"{self._elapsed():6.1f} s  ", "dim") + line)
+            self.console.print(Text(f"{self._elapsed():6.1f} s  ", "dim") + line, soft_wrap=True)
         for stage in self.view.stages.values():
             for entry in stage.attempts:
                 if entry["outcome"] == "completed" and entry["job"] not in self._heard:
                     self._heard.add(entry["job"])
                     for words in said(entry["job"]):
-                        self.console.print(Text(f"{'':9}{stage.name:<12} | {words}", "dim"))
+                        text = Text(f"{'':10}{stage.name:<12} | {words}", "dim")
+                        self.console.print(text, soft_wrap=True)
         if self._live:
             self._live.update(status(self.view, now, self._elapsed()))
 

@@ -135,6 +135,14 @@ class Runs:
         except ClientError:
             return ""
 
+    def jobs_in_progress(self) -> int:
+        """Jobs that run or are being stopped, of every run."""
+        sums = 0
+        for status in ("InProgress", "Stopping"):
+            sums += len(self.sagemaker.list_training_jobs(StatusEquals=status)["TrainingJobSummaries"])
+            sums += len(self.sagemaker.list_processing_jobs(StatusEquals=status)["ProcessingJobSummaries"])
+        return sums
+
     def progress(self, view: RunView, stage: str) -> Progress | None:
         """What the stage's progress.json says, None when there is none."""
         if not view.prefix:

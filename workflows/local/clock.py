@@ -192,10 +192,11 @@ class RealClock(Clock):
             self._calls.clear()
             target = self._machine_seconds()
         if calls or self.env.peek() <= target:
-            self._advance(target)
-            self._perform(calls)
-            # What the calls started runs before anybody waits.
-            self._advance(self.env.now)
+            with self.working():  # only waiting passes fast, not the computing of what comes next
+                self._advance(target)
+                self._perform(calls)
+                # What the calls started runs before anybody waits.
+                self._advance(self.env.now)
             return True
         with self._condition:
             if not self._calls and not self._closing:

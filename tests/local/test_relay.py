@@ -1,0 +1,193 @@
+"""The `relay` command as a user has it: its own process, real training processes, real signals."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
+RELAY = Path(sys.prefix) / "bin" / "relay"
+FAST = ["--speed", "2000"]
+
+TRAIN = """\
+import sys, time
+from workflows.checkpointing import Checkpointer
+state = {"sum": 0}
+with Checkpointer({"state": state}, shortest=0.05, longest=0.2) as checkpoints:
+    for step in checkpoints.steps(60):
+        state["sum"] = state["sum"] * 31 % 1_000_003 + step
+        time.sleep(0.05)
+        checkpoints.report(sum=state["sum"])
+import os, pathlib
+pathlib.Path(os.environ["SM_MODEL_DIR"], "sum.txt").write_text(str(state["sum"]))
+"""
+PIPELINE = """\
+name: small
+defaults:
+  image: python
+  spot: {patience: 1m, backoff: {first: 1s, max: 5s}}
+stages:
+  - {name: train, script: train.py, limit: 2m}
+"""
+
+
+def relay(*arguments, cwd, **options):
+    return subprocess.run(
+        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, **options
+    )
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    return tmp_path
+
+
+@pytest.mark.processes
+def test_an_interrupted_run_of_the_example_leaves_the_models_of_an_undisturbed_one(tmp_path):
+    folder = tmp_path / "digits"
+    shutil.copytree(EXAMPLE, folder)
+
+    runs = {}
+    for name, options in (("undisturbed", ["--scenario", "none"]), ("interrupted", [])):
+        done = relay("run", folder / "pipeline.yaml", "--json", *FAST, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        runs[name] = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+
+    for stage in ("pretrain", "finetune"):
+        assert runs["undisturbed"][stage]["model_sha256"]
+        assert runs["interrupted"][stage]["model_sha256"] == runs["undisturbed"][stage]["model_sha256"]
+    ends = {
+        name: [(a["rung"]["market"], a["outcome"], a["decision"]) for a in stage["attempts"]]
+        for name, stage in runs["interrupted"].items()
+    }
+    assert ends["prepare"] == [("on-demand", "completed", "done")]
+    assert ends["pretrain"] == [("spot", "interrupted", "spot")] * 2 + [("spot", "completed", "done")]
+    assert ends["finetune"] == [
+        ("spot", "interrupted", "spot"),
+        ("spot", "no capacity", "spot"),
+        ("spot", "no capacity", "on-demand"),
+        ("on-demand", "completed", "done"),
+    ]
+    assert all(a["resumed_step"] > 0 for a in runs["interrupted"]["pretrain"]["attempts"][1:])
+
+
+@pytest.mark.processes
+def test_a_users_bug_costs_one_attempt_and_its_last_words_are_shown(small):
+    (small / "train.py").write_text(
+        "import sys\nprint('boom: no such column', file=sys.stderr)\nsys.exit(3)\n"
+    )
+
+    done = relay("run", "pipeline.yaml", "--json", *FAST, cwd=small)
+
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    (attempt,) = document["stages"][0]["attempts"]
+    assert (attempt["outcome"], attempt["decision"], attempt["interruptions"]) == ("user error", "fail", 0)
+    assert "boom: no such column" in attempt["message"]
+    assert "exit code: 3" in attempt["message"]
+    assert document["status"] == "FAILED"
+
+
+@pytest.mark.processes
+def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
+    run = subprocess.Popen(
+        [RELAY, "run", "pipeline.yaml", "--name", "mine", *FAST],
+        cwd=small,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not saved_step(small):
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    output = run.communicate(timeout=60)[0]
+
+    assert run.returncode == 130, output
+    assert "relay resume mine" in output
+
+    resumed = relay("resume", "mine", "--json", *FAST, cwd=small)
+    assert resumed.returncode == 0, resumed.stderr
+    (*_, last) = json.loads(resumed.stdout)["stages"][0]["attempts"]
+    assert last["outcome"] == "completed"
+    assert last["resumed_step"] > 0
+
+    undisturbed = relay("run", "pipeline.yaml", "--json", *FAST, cwd=small)
+    assert digest(resumed) == digest(undisturbed)
+
+
+def saved_step(folder):
+    found = list((folder / ".relay").rglob("progress.json"))
+    try:
+        return json.loads(found[0].read_text())["saved_step"] if found else 0
+    except ValueError:
+        return 0
+
+
+def digest(done):
+    return json.loads(done.stdout)["stages"][0]["model_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("script: train.py", "scrpt: train.py"), "unknown field `scrpt`"),
+        (("limit: 2m", "needs: [prepare]"), "unknown stage `prepare`"),
+        (("limit: 2m", "needs: [train]"), "in a circle: train -> train"),
+        (("limit: 2m", "limit: 2 minutes"), "expected a duration"),
+        (("stages:", "stages:\n  - {name: train, script: train.py}"), "two stages are named `train`"),
+        (("script: train.py", "script: trian.py"), "did you mean `train.py`?"),
+    ],
+)
+def test_a_mistake_gives_one_message_and_exit_code_2(small, change, message):
+    (small / "pipeline.yaml").write_text(PIPELINE.replace(*change))
+
+    done = relay("check", "pipeline.yaml", cwd=small)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "pipeline.yml"], "did you mean `pipeline.yaml`?"),
+        (["run", "pipeline.yaml", "--scenario", "strmy"], "did you mean 'stormy'?"),
+        (["resume", "mine"], "no local world"),
+    ],
+)
+def test_what_is_not_there_is_said(small, arguments, message):
+    done = relay(*arguments, cwd=small)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    heavy = {
+        "boto3",
+        "botocore",
+        "moto",
+        "sagemaker",
+        "stepfunctions",
+        "pydantic",
+        "jsonata",
+        "numpy",
+        "simpy",
+    }
+    code = "import sys, workflows.cli; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert not heavy & set(loaded.split())

@@ -1,0 +1,79 @@
+"""Pipelines for the tests of compiled machines, and a short way to run them in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.ledger import RunView, stages_in
+from workflows.local.modelled import WorkModel
+from workflows.local.scenario import parse_scenario
+from workflows.local.virtual import VirtualWorld
+from workflows.pipeline import Pipeline, TrainStage
+from workflows.state_machine.graph import compile_pipeline
+from workflows.training_job import Materials, Site
+
+SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
+PATIENT = {"patience": "10m", "backoff": {"first": "60s", "max": "10m"}}
+
+
+def pipeline(*stages: dict[str, Any], **defaults: Any) -> Pipeline:
+    """A pipeline of these stages; scripts and limits have usual values."""
+    usual = {"script": "train.py", "limit": "1h"}
+    spot = {**PATIENT, **defaults.pop("spot", {})}
+    return Pipeline.model_validate(
+        {
+            "name": "demo",
+            "defaults": {"image": IMAGE, "spot": spot, **defaults},
+            "stages": [{**usual, **stage} for stage in stages],
+        }
+    )
+
+
+def definition(found: Pipeline) -> dict[str, Any]:
+    materials = {}
+    for stage in found.stages:
+        rungs = stage.on_demand_rungs() + (stage.spot_rungs() if isinstance(stage, TrainStage) else ())
+        materials[stage.name] = Materials("s3://bucket/code/abc/", {kind: IMAGE for kind, _ in rungs})
+    return compile_pipeline(found, SITE, materials)
+
+
+class Run:
+    """One finished run of a pipeline in virtual time."""
+
+    def __init__(
+        self,
+        found: Pipeline,
+        *,
+        scenario: Any = None,
+        models: dict[str, WorkModel] | None = None,
+        **world: Any,
+    ) -> None:
+        self.definition = definition(found)
+        work = dict.fromkeys(
+            (s.name for s in found.stages), WorkModel(seconds=1200, steps=100, save_every=60)
+        )
+        self.world = VirtualWorld(
+            {**work, **(models or {})}, bucket="bucket", scenario=parse_scenario(scenario or {}), **world
+        )
+        self.arn = self.world.run(self.definition)
+
+    @property
+    def view(self) -> RunView:
+        view = RunView("run", "demo", stages_in(self.definition))
+        view.update(self.world.history(self.arn))
+        return view
+
+    @property
+    def states(self) -> list[str]:
+        """The names of the states, as they were entered."""
+        events = self.world.history(self.arn)
+        return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+    def attempts(self, stage: str) -> list[tuple[str, str, str]]:
+        """(market, outcome, decision) of each attempt."""
+        return [(a["market"], a["outcome"], a["decision"]) for a in self.view.stages[stage].attempts]
+
+    def redrive(self) -> None:
+        self.world.step_functions.handle("RedriveExecution", {"executionArn": self.arn})
+        self.world.wait(self.arn)
