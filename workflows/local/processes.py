@@ -1,7 +1,7 @@
 """A job's work as real operating-system processes, one container for each instance.
 
-Machine time passes 1:1 exactly while they are alive (`clock.working`). Threads do what blocks:
-transfers, waiting for processes; they hand results to the clock's thread with `clock.post`.
+Threads do what blocks: transfers, waiting for processes; they hand results to the clock's thread with
+`clock.post`. While one of them is at it, machine time passes 1:1: real work is never counted fast.
 """
 
 from __future__ import annotations
@@ -188,7 +188,6 @@ class ProcessWork:
 
     def _train(self) -> Exit:
         ends: queue.Queue[tuple[Container, int]] = queue.Queue()
-        self._clock.begin_work()
         try:
             with self._starting:
                 for container in self._containers:
@@ -211,7 +210,6 @@ class ProcessWork:
                 process.wait()
                 with contextlib.suppress(OSError):
                     process.stdin.close()  # type: ignore[union-attr]
-            self._clock.end_work()
             self._ended.set()
 
     def _start(self, container: Container, ends: queue.Queue[tuple[Container, int]]) -> None:
@@ -303,6 +301,7 @@ class ProcessWork:
     def _background(self, fn: Callable[[], Any], failed: Callable[[str], Any] = str) -> simpy.Event:
         """Run on a thread; the event's value is the result, or `failed` of the FailureReason."""
         event = self._env.event()
+        self._clock.begin_work()
 
         def run() -> None:
             try:
@@ -316,6 +315,8 @@ class ProcessWork:
                 log.exception("job %s: the local platform failed", self._order.name)
                 result = failed(INTERNAL_ERROR)
             self._post(event.succeed, result)
+            # After what follows on the event has begun, so that no time slips through fast between the two.
+            self._post(self._clock.end_work)
 
         threading.Thread(target=run, name=f"relay-{fn.__name__}", daemon=True).start()
         return event

@@ -61,7 +61,7 @@ class LocalWorld:
         port: int = 0,
         **sagemaker_options: Any,
     ) -> None:
-        self.root = root
+        self.root = root = root.resolve()  # jobs run in folders of their own
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o700)
         if not _open_world.acquire(blocking=False):
