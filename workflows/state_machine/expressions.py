@@ -166,7 +166,8 @@ def decided(stage: TrainStage | ProcessStage, progress: str) -> str:
 def finished(stage: TrainStage | ProcessStage, figures: dict[str, str], outputs: dict[str, str]) -> str:
     """What a finished stage leaves to those after it: outputs, ledger, the last progress."""
     progress = or_else("$s.final", "{}")
-    line = entry(stage, outcome='"completed"', decision='"decision": "done", "why": "the work is complete"')
+    decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
+    line = entry(stage, outcome='"completed"', decision=decision)
     result = fields({"outputs": fields(outputs), "ledger": f"$append($s.ledger, [{line}])", "final": "$p"})
     end = fields({**figures, "reason": '""'})
     return f"($s := ${variable(stage.name)}; $e := {end}; $p := {progress}; {result})"
@@ -218,7 +219,8 @@ def entry(stage: TrainStage | ProcessStage, *, outcome: str, decision: str) -> s
 def _next_place(stage: TrainStage | ProcessStage) -> str:
     spot = len(stage.spot_rungs()) if isinstance(stage, TrainStage) else 1
     rungs = f'($market = "spot" ? {spot} : {len(stage.on_demand_rungs())})'
-    line = entry(stage, outcome="$e.outcome", decision='"decision": $d.next, "why": $d.why')
+    decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
+    line = entry(stage, outcome="$e.outcome", decision=decision)
     last_words = '($e.reason = "" ? "" : ". It said: " & $substring($e.reason, 0, 700))'
     place = fields(
         {
@@ -226,14 +228,14 @@ def _next_place(stage: TrainStage | ProcessStage) -> str:
             "market": "$market",
             "rung": f'$d.rung = "first" ? 0 : $d.rung = "next" ? ($s.rung + 1) % {rungs} : $s.rung',
             "step": "$saved",
-            "wait": _pause(stage),
+            "wait": "$wait",
             "redrive": "$states.context.Execution.RedriveCount",
             "message": f'"{stage.name}: " & $e.outcome & ": " & $d.why & {last_words}',
             "ledger": f"$append($s.ledger, [{line}])",
         }
     )
     again = '$again := $d.next in ["spot", "on-demand"]; $market := $again ? $d.next : $s.market'
-    return f"({again}; {place})"
+    return f"({again}; $wait := {_pause(stage)}; {place})"
 
 
 def _pause(stage: TrainStage | ProcessStage) -> str:

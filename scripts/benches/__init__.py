@@ -1,0 +1,1 @@
+"""One bench a module: `TITLE`, and `run()` that returns its figures."""

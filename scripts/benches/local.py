@@ -1,0 +1,94 @@
+"""What the local world costs: start-up, memory, transitions, and its delay between two attempts."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+SPEED = 300.0
+TITLE = "A pipeline of one stage with two interruptions in the local world (about 20 s)"
+
+SCRIPT = """\
+import time
+from workflows.checkpointing import Checkpointer
+state = {"step": 0}
+with Checkpointer({"state": state}, shortest=0.05, longest=0.1) as checkpoints:
+    for step in checkpoints.steps(60):
+        time.sleep(0.02)
+        checkpoints.report()
+"""
+PIPELINE = """\
+name: bench
+defaults:
+  image: python
+  spot: {patience: 1m, backoff: {first: 30s, max: 1m}}
+stages:
+  - {name: train, script: train.py, limit: 5m}
+"""
+
+
+def run() -> dict[str, Any]:
+    """The figures; seconds are real ones unless named machine seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(Path(folder))
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    from workflows.local.scenario import parse_scenario
+    from workflows.rehearsal import open_world, start
+
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    scenario = parse_scenario({"spot": {"train": [{"interrupt": "30%"}, {"interrupt": "60%"}]}})
+    console = Console(stderr=True)
+    began = time.perf_counter()
+    with open_world(folder / "world", speed=SPEED, scenario=scenario, seed=0, console=console) as world:
+        started = time.perf_counter() - began
+        began = time.perf_counter()
+        moments: list[tuple[float, str]] = []
+        world.sagemaker.subscribers.append(
+            lambda event: moments.append((time.perf_counter(), event["detail"]["SecondaryStatus"]))
+        )
+        rehearsal = start(world, folder / "pipeline.yaml", "bench", {}, console, quiet=True)
+        installed = time.perf_counter() - began
+        view = rehearsal.follow()
+        events = rehearsal.runs.events(rehearsal.arn, 0)
+    if view.status != "SUCCEEDED":
+        raise SystemExit(f"the run ended {view.status}: {view.cause}")
+    return {
+        "start_up_seconds": started,
+        "install_and_start_seconds": installed,
+        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **_transitions(events),
+        "seconds_from_end_to_next_create_beyond_back_off": _delay(moments, view.stages["train"].attempts),
+        "attempts": len(view.stages["train"].attempts),
+    }
+
+
+def _transitions(events: list[dict[str, Any]]) -> dict[str, int]:
+    """Counted from the history: from a lost attempt's job to the next one's, and of the last attempt."""
+    states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+    tries = [index for index, name in enumerate(states) if re.search(r": on (spot|demand)$", name)]
+    last = next(index for index, name in enumerate(states) if name.endswith(": done"))
+    return {
+        "transitions_of_a_lost_attempt": max(b - a for a, b in itertools.pairwise(tries)),
+        "transitions_of_the_last_attempt": last - tries[-1] + 1,
+    }
+
+
+def _delay(moments: list[tuple[float, str]], attempts: list[Any]) -> float:
+    """Real seconds from a job's end to the next one's creation, the longest, less the machine's pause."""
+    ends = [moment for moment, status in moments if status in {"MaxWaitTimeExceeded", "Completed"}]
+    creations = [ends[0]]
+    for before, (moment, status) in itertools.pairwise([(0.0, ""), *moments]):
+        if status == "Starting" and before[1] in {"MaxWaitTimeExceeded"}:
+            creations.append(moment)
+    pauses = [attempt["wait_seconds"] / SPEED for attempt in attempts[:-1]]
+    return max(create - end - pause for end, create, pause in zip(ends, creations[1:], pauses, strict=False))
