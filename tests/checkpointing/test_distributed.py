@@ -1,0 +1,171 @@
+"""Several ranks: real processes that talk through gloo."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.context
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from workflows.checkpointing import launch
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+from scripts.drills.training_ranks import as_child
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def processes() -> multiprocessing.context.ForkServerContext:
+    """Processes that start with torch imported: that import is most of what such a test takes."""
+    context = multiprocessing.get_context("forkserver")
+    parts = ["fsdp", "checkpoint", "checkpoint.state_dict", "checkpoint.staging", "tensor"]
+    preload = ["scripts.drills.training_ranks", *(f"torch.distributed.{part}" for part in parts)]
+    context.set_forkserver_preload([*preload, "torch._dynamo"])
+    return context
+
+
+class Run:
+    """One process per base folder: a folder named twice is one machine with two ranks."""
+
+    def __init__(
+        self,
+        context: multiprocessing.context.ForkServerContext,
+        bases: list[Path],
+        *arguments: str,
+        lost: int | None = None,
+    ) -> None:
+        port = str(free_port())
+        logs = [base.with_name(f"{base.name}-{rank}.log") for rank, base in enumerate(bases)]
+        ranks = []
+        for rank, (base, log) in enumerate(zip(bases, logs, strict=True)):
+            environment = {
+                "SAGEMAKER_BASE_DIR": str(base),
+                "RELAY_CHECKPOINT_SHORTEST": "0",
+                "RELAY_CHECKPOINT_LONGEST": "0.03",
+                "RANK": str(rank),
+                "WORLD_SIZE": str(len(bases)),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            command = (environment, ["--steps", "30", *arguments], str(log))
+            ranks.append(context.Process(target=as_child, args=command))
+        for process in ranks:
+            process.start()
+        if lost is not None:  # the platform takes all instances when one is lost
+            ranks[lost].join(60)
+            for process in ranks:
+                process.kill()
+        for process in ranks:
+            process.join(60)
+        self.codes = [process.exitcode for process in ranks]
+        self.said = "\n".join(log.read_text() for log in logs)
+
+
+def digest(output: str) -> str:
+    return output.split("digest ")[1].split()[0]
+
+
+def merge(bases: list[Path]) -> None:
+    """What the platform does at a start: every instance gets what all of them had uploaded."""
+    for source in bases:
+        for target in bases:
+            if source != target:
+                shutil.copytree(source / "checkpoints", target / "checkpoints", dirs_exist_ok=True)
+
+
+def test_two_instances_lose_one_and_go_on_to_the_same_model(
+    processes: multiprocessing.context.ForkServerContext, tmp_path: Path
+) -> None:
+    undisturbed = Run(processes, [tmp_path / "u"] * 2)
+    bases = [tmp_path / "algo-1", tmp_path / "algo-2"]
+    fatal = ("--die-at", "20", "--die-rank", "1", "--pause", "0.02")
+    killed = Run(processes, bases, *fatal, lost=1)
+    merge(bases)
+    # One instance's copy of the newest checkpoint is cut: both must go back to the one before.
+    newest = max((bases[1] / "checkpoints").glob("step-*"), key=lambda p: int(p.name.split("-")[1]))
+    (newest / "rank-0" / "__0_0.distcp").write_bytes(b"cut")
+
+    last = Run(processes, bases)
+
+    assert killed.codes[1] == -signal.SIGKILL
+    assert last.codes == [0, 0], last.said
+    assert f"Skipped checkpoint {newest.name}: rank-0/__0_0.distcp: cut" in last.said
+    assert f"Skipped checkpoint {newest.name}: on another rank" in last.said
+    assert digest(last.said) == digest(undisturbed.said)
+    done = json.loads((bases[0] / "checkpoints" / "complete.json").read_text())
+    assert (done["step"], done["saved_step"]) == (30, 30)
+    assert not (bases[1] / "checkpoints" / "complete.json").exists()  # rank 0 alone writes it
+
+
+def test_a_sharded_training_goes_on_with_another_number_of_ranks(
+    processes: multiprocessing.context.ForkServerContext, tmp_path: Path
+) -> None:
+    base = tmp_path / "algo-1"
+    # SIGTERM comes to one of them; they agree on the step at which both stop.
+    fatal = ("--die-at", "12", "--signal", "SIGTERM", "--die-rank", "1")
+    stopped = Run(processes, [base] * 2, "--kind", "fsdp", *fatal)
+
+    alone = Run(processes, [base], "--kind", "fsdp")
+
+    assert stopped.codes == [143, 143], stopped.said
+    assert alone.codes == [0], alone.said
+    assert "Resumed at step 13" in alone.said
+    assert "made by 2 ranks and there are 1" in alone.said
+    assert "digest" in alone.said
+
+
+def test_sigterm_reaches_the_ranks_under_torchrun_and_one_rank_is_enough(base: Path) -> None:
+    code = base / "input" / "data" / "code"
+    code.mkdir(parents=True)
+    shutil.copy(launch.__file__, code)
+    script = (
+        "import sys, time, torch, torch.distributed as dist\n"
+        "from workflows.checkpointing import Checkpointer\n"
+        "dist.init_process_group('gloo')\n"
+        "with Checkpointer({'model': torch.nn.Linear(2, 2), 'a': []}) as checkpoints:\n"
+        "    for step in checkpoints.steps(100_000):\n"
+        "        if step == 3 and dist.get_rank() == 1: print('ready', flush=True)\n"
+        "        time.sleep(0.01)\n"
+    )
+    (base / "train.py").write_text(script)
+    with tarfile.open(code / "source.tar.gz", "w:gz") as tar:
+        tar.add(base / "train.py", "train.py")
+        tar.add(ROOT / "workflows" / "__init__.py", "workflows/__init__.py")
+        tar.add(ROOT / "workflows" / "checkpointing", "workflows/checkpointing")
+    process = subprocess.Popen(
+        [sys.executable, str(code / "launch.py"), "--torchrun", "--processes=2", "train.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    began = time.monotonic()
+
+    process.send_signal(signal.SIGTERM)
+
+    _, errors = process.communicate(timeout=40)
+    assert process.returncode == 143, errors
+    assert time.monotonic() - began < 25  # torchrun did not have to kill anyone
+    saved = [path.name for path in base.glob("checkpoints/step-*/rank-*")]
+    assert sorted(set(saved)) == ["rank-0", "rank-1"]
+    assert not (base / "output" / "failure").exists()
