@@ -143,5 +143,6 @@ def moto_application() -> WsgiApp:
     """moto's own server application, as its documentation gives it; its import takes half a second."""
     import moto.server
 
-    application: WsgiApp = moto.server.DomainDispatcherApplication(moto.server.create_backend_app)
+    server: Any = moto.server  # moto's types do not say what it exports
+    application: WsgiApp = server.DomainDispatcherApplication(server.create_backend_app)
     return application

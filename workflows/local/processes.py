@@ -7,12 +7,10 @@ Threads do what blocks: transfers, waiting for processes; they hand results to t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
-import queue
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -21,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from workflows.local import keeper
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.container import Container, free_port, refusal
 from workflows.local.jobs import artifacts
+from workflows.local.leashes import Leashes
 from workflows.local.records import INTERNAL_ERROR
 from workflows.local.sync import CheckpointSync
 from workflows.local.transfer import TransferError, download, upload_archive, upload_folder
@@ -48,6 +46,9 @@ class ProcessWorkload:
         root.chmod(0o700)
         # What a killed world left behind; its processes died with it.
         shutil.rmtree(root / "instances", ignore_errors=True)
+        self.scratch = f"relay-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]}-"
+        for left in Path(tempfile.gettempdir()).glob(f"{self.scratch}*"):
+            shutil.rmtree(left, ignore_errors=True)
         self._open: dict[tuple[str, int], ProcessWork] = {}
         self._counts: dict[str, int] = {}
 
@@ -90,7 +91,7 @@ class ProcessWork:
         hosts = tuple(f"algo-{index}" for index in range(1, order.instance_count + 1))
         place = workload.root / "instances" / order.name / str(number)
         self._place = place
-        self._scratch = Path(tempfile.mkdtemp(prefix="relay-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=workload.scratch))
         port = free_port() if len(hosts) > 1 else 0
         self._containers = []
         for host in hosts:
@@ -99,9 +100,7 @@ class ProcessWork:
             self._containers.append(Container(order, host, hosts, place / host, scratch, port))
         rng = random.Random(f"{workload.seed}/{order.name}/{number}")
         self._sync = self._make_sync(rng)
-        self._keepers: list[subprocess.Popen[bytes]] = []
-        self._starting = threading.Lock()
-        self._told: bytes = b""
+        self._leashes = Leashes()
         self._ended = threading.Event()
         self._ended.set()
         self._trained = False
@@ -132,16 +131,16 @@ class ProcessWork:
 
     def terminate(self) -> None:
         """SIGTERM to each entry process."""
-        self._tell(b"TERM\n")
+        self._leashes.tell("TERM")
 
     def kill(self) -> simpy.Event:
         """SIGKILL to everything."""
-        self._tell(b"KILL\n")
+        self._leashes.tell("KILL")
         return self._background(self._wait_for_end)
 
     def lose(self) -> simpy.Event:
         """SIGKILL to everything, and what was on its way to S3 is cut."""
-        self._tell(b"KILL\n")
+        self._leashes.tell("KILL")
 
         def lost() -> None:
             self._wait_for_end()
@@ -163,7 +162,7 @@ class ProcessWork:
 
     def destroy(self) -> None:
         """Kill what is left, wait for it, and remove the instances' disks."""
-        self._tell(b"KILL\n")
+        self._leashes.tell("KILL")
         self._wait_for_end()
         if self._sync is not None:
             self._sync.stop()
@@ -187,50 +186,19 @@ class ProcessWork:
             self._ended.set()
 
     def _train(self) -> Exit:
-        ends: queue.Queue[tuple[Container, int]] = queue.Queue()
         try:
-            with self._starting:
-                for container in self._containers:
-                    self._start(container, ends)
-                if self._told:
-                    self._send(self._told)
             if self._sync is not None:
                 self._sync.start()
             failed: Exit | None = None
-            for _ in self._containers:
-                container, code = ends.get()
+            logs = self._workload.root / "logs" / self._order.name
+            for container, code in self._leashes.run(self._containers, logs):
                 if code != 0 and failed is None:
                     failed = Exit(code, _text(container, "failure"), _text(container, "message"))
-                    self._send(b"KILL\n")  # one instance failing fails the job
+                    self._leashes.tell("KILL")  # one instance failing fails the job
             self._succeeded = failed is None
             return failed or Exit(0, message=_text(self._containers[0], "message"))
         finally:
-            self._send(b"KILL\n")  # for those that were started before another could not be
-            for process in self._keepers:
-                process.wait()
-                with contextlib.suppress(OSError):
-                    process.stdin.close()  # type: ignore[union-attr]
             self._ended.set()
-
-    def _start(self, container: Container, ends: queue.Queue[tuple[Container, int]]) -> None:
-        logs = self._workload.root / "logs" / self._order.name
-        logs.mkdir(parents=True, exist_ok=True)
-        with (logs / f"{container.host}.log").open("ab") as log_file:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", keeper.__file__, *container.command()],
-                stdin=subprocess.PIPE,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                cwd=container.place,
-                env=container.environment(),
-                start_new_session=True,
-            )
-        self._keepers.append(process)
-
-        def wait() -> None:
-            ends.put((container, process.wait()))
-
-        threading.Thread(target=wait, name="relay-wait", daemon=True).start()
 
     def _upload(self) -> None:
         if self._sync is not None:
@@ -282,18 +250,6 @@ class ProcessWork:
             if self._fraction >= fraction:
                 self._waiting.remove((fraction, event))
                 event.succeed()
-
-    def _tell(self, word: bytes) -> None:
-        with self._starting:
-            self._told = word
-            self._send(word)
-
-    def _send(self, word: bytes) -> None:
-        for process in self._keepers:
-            with contextlib.suppress(OSError, ValueError):
-                assert process.stdin is not None
-                process.stdin.write(word)
-                process.stdin.flush()
 
     def _wait_for_end(self) -> None:
         self._ended.wait()
