@@ -1,0 +1,261 @@
+"""What a checkpoint costs: ours against torch.save and torch.distributed.checkpoint.async_save.
+
+The state is a model with AdamW's moments, 100 MB and 400 MB together (2 GB on a GPU). Stall is the
+time for which training stands still; latency the time until the checkpoint is on the disk. "First"
+is the first save, which still has to get its memory; the others are medians of REPEATS saves.
+
+torch.save is run as people run it, without fsync, digests or rename; ours includes all of them.
+DCP runs as documented (`async_save(state, checkpoint_id=...)`), and once more with a DefaultStager
+that keeps its buffers from save to save, which is DCP at its best.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPEATS = 7
+LAYERS = 24
+TRAINING_SECONDS = 3.0
+MB = 1_000_000
+
+
+def run() -> dict[str, Any]:
+    """All figures; seconds, and megabytes of 10^6 bytes."""
+    import logging
+
+    import torch
+
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    os.environ["RELAY_CHECKPOINT_LONGEST"] = os.environ["RELAY_CHECKPOINT_SHORTEST"] = "3600"
+    cuda = torch.cuda.is_available()
+    sizes = [2000] if cuda else [100, 400]
+    rows: list[dict[str, Any]] = []
+    ratios: dict[str, float] = {}
+    for size in sizes:
+        measured = measure(size, "cuda" if cuda else "cpu")
+        rows += measured
+        stalls = {row["method"]: row["stall_seconds"] for row in measured}
+        ratios[f"stall_against_torch_save_{size}_mb"] = stalls["ours"] / stalls["torch.save"]
+        best = min(stalls["DCP async_save"], stalls["DCP async_save, kept buffers"])
+        ratios[f"stall_against_best_dcp_{size}_mb"] = stalls["ours"] / best
+    result: dict[str, Any] = {"saves": rows, **ratios}
+    result["training"] = training_speed(sizes[0], "cuda" if cuda else "cpu")
+    result |= hash_throughput()
+    if cuda:
+        result["pinned_copy_limit_seconds"] = pinned_copy(sizes[-1])
+    result |= {"torch": torch.__version__, "processors": os.cpu_count(), "device": "cpu"}
+    if cuda:
+        result["device"] = torch.cuda.get_device_name()
+    return result
+
+
+def build(size: int, device: str) -> tuple[Any, Any]:
+    """A model and its optimizer of `size` MB together: a third each for weights and moments."""
+    import torch
+
+    width = int((size * MB / 3 / 4 / LAYERS) ** 0.5)
+    layers = [torch.nn.Linear(width, width, bias=False) for _ in range(LAYERS)]
+    model = torch.nn.Sequential(*layers).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    return model, optimizer
+
+
+def measure(size: int, device: str) -> list[dict[str, Any]]:
+    """All methods on one state, each in a folder of its own."""
+    model, optimizer = build(size, device)
+    methods: dict[str, Callable[[Path, Any, Any], dict[str, Any]]] = {
+        "torch.save": torch_save,
+        "ours, synchronous": ours_synchronous,
+        "ours": ours,
+        "DCP async_save": dcp_plain,
+        "DCP async_save, kept buffers": dcp_kept,
+    }
+    rows = []
+    for name, method in methods.items():
+        folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+        try:
+            rows.append({"mb": size, "method": name, **method(folder, model, optimizer)})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return rows
+
+
+def summary(stalls: list[float], latencies: list[float]) -> dict[str, Any]:
+    """First and median stall, median latency."""
+    return {
+        "first_stall_seconds": stalls[0],
+        "stall_seconds": statistics.median(stalls[1:]),
+        "latency_seconds": statistics.median(latencies[1:]),
+    }
+
+
+def timed(action: Callable[[], Any]) -> tuple[float, Any]:
+    """How long an action took, the device's work included, and its result."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    result = action()
+    return time.perf_counter() - began, result
+
+
+def torch_save(folder: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    import torch
+
+    def save() -> None:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save(state, folder / "checkpoint.pt")
+
+    stalls = [timed(save)[0] for _ in range(REPEATS + 1)]
+    return summary(stalls, stalls)
+
+
+def ours_synchronous(folder: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    return checkpointer(folder, model, optimizer, wait=True)
+
+
+def ours(folder: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    return checkpointer(folder, model, optimizer, wait=False)
+
+
+def checkpointer(folder: Path, model: Any, optimizer: Any, *, wait: bool) -> dict[str, Any]:
+    from workflows.checkpointing import Checkpointer
+
+    stalls, latencies = [], []
+    state = {"model": model, "optimizer": optimizer}
+    with Checkpointer(state, folder=folder, keep=2) as checkpoints:
+        for step in checkpoints.steps():
+            if step == REPEATS + 1:
+                break
+            began = time.perf_counter()
+            stalls.append(timed(lambda: checkpoints.save(wait=wait))[0])
+            while checkpoints.saving:
+                time.sleep(0.001)
+            latencies.append(time.perf_counter() - began)
+    return summary(stalls, latencies)
+
+
+def dcp_plain(folder: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    return dcp(folder, model, optimizer, stager=None)
+
+
+def dcp_kept(folder: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    import torch
+    from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+    cuda = torch.cuda.is_available()
+    stager = DefaultStager(
+        StagingOptions(
+            use_pinned_memory=cuda,
+            use_shared_memory=False,
+            use_async_staging=False,
+            use_non_blocking_copy=cuda,
+        )
+    )
+    return dcp(folder, model, optimizer, stager=stager)
+
+
+def dcp(folder: Path, model: Any, optimizer: Any, *, stager: Any) -> dict[str, Any]:
+    from torch.distributed import checkpoint
+
+    stalls, latencies = [], []
+    for number in range(REPEATS + 1):
+        path = folder / str(number % 2)
+        shutil.rmtree(path, ignore_errors=True)
+
+        def save(path: Path = path) -> Any:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            return checkpoint.async_save(state, checkpoint_id=path, async_stager=stager)
+
+        began = time.perf_counter()
+        stall, future = timed(save)
+        getattr(future, "upload_completion", future).result()
+        stalls.append(stall)
+        latencies.append(time.perf_counter() - began)
+    return summary(stalls, latencies)
+
+
+def training_speed(size: int, device: str) -> list[dict[str, Any]]:
+    """Steps per second undisturbed, and with one save after the other in flight."""
+    from workflows.checkpointing import Checkpointer
+
+    model, optimizer = build(size, device)
+    folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+    rows = []
+    try:
+        with Checkpointer({"model": model, "optimizer": optimizer}, folder=folder) as checkpoints:
+            for name, saving in (("undisturbed", False), ("saving without a pause", True)):
+                steps, saves, stalled = train(model, device, checkpoints if saving else None)
+                rows.append(
+                    {
+                        "training": name,
+                        "steps_per_second": steps / TRAINING_SECONDS,
+                        "relative": steps / TRAINING_SECONDS,
+                        "saves": saves,
+                        "stalled_share": stalled / TRAINING_SECONDS,
+                    }
+                )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for row in rows:
+        row["relative"] /= rows[0]["steps_per_second"]
+    return sorted(rows, key=lambda row: -row["relative"])
+
+
+def train(model: Any, device: str, checkpoints: Any) -> tuple[int, int, float]:
+    """Forward and backward passes for some seconds; how many, how many saves, and their stall."""
+    import torch
+
+    inputs = torch.randn(32, next(model.parameters()).shape[1], device=device)
+    model(inputs).square().mean().backward()  # warm
+    steps = saves = 0
+    stalled = 0.0
+    end = time.perf_counter() + TRAINING_SECONDS
+    while time.perf_counter() < end:
+        model.zero_grad()
+        model(inputs).square().mean().backward()
+        steps += 1
+        if checkpoints is not None and not checkpoints.saving:
+            stalled += timed(checkpoints.save)[0]
+            saves += 1
+    return steps, saves, stalled
+
+
+def hash_throughput() -> dict[str, float]:
+    """Megabytes of 10^6 bytes a second, in pieces as our writer hashes them."""
+    from workflows.checkpointing.manifest import PIECE
+
+    piece = os.urandom(PIECE)
+    result = {}
+    for name in ("sha256", "blake2b"):
+        hashed = hashlib.new(name)
+        began = time.perf_counter()
+        for _ in range(32):
+            hashed.update(piece)
+        result[f"{name}_mb_per_second"] = 32 * PIECE / MB / (time.perf_counter() - began)
+    return result
+
+
+def pinned_copy(size: int) -> float:
+    """The least that copying so much from the GPU into pinned memory takes."""
+    import torch
+
+    source = torch.empty(size * MB, dtype=torch.uint8, device="cuda")
+    target = torch.empty(size * MB, dtype=torch.uint8, pin_memory=True)
+    times = [timed(lambda: (target.copy_(source), torch.cuda.synchronize()))[0] for _ in range(5)]
+    return min(times)
