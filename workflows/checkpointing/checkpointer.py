@@ -114,6 +114,11 @@ class Checkpointer:
         return self._stop.asked
 
     @property
+    def saving(self) -> bool:
+        """True while a save is in flight."""
+        return self._saver.busy
+
+    @property
     def complete(self) -> bool:
         """True where an earlier attempt finished the work: steps() yields nothing."""
         return self._complete is not None
