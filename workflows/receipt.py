@@ -23,6 +23,9 @@ COLOURS = {
 }
 
 
+DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount
+
+
 @dataclass(frozen=True)
 class Line:
     """One attempt with its money. Seconds are machine time; costs are US dollars, None for unknown prices."""
@@ -55,10 +58,22 @@ def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(
             entry,
-            prices.cost(kind, count, entry["market"], seconds),
+            prices.cost(kind, count, _priced_as(entry), seconds),
             prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
             max(0, entry["reached_step"] - kept),
         )
+
+
+def _priced_as(entry: Entry) -> str:
+    """The market whose price the billed seconds are to be multiplied with.
+
+    AWS prints the savings of a spot job as 1 - billable / training seconds, so billable seconds hold the
+    discount already; its API reference calls them wall-clock time. Either way: seconds well below the trained
+    ones are priced as on-demand, others as spot.
+    """
+    billed = entry["billed_seconds"]
+    discounted = billed is not None and billed < DISCOUNTED * entry["trained_seconds"]
+    return "on-demand" if discounted else str(entry["market"])
 
 
 def as_json(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> dict[str, Any]:

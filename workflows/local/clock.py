@@ -191,6 +191,11 @@ class RealClock(Clock):
             calls = list(self._calls)
             self._calls.clear()
             target = self._machine_seconds()
+            if not calls and not self._workers and self.env.peek() < target:
+                # Woken late: at high speed a hundredth of a second would be many seconds of machine time,
+                # in which nothing was meant to happen. The wait ends where it was to end.
+                target = max(self.env.now, self.env.peek())
+                self._base_machine, self._base_wall = target, self._monotonic()
         if calls or self.env.peek() <= target:
             with self.working():  # only waiting passes fast, not the computing of what comes next
                 self._advance(target)

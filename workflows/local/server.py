@@ -6,6 +6,7 @@ with LocalWorld(Path(".relay")) as world:
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -24,6 +25,7 @@ from workflows.errors import RelayError
 from workflows.local.capacity import Always, Capacity, from_scenario
 from workflows.local.clock import RealClock
 from workflows.local.delivery import Delivery
+from workflows.local.execution_store import latest_moment
 from workflows.local.front_door import FrontDoor
 from workflows.local.integrations import AwsIntegrations
 from workflows.local.objects import S3Objects
@@ -176,15 +178,14 @@ class LocalWorld:
         file.flush()
 
     def _epoch(self) -> datetime:
-        """Now, or the time at which the last world on this root was closed, if that is later.
+        """Now, or the time at which the last world on this root was closed or killed, if that is later.
 
         Machine time runs ahead of the wall's; it must never run back.
         """
-        now = datetime.now(UTC)
-        try:
-            return max(now, datetime.fromisoformat((self.root / "clock").read_text("utf-8")))
-        except (OSError, ValueError):
-            return now
+        moments = [datetime.now(UTC), latest_moment(self.root / "states")]
+        with contextlib.suppress(OSError, ValueError):
+            moments.append(datetime.fromisoformat((self.root / "clock").read_text("utf-8")))
+        return max(moment for moment in moments if moment is not None)
 
     def _write_clock(self) -> None:
         (self.root / "clock").write_text(self.clock.now().isoformat(), "utf-8")
