@@ -62,10 +62,11 @@ def run(
     from workflows.local.scenario import find_scenario
     from workflows.rehearsal import open_world, start
 
-    stages = [stage.name for stage in load(pipeline).stages]
-    chosen = find_scenario(scenario, beside=pipeline.parent, stages=stages)
+    found = load(pipeline)
+    chosen = find_scenario(scenario, beside=pipeline.parent, stages=[stage.name for stage in found.stages])
     console = _console(as_json)
-    run_name = name or f"{load(pipeline).name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    run_name = name or f"{found.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    console.print(f"Run {run_name}: training is real, waits pass {speed:g} times as fast.", markup=False)
     with open_world(root, speed=speed, scenario=chosen, seed=seed, console=console) as world:
         rehearsal = start(world, pipeline, run_name, {}, console, quiet=as_json)
         _follow(rehearsal, console, as_json, root)

@@ -35,24 +35,25 @@ class Narrator:
     _phases: dict[str, str] = field(default_factory=dict)
     _jobs: dict[str, str] = field(default_factory=dict)
 
-    def news(self) -> Iterator[Text]:
-        """The lines that became true since the last call."""
+    def news(self) -> Iterator[tuple[Text, str | None]]:
+        """What became true since the last call: a line, and the job that it says has completed."""
         for stage in self.view.stages.values():
             told = self._told.get(stage.name, 0)
             for entry in stage.attempts[told:]:
-                yield _attempt(stage, entry)
+                yield _attempt(stage, entry), entry["job"] if entry["outcome"] == "completed" else None
             self._told[stage.name] = len(stage.attempts)
             if stage.job and self._jobs.get(stage.name) != stage.job:
                 self._jobs[stage.name] = stage.job
-                yield _line(stage, f"attempt {len(stage.attempts) + 1} {stage.phase}", "cyan")
+                yield _line(stage, f"attempt {len(stage.attempts) + 1} {stage.phase}", "cyan"), None
             elif stage.phase != self._phases.get(stage.name) and stage.phase.startswith("back off"):
-                yield _line(stage, stage.phase, "dim")
+                yield _line(stage, stage.phase, "dim"), None
             self._phases[stage.name] = stage.phase
 
 
 def _attempt(stage: StageView, entry: Entry) -> Text:
     colour = COLOURS.get(entry["outcome"], "magenta")
-    text = _line(stage, f"attempt {entry['attempt']} on {entry['market']}: {entry['outcome']}", colour)
+    place = "on spot" if entry["market"] == "spot" else "on demand"
+    text = _line(stage, f"attempt {entry['attempt']} {place}: {entry['outcome']}", colour)
     text.append(_moved(entry))
     if entry["decision"] != "done":
         text.append(f" → {entry['why']}", "default")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,19 +49,29 @@ class Line:
 
 def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
     """The stage's attempts with their money."""
-    for entry in stage.attempts:
+    for position, entry in enumerate(stage.attempts):
+        kept = _kept(entry, stage.attempts[position + 1 :])
+        # What reached S3 last is not always progress.json: the next attempt may know of more.
+        entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
         billed = entry["billed_seconds"]
         seconds = float(entry["trained_seconds"] if billed is None else billed)
         kind, count = entry["instance_type"], entry["instance_count"]
-        kept = entry["reached_step"] if entry["outcome"] == "completed" else entry["saved_step"]
         done = entry["reached_step"] - entry["resumed_step"]
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(
             entry,
             prices.cost(kind, count, _priced_as(entry), seconds),
             prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
-            max(0, entry["reached_step"] - kept),
+            entry["reached_step"] - kept,
         )
+
+
+def _kept(entry: Entry, later: Sequence[Entry]) -> int:
+    """The step from which the work went on: what the next attempt that ran resumed from."""
+    if entry["outcome"] == "completed":
+        return int(entry["reached_step"])
+    ran = (int(other["resumed_step"]) for other in later if other["trained_seconds"])
+    return next(ran, int(entry["saved_step"]))
 
 
 def _priced_as(entry: Entry) -> str:
@@ -211,7 +221,8 @@ def _steps(line: Line) -> str:
 def _money(dollars: float | None) -> str:
     if dollars is None:
         return "?"
-    return f"${dollars:.4f}" if dollars < 1 else f"${dollars:,.2f}"
+    decimals = 2 if dollars >= 1 or dollars == 0 else 4 if dollars >= 0.01 else 6
+    return f"${dollars:,.{decimals}f}"
 
 
 def _bottom_line(sums: Mapping[str, Any], prices: PriceBook) -> Text:

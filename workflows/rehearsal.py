@@ -113,7 +113,6 @@ class _Screen:
         self.moving = console.is_terminal and not quiet
         self._narrator, self._began, self._shown = Narrator(view), time.monotonic(), 0
         self._live: Live | None = None
-        self._heard: set[str] = set()
 
     def live(self) -> AbstractContextManager[Any]:
         if not self.moving:
@@ -124,15 +123,10 @@ class _Screen:
     def show(self, now: Mapping[str, Now], said: Any) -> None:
         if self.quiet:
             return
-        for line in self._narrator.news():
+        for line, finished in self._narrator.news():
             self.console.print(Text(f"{self._elapsed():6.1f} s  ", "dim") + line, soft_wrap=True)
-        for stage in self.view.stages.values():
-            for entry in stage.attempts:
-                if entry["outcome"] == "completed" and entry["job"] not in self._heard:
-                    self._heard.add(entry["job"])
-                    for words in said(entry["job"]):
-                        text = Text(f"{'':10}{stage.name:<12} | {words}", "dim")
-                        self.console.print(text, soft_wrap=True)
+            for words in said(finished) if finished else []:
+                self.console.print(Text(f"{'':23}| {words}", "dim"), soft_wrap=True)
         if self._live:
             self._live.update(status(self.view, now, self._elapsed()))
 

@@ -1,0 +1,156 @@
+"""What a run cost follows from its ledger, to the cent and the second."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from workflows.ledger import RunView, stages_in
+from workflows.prices import PriceBook
+from workflows.receipt import as_json, as_text
+
+PRICES = PriceBook(date="2026-01-01", region="us-east-1", spot_share=0.25, on_demand={"ml.m5.xlarge": 3.6})
+ENTRY = {
+    "stage": "train",
+    "attempt": 1,
+    "job": "job-1",
+    "market": "spot",
+    "instance_type": "ml.m5.xlarge",
+    "instance_count": 1,
+    "outcome": "interrupted",
+    "decision": "spot",
+    "why": "interruption 1 of 3",
+    "message": "",
+    "trained_seconds": 1000,
+    "billed_seconds": 1000,
+    "interruptions": 1,
+    "resumed_step": 0,
+    "reached_step": 50,
+    "saved_step": 40,
+    "wait_seconds": 10,
+}
+LAST = {
+    **ENTRY,
+    "attempt": 2,
+    "outcome": "completed",
+    "decision": "done",
+    "trained_seconds": 600,
+    "billed_seconds": 600,
+    "interruptions": 0,
+    "resumed_step": 40,
+    "reached_step": 100,
+    "saved_step": 100,
+}
+
+
+def view_of(*entries):
+    view = RunView("run", "demo", {"train": "train"}, status="SUCCEEDED")
+    view.stages["train"].attempts = list(entries)
+    view.stages["train"].status = "done"
+    return view
+
+
+def document(*entries):
+    return as_json(view_of(*entries), PRICES, {"train": "abc"})
+
+
+def test_the_receipt_adds_up():
+    totals = document(ENTRY, LAST)["totals"]
+
+    # 1600 s of a spot instance at a quarter of $0.001 a second; undisturbed: 40/50 of 1000 s and 600 s.
+    assert totals["seconds_billed"] == 1600
+    assert totals["cost_usd"] == pytest.approx(0.4)
+    assert totals["on_demand_cost_usd"] == pytest.approx(1.4)
+    assert totals["saved_percent"] == pytest.approx(71.4)
+    assert totals["steps_redone"] == 10
+    assert totals["attempts"] == 2
+
+
+def test_billable_seconds_that_hold_the_discount_are_not_discounted_twice():
+    discounted = {**LAST, "billed_seconds": 150}
+
+    assert document(discounted)["totals"]["cost_usd"] == pytest.approx(0.15)
+
+
+def test_absent_billable_seconds_are_estimated_from_the_trained_ones():
+    assert document({**LAST, "billed_seconds": None})["totals"]["cost_usd"] == pytest.approx(0.15)
+
+
+def test_every_instance_is_paid():
+    assert document({**LAST, "instance_count": 4})["totals"]["cost_usd"] == pytest.approx(0.6)
+
+
+def test_an_unknown_price_makes_the_sum_unknown_not_zero():
+    totals = document({**LAST, "instance_type": "ml.x9.huge"})["totals"]
+
+    assert totals["cost_usd"] is None
+    assert totals["saved_percent"] is None
+
+
+def test_an_attempt_that_never_ran_costs_nothing():
+    never = {
+        **ENTRY,
+        "outcome": "no capacity",
+        "trained_seconds": 0,
+        "billed_seconds": 0,
+        "reached_step": 0,
+        "saved_step": 0,
+    }
+
+    assert document(never, LAST)["totals"]["cost_usd"] == pytest.approx(0.15)
+
+
+def test_the_text_names_the_attempts_their_ends_and_the_reasons():
+    failed = {
+        **LAST,
+        "outcome": "user error",
+        "decision": "fail",
+        "why": "the script failed",
+        "message": "ValueError: x",
+    }
+    out = io.StringIO()
+    Console(file=out, width=100).print(as_text(view_of(ENTRY, failed), PRICES, {}))
+
+    for words in (
+        "interrupted",
+        "0 → 50 (10 to redo)",
+        "interruption 1 of 3",
+        "it said: ValueError: x",
+        "2026-01-01",
+    ):
+        assert words in out.getvalue()
+
+
+def event(kind, key=None, **details):
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return {"type": kind, "timestamp": moment, **({key: details} if key else {})}
+
+
+def test_a_view_follows_the_history_and_knows_what_runs_now():
+    view = RunView("run", "demo", {"train": "train"})
+    parameters = '{"TrainingJobName": "job-1", "Tags": [{"Key": "relay:stage", "Value": "train"}]}'
+    view.update(
+        [
+            event("TaskStateEntered", "stateEnteredEventDetails", name="train: on spot"),
+            event(
+                "TaskScheduled",
+                "taskScheduledEventDetails",
+                resource="createTrainingJob.sync",
+                parameters=parameters,
+            ),
+        ]
+    )
+    assert (view.stages["train"].status, view.stages["train"].job) == ("running", "job-1")
+
+    view.update([event("ExecutionFailed", "executionFailedEventDetails", error="E", cause="why")])
+    assert (view.status, view.error, view.cause) == ("FAILED", "E", "why")
+    assert view.stages["train"].status == "failed"
+
+
+def test_the_stages_of_a_machine_are_read_from_its_text():
+    task = {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync"}
+    branch = {"States": {"b: on demand": {**task, "Resource": "x:sagemaker:createProcessingJob.sync"}}}
+    definition = {"States": {"a: on spot": task, "side by side": {"Branches": [branch]}}}
+
+    assert stages_in(definition) == {"a": "train", "b": "process"}
