@@ -1,9 +1,9 @@
 """Why an attempt ended: one ordered rule table, rendered into the machine and used in Python.
 
-The facts come from DescribeTrainingJob (DescribeProcessingJob) on the attempt's own job name, or, when no job
-was created, from the error of the create call. Sources: the SageMaker API model for the statuses; the texts
-of `FailureReason` were recorded from real jobs. A `FailureReason` ends in up to 1,024 characters that the
-user's script wrote, so rules look at its anchored prefix only.
+The facts come from DescribeTrainingJob (DescribeProcessingJob) on the attempt's own job name, from the mark
+of the capacity watch, or, when no job was created, from the error of the create call. Sources: the SageMaker
+API model for the statuses; the texts of `FailureReason` were recorded from real jobs. A `FailureReason` ends
+in up to 1,024 characters that the user's script wrote, so rules look at its anchored prefix only.
 """
 
 from __future__ import annotations
@@ -37,40 +37,36 @@ REASON = Fact("reason")  # FailureReason or the create call's Cause, white space
 ERROR = Fact("error")  # error name of the create call; "" when the job exists
 WHOLE = Fact("whole")  # complete.json is there
 TRAINED = Fact("trained")  # the job got instances and trained
+WATCHED = Fact("watched")  # the capacity watch left its mark before it stopped the job
 
 _STOPPED = STATUS.is_("Stopped")
 _FAILED = STATUS.is_("Failed")
+_NO_JOB = STATUS.is_("")
+ASKED_TO_STOP = _STOPPED & ~SECONDARY.is_("MaxWaitTimeExceeded", "MaxRuntimeExceeded")
+"""Somebody called StopTrainingJob, the capacity watch or a person: only the watch's mark tells which."""
 
 
 def _then(outcome: Outcome) -> dict[str, str]:
     return {"outcome": outcome.value}
 
 
-ENDED = RuleTable(
+OUTCOMES = RuleTable(
     (
         Rule(STATUS.is_("Completed") & WHOLE.holds(), _then(Outcome.COMPLETED)),
         # An exit code of 0 after SIGTERM is not success: the work is done when complete.json says so.
         Rule(STATUS.is_("Completed"), _then(Outcome.UNFINISHED)),
         # The create call's answer was lost, or Step Functions gave up waiting: the job lives on.
         Rule(STATUS.is_("InProgress", "Stopping"), _then(Outcome.STILL_RUNNING)),
-        Rule(
-            _STOPPED & SECONDARY.is_("MaxWaitTimeExceeded") & TRAINED.holds(),
-            _then(Outcome.INTERRUPTED),
-        ),
-        Rule(_STOPPED & SECONDARY.is_("MaxWaitTimeExceeded"), _then(Outcome.NO_CAPACITY)),
         Rule(_STOPPED & SECONDARY.is_("MaxRuntimeExceeded"), _then(Outcome.SLICE_OVER)),
-        Rule(_STOPPED, _then(Outcome.STOPPED)),
+        Rule(ASKED_TO_STOP & ~WATCHED.holds(), _then(Outcome.STOPPED)),
+        # Left is waiting that came to its end: the patience, told by the watch, or MaxWait.
+        Rule(_STOPPED & TRAINED.holds(), _then(Outcome.INTERRUPTED)),
+        Rule(_STOPPED, _then(Outcome.NO_CAPACITY)),
         Rule(_FAILED & REASON.starts_with("CapacityError:"), _then(Outcome.NO_CAPACITY)),
         Rule(_FAILED & REASON.starts_with("InternalServerError:"), _then(Outcome.PLATFORM_FAULT)),
         Rule(_FAILED & REASON.starts_with("AlgorithmError:"), _then(Outcome.USER_ERROR)),
         Rule(_FAILED & REASON.starts_with("ClientError:"), _then(Outcome.BAD_REQUEST)),
-        Rule(ALWAYS, _then(Outcome.UNKNOWN)),
-    )
-)
-"""Of a job that exists."""
-
-REFUSED = RuleTable(
-    (
+        Rule(~_NO_JOB, _then(Outcome.UNKNOWN)),
         # No job was found, but what failed was not the create call: its text may be the user's.
         Rule(~ERROR.starts_with("SageMaker."), _then(Outcome.UNKNOWN)),
         # From here on no job exists and the text is AWS's own. Both spellings of each error occur.
@@ -93,13 +89,9 @@ REFUSED = RuleTable(
 )
 
 
-"""Of an attempt without a job: the create call's error tells."""
-
-
 def classify(facts: Facts) -> Outcome:
     """The outcome of an attempt.
 
-    `facts`: status, secondary, reason, error (strings, "" where absent), whole, trained (booleans).
+    `facts`: status, secondary, reason, error (strings, "" where absent), whole, trained, watched (booleans).
     """
-    table = REFUSED if facts["status"] == "" else ENDED
-    return Outcome(table.decide(facts)["outcome"])
+    return Outcome(OUTCOMES.decide(facts)["outcome"])

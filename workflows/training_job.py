@@ -18,6 +18,7 @@ from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
 
 Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
+MARK = "stopped-by-watch.json"
 LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 # "-<tag of 10>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
 _SUFFIX = 1 + 10 + 1 + 3 + 1 + 4
@@ -155,6 +156,15 @@ def outputs(stage: TrainStage | ProcessStage, site: Site) -> dict[str, str]:
 def checkpoint_key(stage: str, name: str) -> str:
     """The expression of the S3 key of `progress.json` or `complete.json`."""
     return f'$run.prefix & "/{stage}/checkpoints/{name}"'
+
+
+def mark_key(stage: str) -> str:
+    """The expression of the S3 key at which the capacity watch says that it stops the attempt's job.
+
+    Next to what the job itself leaves, by the job's own name: no script writes there, no later attempt finds
+    it, and a stage without a checkpoint prefix has it too.
+    """
+    return f'$run.prefix & "/{stage}/output/" & ${variable(stage)}.job & "/{MARK}"'
 
 
 # -------------------------------------------------------------------------------------------------- parts

@@ -39,7 +39,7 @@ def definition(found: Pipeline) -> dict[str, Any]:
 
 
 class Run:
-    """One finished run of a pipeline in virtual time."""
+    """One finished run of a pipeline in virtual time; a person may stop its job at a given second."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Run:
         *,
         scenario: Any = None,
         models: dict[str, WorkModel] | None = None,
+        stop_after: float | None = None,
         **world: Any,
     ) -> None:
         self.definition = definition(found)
@@ -56,6 +57,8 @@ class Run:
         self.world = VirtualWorld(
             {**work, **(models or {})}, bucket="bucket", scenario=parse_scenario(scenario or {}), **world
         )
+        if stop_after is not None:
+            self.world.clock.env.process(self._stop(stop_after))
         self.arn = self.world.run(self.definition)
 
     @property
@@ -73,6 +76,13 @@ class Run:
     def attempts(self, stage: str) -> list[tuple[str, str, str]]:
         """(market, outcome, decision) of each attempt."""
         return [(a["market"], a["outcome"], a["decision"]) for a in self.view.stages[stage].attempts]
+
+    def _stop(self, seconds: float) -> Any:
+        """A person stops whatever job then runs."""
+        yield self.world.clock.env.timeout(seconds)
+        running = self.world.sagemaker.handle("ListTrainingJobs", {"StatusEquals": "InProgress"})
+        for job in running["TrainingJobSummaries"]:
+            self.world.sagemaker.handle("StopTrainingJob", {"TrainingJobName": job["TrainingJobName"]})
 
     def redrive(self) -> None:
         self.world.step_functions.handle("RedriveExecution", {"executionArn": self.arn})

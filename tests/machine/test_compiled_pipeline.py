@@ -46,6 +46,22 @@ def test_a_lost_attempt_takes_five_transitions_under_both_readings_of_a_stopped_
     assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
 
 
+def test_a_stop_by_a_person_costs_two_transitions_more_and_keeps_the_progress():
+    run = Run(pipeline(TRAIN), models=work(), stop_after=700)
+
+    assert run.states[-6:] == [
+        "train: why did it end",
+        "train: how far did it get",
+        "train: what next",
+        "train: how far did it get",
+        "train: what next",
+        "train: failed, redrive to go on",
+    ]
+    (only,) = run.view.stages["train"].attempts
+    assert (only["outcome"], only["decision"]) == ("stopped by a person", "fail")
+    assert only["reached_step"] == only["saved_step"] == 53
+
+
 # ------------------------------------------------------------------------------------------ spot budget
 def test_a_drought_uses_up_the_budget_and_ends_on_demand():
     run = Run(pipeline(TRAIN, spot={"retry_budget": 3}), scenario={"spot": {"train": [LOST, "none", "none"]}})

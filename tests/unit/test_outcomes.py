@@ -4,7 +4,15 @@ import pytest
 
 from workflows.outcomes import Outcome, classify
 
-BASE = {"status": "Failed", "secondary": "Failed", "reason": "", "error": "", "whole": False, "trained": True}
+BASE = {
+    "status": "Failed",
+    "secondary": "Failed",
+    "reason": "",
+    "error": "",
+    "whole": False,
+    "trained": True,
+    "watched": False,
+}
 
 FAILURES = [
     (
@@ -106,3 +114,27 @@ def test_a_job_is_told_by_its_status(status, secondary, trained, whole, outcome)
     attempt = {**BASE, "status": status, "secondary": secondary, "trained": trained, "whole": whole}
 
     assert classify(attempt) == outcome
+
+
+@pytest.mark.parametrize(
+    ("secondary", "trained", "outcome"),
+    [
+        ("Stopped", True, Outcome.INTERRUPTED),
+        ("Stopped", False, Outcome.NO_CAPACITY),
+        ("AStatusOfNextYear", False, Outcome.NO_CAPACITY),
+        # MaxWait or MaxRuntime ran out in the very moment in which the watch left its mark.
+        ("MaxWaitTimeExceeded", True, Outcome.INTERRUPTED),
+        ("MaxRuntimeExceeded", True, Outcome.SLICE_OVER),
+    ],
+)
+def test_a_stop_by_the_watch_is_no_stop_by_a_person(secondary, trained, outcome):
+    attempt = {**BASE, "status": "Stopped", "secondary": secondary, "trained": trained, "watched": True}
+
+    assert classify(attempt) == outcome
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed", "InProgress"])
+def test_the_mark_of_a_stop_that_came_too_late_changes_nothing(status):
+    late = {**BASE, "status": status, "reason": "AlgorithmError: x", "whole": True, "watched": True}
+
+    assert classify(late) == classify({**late, "watched": False})

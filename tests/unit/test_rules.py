@@ -18,7 +18,7 @@ ended = st.fixed_dictionaries(
             ["", "Completed", "Failed", "Stopped", "InProgress", "Stopping", "Deleting"]
         ),
         "secondary": st.sampled_from(
-            ["", "MaxWaitTimeExceeded", "MaxRuntimeExceeded", "Interrupted", "Failed"]
+            ["", "MaxWaitTimeExceeded", "MaxRuntimeExceeded", "Interrupted", "Stopped", "Failed"]
         ),
         "reason": st.sampled_from(
             [
@@ -35,6 +35,7 @@ ended = st.fixed_dictionaries(
         ),
         "whole": st.booleans(),
         "trained": st.booleans(),
+        "watched": st.booleans(),
     }
 )
 small = st.integers(0, 12)
@@ -62,9 +63,16 @@ def evaluate(expression, **variables):
 @settings(max_examples=300, deadline=None)
 @given(ended)
 def test_an_outcome_is_the_same_in_python_and_in_the_machine(attempt):
-    table = outcomes.REFUSED if attempt["status"] == "" else outcomes.ENDED
+    assert evaluate(outcomes.OUTCOMES.jsonata(), f=attempt)["outcome"] == outcomes.classify(attempt)
 
-    assert evaluate(table.jsonata(), f=attempt)["outcome"] == outcomes.classify(attempt)
+
+@settings(max_examples=300, deadline=None)
+@given(ended)
+def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(attempt):
+    marked, unmarked = (outcomes.classify({**attempt, "watched": watched}) for watched in (True, False))
+
+    if marked != unmarked:
+        assert outcomes.ASKED_TO_STOP.holds(attempt)
 
 
 @settings(max_examples=300, deadline=None)

@@ -11,11 +11,11 @@ from typing import Any
 
 from workflows import decisions, outcomes
 from workflows.pipeline import Backoff, ProcessStage, TrainStage
-from workflows.rules import RuleTable
 from workflows.training_job import variable
 
 LONGEST_CAUSE = 1000  # characters of a create call's error
 LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
+READ_ON = "read on"  # in the place of a decision: the watch left no mark, so progress.json is to be read
 _STEEPEST = 30  # exponent of the back-off: more only overflows
 
 
@@ -66,7 +66,7 @@ def _text(path: str) -> str:
 _RESULT = "$states.result"
 
 
-def training_end(stage: str) -> str:
+def training_end() -> str:
     """From DescribeTrainingJob: how the job ended."""
     facts = {
         "status": f"{_RESULT}.TrainingJobStatus",
@@ -75,7 +75,7 @@ def training_end(stage: str) -> str:
         "error": '""',
         "whole": "false",
     }
-    return _end(stage, outcomes.ENDED, facts, training_figures())
+    return fields({**facts, **training_figures()})
 
 
 def training_figures() -> dict[str, str]:
@@ -92,7 +92,7 @@ def training_figures() -> dict[str, str]:
     }
 
 
-def processing_end(stage: str) -> str:
+def processing_end() -> str:
     """From DescribeProcessingJob: how the job ended."""
     facts = {
         "status": f"{_RESULT}.ProcessingJobStatus",
@@ -101,7 +101,7 @@ def processing_end(stage: str) -> str:
         "error": '""',
         "whole": "true",
     }
-    return _end(stage, outcomes.ENDED, facts, processing_figures())
+    return fields({**facts, **processing_figures()})
 
 
 def processing_figures() -> dict[str, str]:
@@ -128,12 +128,20 @@ def never_created(stage: str) -> str:
         "whole": "false",
     }
     figures = {"trained": "false", "trained_seconds": "0", "billed_seconds": "0", "seen": "0"}
-    return _end(stage, outcomes.REFUSED, facts, figures)
+    return fields({**facts, **figures})
 
 
-def _end(stage: str, table: RuleTable, facts: dict[str, str], figures: dict[str, str]) -> str:
-    end = f"$merge([$f, {table.jsonata()}])"
-    return f"($f := {fields({**facts, **figures})}; {merged(stage, fields({'end': end}))})"
+def may_be_watched(stage: str) -> str:
+    """Whether the job was asked to stop and the watch's mark has not been looked for in vain."""
+    own = f"${variable(stage)}"
+    return f"($f := {own}.end; {outcomes.ASKED_TO_STOP.jsonata} and $not($exists({own}.end.unmarked)))"
+
+
+def not_found(stage: TrainStage) -> str:
+    """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
+    own = f"${variable(stage.name)}"
+    unmarked = f'{{"next": "{READ_ON}", "end": $merge([{own}.end, {{"unmarked": true}}])}}'
+    return f"{may_be_watched(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
 
 
 def fields(values: dict[str, str]) -> str:
@@ -147,14 +155,19 @@ def _millis(path: str) -> str:
 
 
 # ------------------------------------------------------------------------------------- what happens next
-def decided(stage: TrainStage | ProcessStage, progress: str) -> str:
-    """The stage's variable after an attempt: counters, decision, ledger entry, and the next attempt's place.
+def decided(stage: TrainStage | ProcessStage, found: str, end: str = "$s.end") -> str:
+    """The stage's variable after an attempt: outcome, counters, decision, ledger entry, and the next place.
 
-    `progress` is an expression for the contents of progress.json, an empty object when there is none.
+    `found` is an expression for the contents of progress.json, or of the watch's mark, which holds the same
+    and more; an empty object when there is none. `end` is one for how the job ended.
     """
     saved = or_else("$p.saved_step", "$s.step")
+    marked = "$exists($p.stopped_by_watch)"
+    watched = f'{{"watched": {marked}, "reason": {marked} ? $p.because : $e.reason}}'
     return (
-        f"($s := ${variable(stage.name)}; $e := $s.end; $p := {progress}; $saved := {saved}; "
+        f"($s := ${variable(stage.name)}; $p := {found}; $e := {end}; "
+        f"$f := $merge([$e, {watched}]); $e := $merge([$f, {outcomes.OUTCOMES.jsonata()}]); "
+        f"$saved := {saved}; "
         f"$f := $merge([$s, {_facts(stage)}]); "
         f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "
         f"$d := {decisions.decision_jsonata()}; "

@@ -25,6 +25,7 @@ from workflows.training_job import (
     Site,
     checkpoint_key,
     job_name,
+    mark_key,
     outputs,
     processing_request,
     training_request,
@@ -67,20 +68,21 @@ class StageStates:
         self._link()
 
     def _link(self) -> None:
-        why, gone = self._why()
-        decided = self._how_far() if self.training else None
-        what_next = self._what_next(why)
+        why = self._why()
+        how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
+        what_next = self._what_next(why, how_far)
         whole = self._is_it_whole() if self.training else self.done
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
-        if decided:
+        if how_far and isinstance(self.stage, TrainStage):
             whole.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=why))
             whole.next(self.done)
-            decided.add_catch(self._catch(what_next, x.decided(self.stage, "{}")))
-            decided.next(what_next)
-        why.add_catch(self._catch(decided or what_next, gone))
-        why.next(decided or what_next)
+            how_far.add_catch(self._catch(what_next, x.not_found(self.stage)))
+            how_far.next(what_next)
+        gone = x.never_created(self.stage.name)
+        why.add_catch(self._catch(how_far or what_next, self._ended(gone)))
+        why.next(how_far or what_next)
 
     # ------------------------------------------------------------------------------------- an attempt
     def _attempts(self) -> Iterator[tuple[str, Any]]:
@@ -116,31 +118,38 @@ class StageStates:
     def _is_it_whole(self) -> Any:
         """Completed is not enough: complete.json is what the script wrote when its work was done."""
         final = '{"final": $parse($states.result.Body)}'
-        return self._read("is it whole", "complete.json", x.merged(self.stage.name, final))
+        key = checkpoint_key(self.stage.name, "complete.json")
+        return self._read("is it whole", key, x.merged(self.stage.name, final))
 
     # -------------------------------------------------------------------------------- after an attempt
-    def _why(self) -> tuple[Any, str]:
-        """Describes the job by its name: an error's Cause may be plain text, or cut.
+    def _why(self) -> Any:
+        """Describes the job by its name: an error's Cause may be plain text, or cut."""
+        end = x.training_end() if self.training else x.processing_end()
+        return self._describe("why did it end", self._assign(self._ended(end)))
 
-        Also returns what to assign when there is no such job. A processing job reports no progress, so for
-        it the decision falls here.
+    def _ended(self, end: str) -> str:
+        """A processing job reports no progress and nobody watches it: the decision falls at once."""
+        if isinstance(self.stage, ProcessStage):
+            return x.decided(self.stage, "{}", end)
+        return x.merged(self.stage.name, f'{{"end": {end}}}')
+
+    def _how_far(self, stage: TrainStage) -> Any:
+        """Reads one object, and then decides.
+
+        Of a job that was asked to stop it is the watch's mark, which repeats progress.json: so a stop by the
+        watch costs no transition more than another end. A stop by a person has no mark, and costs two.
         """
-        stage = self.stage
-        end = x.training_end(stage.name) if self.training else x.processing_end(stage.name)
-        gone = x.never_created(stage.name)
-        if not self.training:
-            end, gone = (f"(${self.own} := {text}; {x.decided(stage, '{}')})" for text in (end, gone))
-        return self._describe("why did it end", self._assign(end)), gone
+        name = stage.name
+        key = f"{x.may_be_watched(name)} ? {mark_key(name)} : {checkpoint_key(name, 'progress.json')}"
+        found = x.decided(stage, "$parse($states.result.Body)")
+        return self._read("how far did it get", key, found)
 
-    def _how_far(self) -> Any:
-        found = x.decided(self.stage, "$parse($states.result.Body)")
-        return self._read("how far did it get", "progress.json", found)
-
-    def _what_next(self, why: Any) -> Any:
+    def _what_next(self, why: Any, how_far: Any) -> Any:
         choice = asl.Choice(self._title("what next"))
         own = f"${self.own}"
-        if self.training:
+        if how_far:
             choice.when(f'{own}.next = "{Next.DONE}"', self.done)
+            choice.when(f'{own}.next = "{x.READ_ON}"', how_far)
         for market, attempt in self.attempts.items():
             # A Wait has one successor, so each market has its own.
             back_off = asl.Wait(
@@ -215,14 +224,14 @@ class StageStates:
         state.add_retry(_retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
-    def _read(self, phrase: str, name: str, assign: str) -> Any:
-        """Reads a small JSON file of the stage's checkpoint prefix."""
+    def _read(self, phrase: str, key: str, assign: str) -> Any:
+        """Reads a small JSON object of the stage's; `key` and `assign` are expressions."""
         state = asl.Task(
             self._title(phrase),
             resource=self._arn("aws-sdk:s3:getObject"),
             arguments={
                 "Bucket": self.site.bucket,
-                "Key": jsonata(checkpoint_key(self.stage.name, name)),
+                "Key": jsonata(key),
             },
             assign=self._assign(assign),
             output={},
