@@ -74,20 +74,11 @@ def digest(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
     return hashed.hexdigest()
 
 
-def as_child(environment: dict[str, str], arguments: list[str], output: str) -> None:
-    """The same in a process that was forked with everything imported; stderr goes to output."""
-    os.environ.update(environment)
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    main(arguments)
-
-
-def main(given: list[str] | None = None) -> None:
+def main() -> None:
     options = parser()
     options.add_argument("--kind", choices=["ddp", "fsdp"], default="ddp")
     options.add_argument("--die-rank", type=int, default=-1)
-    arguments = options.parse_args(given)
+    arguments = options.parse_args()
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     result = train(arguments)

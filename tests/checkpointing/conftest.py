@@ -1,10 +1,29 @@
-"""A base folder that no other test and no environment shares."""
+"""A base folder that no other test and no environment shares, and processes that start quickly."""
 
 from __future__ import annotations
 
+import importlib.util
+import multiprocessing
+import multiprocessing.context
 from pathlib import Path
 
 import pytest
+
+PRELOADED = {
+    "torch": [
+        "torch",
+        "torch._dynamo",
+        "torch.distributed.checkpoint",
+        "torch.distributed.checkpoint.staging",
+        "torch.distributed.checkpoint.state_dict",
+        "torch.distributed.fsdp",
+    ],
+    "sklearn": ["sklearn.datasets", "sklearn.linear_model", "sklearn.model_selection"],
+    "transformers": ["transformers.trainer", "transformers.models.gpt2.modeling_gpt2"],
+    "accelerate": ["accelerate"],
+    "lightning": ["lightning"],
+    "xgboost": ["xgboost"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +33,13 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RELAY_INTERRUPTION_PRIOR", raising=False)
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def forks() -> multiprocessing.context.ForkServerContext:
+    """Processes with everything imported: imports are most of what a test of torch takes."""
+    context = multiprocessing.get_context("forkserver")
+    there = [name for name in PRELOADED if importlib.util.find_spec(name)]
+    modules = [module for name in there for module in PRELOADED[name]]
+    context.set_forkserver_preload(["scripts.drills.children", *modules])
+    return context

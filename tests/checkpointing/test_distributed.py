@@ -16,31 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from scripts.drills import children
 from workflows.checkpointing import launch
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-from scripts.drills.training_ranks import as_child
-
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "drills" / "training_ranks.py"
 
 
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def processes() -> multiprocessing.context.ForkServerContext:
-    """Processes that start with torch imported: that import is most of what such a test takes."""
-    context = multiprocessing.get_context("forkserver")
-    parts = ["fsdp", "checkpoint", "checkpoint.state_dict", "checkpoint.staging", "tensor"]
-    preload = ["scripts.drills.training_ranks", *(f"torch.distributed.{part}" for part in parts)]
-    context.set_forkserver_preload([*preload, "torch._dynamo"])
-    return context
 
 
 class Run:
@@ -66,8 +56,8 @@ class Run:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
             }
-            command = (environment, ["--steps", "30", *arguments], str(log))
-            ranks.append(context.Process(target=as_child, args=command))
+            command = (str(SCRIPT), ["--steps", "30", *arguments], environment, str(log))
+            ranks.append(context.Process(target=children.run, args=command))
         for process in ranks:
             process.start()
         if lost is not None:  # the platform takes all instances when one is lost
@@ -93,18 +83,18 @@ def merge(bases: list[Path]) -> None:
 
 
 def test_two_instances_lose_one_and_go_on_to_the_same_model(
-    processes: multiprocessing.context.ForkServerContext, tmp_path: Path
+    forks: multiprocessing.context.ForkServerContext, tmp_path: Path
 ) -> None:
-    undisturbed = Run(processes, [tmp_path / "u"] * 2)
+    undisturbed = Run(forks, [tmp_path / "u"] * 2)
     bases = [tmp_path / "algo-1", tmp_path / "algo-2"]
     fatal = ("--die-at", "20", "--die-rank", "1", "--pause", "0.02")
-    killed = Run(processes, bases, *fatal, lost=1)
+    killed = Run(forks, bases, *fatal, lost=1)
     merge(bases)
     # One instance's copy of the newest checkpoint is cut: both must go back to the one before.
     newest = max((bases[1] / "checkpoints").glob("step-*"), key=lambda p: int(p.name.split("-")[1]))
     (newest / "rank-0" / "__0_0.distcp").write_bytes(b"cut")
 
-    last = Run(processes, bases)
+    last = Run(forks, bases)
 
     assert killed.codes[1] == -signal.SIGKILL
     assert last.codes == [0, 0], last.said
@@ -117,14 +107,14 @@ def test_two_instances_lose_one_and_go_on_to_the_same_model(
 
 
 def test_a_sharded_training_goes_on_with_another_number_of_ranks(
-    processes: multiprocessing.context.ForkServerContext, tmp_path: Path
+    forks: multiprocessing.context.ForkServerContext, tmp_path: Path
 ) -> None:
     base = tmp_path / "algo-1"
     # SIGTERM comes to one of them; they agree on the step at which both stop.
     fatal = ("--die-at", "12", "--signal", "SIGTERM", "--die-rank", "1")
-    stopped = Run(processes, [base] * 2, "--kind", "fsdp", *fatal)
+    stopped = Run(forks, [base] * 2, "--kind", "fsdp", *fatal)
 
-    alone = Run(processes, [base], "--kind", "fsdp")
+    alone = Run(forks, [base], "--kind", "fsdp")
 
     assert stopped.codes == [143, 143], stopped.said
     assert alone.codes == [0], alone.said

@@ -12,7 +12,6 @@ last checkpoint and complete.json; leaving by an exception makes neither.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import math
 import os
@@ -124,7 +123,7 @@ class Checkpointer:
         return self._complete is not None
 
     def __enter__(self) -> Checkpointer:
-        _show_messages()
+        show_messages()
         settings = self._settings
         self._stop.install()
         try:
@@ -334,17 +333,10 @@ class Checkpointer:
         self._saver.saved_step = inherited.step
 
     def _now(self) -> Progress:
-        now = copy.copy(self._progress)
-        now.metrics = progress.numbers(now.metrics)
-        now.saved_step = self._saver.saved_step
-        now.stall_seconds, now.latency_seconds = self._saver.stall, self._saver.latency
-        now.time = time.time()
-        if now.total:
-            now.fraction = min(now.step / now.total, 1.0)
-            done = now.step - now.resumed_step
-            if done > 0:
-                now.seconds_left = max(now.total - now.step, 0) * self._saver.age() / done
-        return now
+        self._progress.saved_step = self._saver.saved_step
+        self._progress.stall_seconds = self._saver.stall
+        self._progress.latency_seconds = self._saver.latency
+        return self._progress.now(self._saver.age())
 
     def _show_progress(self, *, now: bool = False) -> None:
         """Hands progress to its writer: at most a few times a second, unless something happened."""
@@ -393,7 +385,7 @@ def _ranks(folder: Path) -> Ranks:
     return Alone()
 
 
-def _show_messages() -> None:
+def show_messages() -> None:
     """Warnings about skipped checkpoints must be seen, also where nobody set logging up."""
     if not log.hasHandlers():
         handler = logging.StreamHandler()

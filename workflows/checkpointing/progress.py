@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,16 @@ class Progress:
     metrics: dict[str, Any] = field(default_factory=dict)
     time: float = 0.0
     format: int = FORMAT
+
+    def now(self, age: float) -> Progress:
+        """A copy that says how things stand, `age` seconds after this attempt began."""
+        now = replace(self, metrics=numbers(self.metrics), time=time.time())
+        if now.total:
+            now.fraction = min(now.step / now.total, 1.0)
+            done = now.step - now.resumed_step
+            if done > 0:
+                now.seconds_left = max(now.total - now.step, 0) * age / done
+        return now
 
     def to_bytes(self) -> bytes:
         """The progress as JSON."""
