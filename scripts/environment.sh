@@ -26,7 +26,7 @@ install() {
     fi
     if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
         say "Installing Relay${extras:+ with $extras} into .venv (a minute or two the first time)"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
             --constraint constraints.txt --editable ".${extras:+[$extras]}"
         touch "$stamp"
     fi

@@ -17,7 +17,7 @@ options = parser.parse_args()
 
 digits, pretrained = Path(os.environ["SM_CHANNEL_DIGITS"]), Path(os.environ["SM_CHANNEL_PRETRAINED"])
 with tarfile.open(pretrained / "model.tar.gz") as archive:
-    archive.extractall(pretrained, filter="data")
+    archive.extract("network.npz", pretrained)
 
 images, labels = read(digits, "train")
 network, shuffler = Network(options.hidden, options.seed), Shuffler(options.seed)
