@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import multiprocessing.context
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def forks() -> multiprocessing.context.ForkServerContext:
     """Processes with everything imported: imports are most of what a test of torch takes."""
+    # Before torch is imported there: two threads each, on cores that others use too, spin for each
+    # other and make a second into half a minute.
+    os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
     there = [name for name in PRELOADED if importlib.util.find_spec(name)]
     modules = [module for name in there for module in PRELOADED[name]]

@@ -22,8 +22,8 @@ NEEDS = {
     "sklearn": (1000, 0.03, ["sklearn"]),
     "xgboost": (60, 0.03, ["xgboost", "sklearn"]),
     "pytorch": (400, 0.03, ["torch", "sklearn"]),
-    "huggingface": (40, 0.15, ["torch", "transformers", "accelerate"]),
-    "lightning": (150, 0.15, ["torch", "lightning", "sklearn"]),
+    "huggingface": (200, 0.1, ["torch", "transformers", "accelerate"]),
+    "lightning": (800, 0.1, ["torch", "lightning", "sklearn"]),
 }
 
 
