@@ -35,7 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document inst
 Root = Annotated[Path, typer.Option("--root", help="folder that keeps the local world's S3, jobs and runs")]
 Speed = Annotated[
     float,
-    typer.Option(min=0.1, max=100_000, help="seconds of waiting that pass in one second; training is real"),
+    typer.Option(min=1, max=100_000, help="seconds of waiting that pass in one second; training is real"),
 ]
 Seed = Annotated[int, typer.Option(help="for everything drawn at random")]
 Scenario = Annotated[
@@ -198,6 +198,16 @@ def main() -> None:
     except RelayError as error:
         print(f"relay: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not _is_from_aws(error):
+            raise
+        print(f"relay: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def _is_from_aws(error: Exception) -> bool:
+    """Whether a boto3 call was refused or found nobody; botocore is not imported just to ask."""
+    return any(kind.__name__ in {"ClientError", "BotoCoreError"} for kind in type(error).__mro__)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ The SDK's import takes three seconds, so it happens inside the functions.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import logging
 import os
+from pathlib import Path
 
 from workflows.errors import RelayError
-from workflows.pipeline import FrameworkImage, Image
+from workflows.settings import FrameworkImage, Image
 
 
 class ImageError(RelayError):
@@ -34,6 +36,16 @@ def _retrieve(framework: str, version: str, python: str | None, instance_type: s
     logging.getLogger("sagemaker.image_uris").setLevel(logging.WARNING)
     from sagemaker import image_uris
 
+    known = sorted(
+        path.stem for path in Path(image_uris.__file__).with_name("image_uri_config").glob("*.json")
+    )
+    if framework not in known:
+        near = difflib.get_close_matches(framework, known, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        usual = "pytorch, tensorflow, huggingface, sklearn, xgboost"
+        raise ImageError(
+            f"unknown framework `{framework}`; allowed: the names in sagemaker.image_uris, such as {usual}{hint}"
+        )
     try:
         uri: str = image_uris.retrieve(
             framework,

@@ -15,6 +15,7 @@ from workflows.errors import RelayError
 from workflows.pipeline import Pipeline, ProcessStage, TrainStage
 
 Place = tuple[str | int, ...]
+UNION_TAGS = {"train", "process", "uri", "framework"}  # in pydantic's locations, not in the file
 LARGEST_FILE = 1_000_000  # bytes; a pipeline is written by hand
 
 
@@ -145,11 +146,22 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
         return f"found {_show(found)}; expected {context.get('error', detail['msg'])}"
     if kind == "string_pattern_mismatch":
         return f"found {_show(found)}; allowed: {_explain(str(context['pattern']))}"
+    if kind in _SHAPES:
+        return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:
         return _unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
     if kind in {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind"}:
         return detail["msg"]
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+_SHAPES = {
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "string_type": "text",
+}
 
 
 def _unknown(what: str, found: str, allowed: Sequence[str]) -> str:
@@ -190,10 +202,10 @@ def _in_yaml(root: yaml.Node, location: Place) -> Place:
     """Pydantic's location without the names of union members, as far as the file goes."""
     place: list[str | int] = []
     node: yaml.Node | None = root
-    for position, part in enumerate(location):
+    for part in location:
         child = _child(node, part)
-        if child is None and position < len(location) - 1:
-            continue  # the tag of a union member, e.g. ("stages", 0, "train", "name")
+        if child is None and part in UNION_TAGS:
+            continue  # e.g. ("stages", 0, "train", "name")
         place.append(part)
         node = child if child is not None else node
     return tuple(place)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from workflows.errors import RelayError
-from workflows.pipeline import REFERENCE, Image, Pipeline, ProcessStage, TrainStage
+from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
+from workflows.settings import Image
 from workflows.source_archive import Source, pack
 from workflows.training_job import Materials
 

@@ -9,122 +9,31 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from workflows.durations import Duration
+from workflows.settings import (
+    DAY,
+    DEFAULT_IMAGE,
+    DEFAULT_LADDER,
+    LONGEST_JOB,
+    Checkpoint,
+    Image,
+    Model,
+    OnDemand,
+    Spot,
+    problem,
+)
 
-DAY = timedelta(days=1)
-LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 UNSAFE_WITHOUT_CHECKPOINT = timedelta(hours=1)
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
-InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
+Channel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 REFERENCE = re.compile(r"^\{\{\s*([a-z0-9-]+)\.outputs\.([A-Za-z0-9_-]+)\s*\}\}$")
-
-
-class Model(BaseModel):
-    """Frozen, and every unknown field is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _problem(kind: str, message: str, **context: Any) -> PydanticCustomError:
-    return PydanticCustomError(kind, message, context)
-
-
-# ------------------------------------------------------------------------------------- places and limits
-class Rung(Model):
-    """One place to run: an instance type and, where it differs from the stage's, how many."""
-
-    type: InstanceType
-    count: Annotated[int, Field(ge=1, le=64)] | None = None
-
-
-def _as_rung(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
-_RUNG_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": INSTANCE_TYPE}, {"type": "object", **Rung.model_json_schema()}]
-}
-Ladder = Annotated[
-    tuple[Annotated[Rung, BeforeValidator(_as_rung), WithJsonSchema(_RUNG_SCHEMA)], ...],
-    Field(min_length=1, max_length=10),
-]
-DEFAULT_LADDER = (Rung(type="ml.m5.xlarge"),)
-
-
-class Backoff(Model):
-    """The pause before the next attempt: first x rate^n, at most max, then drawn at random (full jitter)."""
-
-    first: Duration = timedelta(seconds=60)
-    rate: Annotated[float, Field(ge=1, le=10)] = 2
-    max: Duration = timedelta(minutes=30)
-    jitter: Literal["full", "none"] = "full"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Backoff:
-        if self.max < self.first:
-            raise _problem("backoff", "`max` must not be shorter than `first`")
-        return self
-
-
-class Spot(Model):
-    """How a stage uses spot capacity."""
-
-    enabled: bool = True
-    ladder: Ladder = DEFAULT_LADDER
-    retry_budget: Annotated[int, Field(ge=0, le=200)] = 5
-    patience: Annotated[Duration, Field(ge=timedelta(0), le=LONGEST_JOB)] = timedelta(minutes=45)
-    no_progress_limit: Annotated[int, Field(ge=1, le=50)] = 2
-    backoff: Backoff = Backoff()
-
-
-class OnDemand(Model):
-    """How a stage uses on-demand capacity; without a ladder of its own, on the spot ladder's first rung."""
-
-    enabled: bool = True
-    ladder: Ladder | None = None
-
-
-class Checkpoint(Model):
-    """How often to save (between `shortest` and `longest`) and how many checkpoints to keep."""
-
-    keep: Annotated[int, Field(ge=2, le=100)] = 3
-    shortest: Duration = timedelta(minutes=1)
-    longest: Duration = timedelta(minutes=30)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Checkpoint:
-        if self.longest < self.shortest:
-            raise _problem("checkpoint", "`longest` must not be shorter than `shortest`")
-        return self
-
-
-class FrameworkImage(Model):
-    """A framework image of SageMaker, by its name and version in the SageMaker Python SDK."""
-
-    framework: Annotated[str, Field(min_length=1)]
-    version: Annotated[str, Field(min_length=1)]
-    python: str | None = None
-
-
-Image = str | FrameworkImage
-DEFAULT_IMAGE = FrameworkImage(framework="pytorch", version="2.6", python="py312")
 
 # -------------------------------------------------------------------------------------------------- stages
 Scalar = str | bool | int | float
@@ -138,8 +47,10 @@ class BaseStage(Model):
     script: Annotated[str, Field(min_length=1, max_length=200)]
     source: str = "."
     image: Image = DEFAULT_IMAGE
-    inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str] = {}
-    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str] = Field(default_factory=dict)
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(
+        default_factory=dict
+    )
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
     expected: Duration | None = None
@@ -150,12 +61,12 @@ class BaseStage(Model):
     def _sound(self) -> BaseStage:
         path = PurePosixPath(self.script)
         if path.is_absolute() or ".." in path.parts:
-            raise _problem("script", "`script` must be a path inside the folder of `source`")
+            raise problem("script", "`script` must be a path inside the folder of `source`")
         for channel in self.inputs:
             if channel == "code":
-                raise _problem("inputs", "the channel `code` is Relay's own: take another name")
+                raise problem("inputs", "the channel `code` is Relay's own: take another name")
         if self.expected is not None and self.expected > self.limit:
-            raise _problem("expected", "`expected` must not be longer than `limit`")
+            raise problem("expected", "`expected` must not be longer than `limit`")
         return self
 
     def references(self) -> Iterator[tuple[str, str, str]]:
@@ -169,7 +80,7 @@ class TrainStage(BaseStage):
     """Training on spot capacity, with on-demand as the fallback."""
 
     kind: Literal["train"] = "train"
-    hyperparameters: dict[Annotated[str, Field(max_length=256)], Scalar] = {}
+    hyperparameters: dict[Annotated[str, Field(max_length=256)], Scalar] = Field(default_factory=dict)
     spot: Spot = Spot()
     checkpoint: Checkpoint | None = Checkpoint()
 
@@ -181,15 +92,15 @@ class TrainStage(BaseStage):
     @model_validator(mode="after")
     def _can_survive(self) -> TrainStage:
         if not self.spot.enabled and not self.on_demand.enabled:
-            raise _problem("market", "`spot` and `on_demand` are both disabled: nowhere to run")
+            raise problem("market", "`spot` and `on_demand` are both disabled: nowhere to run")
         if self.spot.retry_budget == 0 and not self.on_demand.enabled:
-            raise _problem(
+            raise problem(
                 "market",
                 "a `retry_budget` of 0 goes on-demand at once, and `on_demand` is disabled",
             )
         long = self.expected is not None and self.expected > UNSAFE_WITHOUT_CHECKPOINT
         if self.spot.enabled and self.checkpoint is None and long:
-            raise _problem(
+            raise problem(
                 "checkpoint",
                 "spot without a checkpoint, expected to run longer than an hour: an interruption "
                 "would cost all of it. Set `checkpoint`, or `spot: {{enabled: false}}`",
@@ -210,14 +121,14 @@ class ProcessStage(BaseStage):
     """A SageMaker processing job. SageMaker offers no spot capacity for it, so it runs on-demand."""
 
     kind: Literal["process"] = "process"
-    arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = {}
-    outputs: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ...] = ()
+    arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(default_factory=dict)
+    outputs: tuple[Channel, ...] = ()
     limit: Annotated[Duration, Field(ge=timedelta(seconds=1), le=5 * DAY)] = DAY
 
     @model_validator(mode="after")
     def _can_run(self) -> ProcessStage:
         if not self.on_demand.enabled:
-            raise _problem("market", "processing knows no spot: `on_demand` cannot be disabled")
+            raise problem("market", "processing knows no spot: `on_demand` cannot be disabled")
         return self
 
     def on_demand_rungs(self) -> tuple[tuple[str, int], ...]:
@@ -284,9 +195,6 @@ class Pipeline(Model):
         return tuple(dict.fromkeys([*stage.needs, *(ref[1] for ref in stage.references())]))
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
 def _complete(stage: Any, defaults: Defaults) -> Any:
     """The stage's raw fields over the defaults' (of a stage made in Python: the fields that were set)."""
     raw = stage.model_dump(exclude_unset=True) if isinstance(stage, BaseModel) else stage
@@ -313,7 +221,7 @@ def check_graph(pipeline: Pipeline) -> None:
     names = [stage.name for stage in pipeline.stages]
     for index, stage in enumerate(pipeline.stages):
         if stage.name in names[:index]:
-            raise _problem(
+            raise problem(
                 "graph",
                 "two stages are named `{name}`",
                 name=stage.name,
@@ -333,7 +241,7 @@ def check_graph(pipeline: Pipeline) -> None:
 
 
 def _unknown(what: str, found: str, allowed: list[str], at: list[str | int]) -> PydanticCustomError:
-    return _problem(
+    return problem(
         "graph",
         "unknown {what} `{found}`",
         what=what,
@@ -350,7 +258,7 @@ def order(pipeline: Pipeline) -> list[str]:
     while waiting:
         ready = [name for name, needs in waiting.items() if needs <= set(done)]
         if not ready:
-            raise _problem(
+            raise problem(
                 "graph",
                 "the stages need each other in a circle: {cycle}",
                 cycle=_cycle(waiting),

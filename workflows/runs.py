@@ -70,6 +70,11 @@ class Runs:
             )
         except self.states.exceptions.ExecutionAlreadyExists:
             raise RunError(f"a run named `{name}` exists already: take another name") from None
+        except self.states.exceptions.InvalidName:
+            raise RelayError(
+                f"a run cannot be named {name!r}: 1 to 80 characters, no spaces, none of < > {{ }} [ ] ? * "
+                '" # % \\ ^ | ~ ` $ & , ; : /'
+            ) from None
         return str(started["executionArn"])
 
     def find(self, run: str) -> dict[str, Any]:

@@ -64,8 +64,11 @@ class LocalWorld:
         **sagemaker_options: Any,
     ) -> None:
         self.root = root = root.resolve()  # jobs run in folders of their own
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o700)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            root.chmod(0o700)
+        except OSError as error:
+            raise WorldError(f"{root}: cannot hold the local world: {error.strerror}") from None
         if not _open_world.acquire(blocking=False):
             raise WorldError("a local world is open in this process already; close it first")
         self._closers: list[Callable[[], object]] = [_open_world.release]

@@ -10,7 +10,8 @@ import json
 from typing import Any
 
 from workflows import decisions, outcomes
-from workflows.pipeline import Backoff, ProcessStage, TrainStage
+from workflows.pipeline import ProcessStage, TrainStage
+from workflows.settings import Backoff
 from workflows.training_job import variable
 
 LONGEST_CAUSE = 1000  # characters of a create call's error
@@ -107,7 +108,7 @@ def processing_end() -> str:
 def processing_figures() -> dict[str, str]:
     """From DescribeProcessingJob: it has no billable seconds and bills from its start to its end."""
     start, end = f"{_RESULT}.ProcessingStartTime", f"{_RESULT}.ProcessingEndTime"
-    span = f"$round(({_millis(end)} - {_millis(start)}) / 1000)"
+    span = f"$round(({millis(end)} - {millis(start)}) / 1000)"
     ran = f"($exists({start}) and $exists({end}) ? {span} : 0)"
     return {
         "trained": f"$exists({start})",
@@ -149,7 +150,7 @@ def fields(values: dict[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": {text}' for name, text in values.items()) + "}"
 
 
-def _millis(path: str) -> str:
+def millis(path: str) -> str:
     """A moment in milliseconds, whether AWS wrote it as text (SDK integrations) or as a number (.sync)."""
     return f"($type({path}) = 'string' ? $toMillis({path}) : {path})"
 
