@@ -106,6 +106,21 @@ def test_two_instances_lose_one_and_go_on_to_the_same_model(
     assert not (bases[1] / "checkpoints" / "complete.json").exists()  # rank 0 alone writes it
 
 
+def test_a_rank_that_cannot_write_stops_neither_the_training_nor_the_others(
+    forks: multiprocessing.context.ForkServerContext, tmp_path: Path
+) -> None:
+    bases = [tmp_path / "algo-1", tmp_path / "algo-2"]
+    bases[1].mkdir()
+    (bases[1] / "checkpoints").write_text("a file where the folder should be")
+
+    run = Run(forks, bases)
+
+    assert run.codes == [0, 0], run.said
+    assert "another rank cannot write; training goes on" in run.said
+    done = json.loads((bases[0] / "checkpoints" / "complete.json").read_text())
+    assert (done["step"], done["saved_step"]) == (30, 0)  # nothing is saved that not all have
+
+
 def test_a_sharded_training_goes_on_with_another_number_of_ranks(
     forks: multiprocessing.context.ForkServerContext, tmp_path: Path
 ) -> None:

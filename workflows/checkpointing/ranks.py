@@ -56,6 +56,9 @@ class Ranks(Protocol):
     def all(self, value: bool) -> bool:
         """True where it is true on every rank; every rank must ask."""
 
+    def ready(self, value: bool) -> bool:
+        """The same as `all`, asked by the writer's thread before it writes."""
+
     def find(self, store: Store) -> Found | None:
         """The newest checkpoint that is whole on every rank."""
 
@@ -83,6 +86,10 @@ class Alone:
         return vote
 
     def all(self, value: bool) -> bool:
+        """One's own view."""
+        return value
+
+    def ready(self, value: bool) -> bool:
         """One's own view."""
         return value
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import manifest as manifests
 from . import random_state
+from .errors import CheckpointError
 from .interval import Interval
 from .manifest import Manifest
 from .ranks import Alone, Ranks
@@ -84,19 +85,14 @@ class Saver:
         self._last = began = self._clock()
         self._wait = math.inf  # until this one has ended
         self._in_flight = name
+        write: Callable[[Path], dict[str, list[Any]]] | None = None
+        problem: Exception | None = None
         try:
             write = self._ranks.take(self._entries, random_state.capture)
         except (OSError, MemoryError) as error:
-            log.error(
-                "The state of step %d cannot be copied (%s: %s); training goes on",
-                name.step,
-                type(error).__name__,
-                error,
-            )
-            self._note(Outcome(name.step, 0.0, error))
-            return
+            problem = error  # the writer reports it, to the other ranks too
         background = self._asynchronous and not wait
-        job = self._job(name, self._describe(name), write)
+        job = self._job(name, self._describe(name), write, problem)
         self._writer.start(name.step, job, background=background)
         if not wait:  # a save that is waited for says nothing about what the next ones cost
             self.stall = self._clock() - began
@@ -139,19 +135,37 @@ class Saver:
             self.saved_step = outcome.step
 
     def _job(
-        self, name: Name, manifest: Manifest, write: Callable[[Path], dict[str, list[Any]]]
+        self,
+        name: Name,
+        manifest: Manifest,
+        write: Callable[[Path], dict[str, list[Any]]] | None,
+        problem: Exception | None,
     ) -> Callable[[], None]:
         """What the writer's thread does. On several ranks it cannot know whether the others have
         published too, so there it prunes by what was agreed before."""
-        store, alone = self._store, isinstance(self._ranks, Alone)
+        store, ranks, alone = self._store, self._ranks, isinstance(self._ranks, Alone)
         agreed = None if alone else set(store.good)
+
+        def save() -> None:
+            with contextlib.ExitStack() as stack:
+                folder, trouble = None, problem
+                try:
+                    folder = stack.enter_context(store.partial(name))
+                except OSError as error:
+                    trouble = trouble or error
+                # A rank that cannot write must say so before the others wait for it in a collective.
+                together = ranks.ready(trouble is None)
+                if trouble is not None:
+                    raise trouble
+                if not together or folder is None or write is None:
+                    raise CheckpointError("another rank cannot write")
+                manifest.files = write(folder)
+                manifests.write(folder, manifest)
+                store.publish(folder, name)
 
         def job() -> None:
             try:
-                with store.partial(name) as folder:
-                    manifest.files = write(folder)
-                    manifests.write(folder, manifest)
-                    store.publish(folder, name)
+                save()
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     store.prune(agreed, as_few_as_possible=True)

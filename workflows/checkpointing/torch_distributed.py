@@ -75,6 +75,12 @@ class TorchRanks:
         """True where it is true on every rank."""
         return all(self._gather(value))
 
+    def ready(self, value: bool) -> bool:
+        """True where it is true on every rank; for the writer's thread, with its own group."""
+        gathered: list[Any] = [None] * self.world_size
+        self._distributed.all_gather_object(gathered, value, group=self._saves)
+        return all(gathered)
+
     def find(self, store: Store) -> Distributed | None:
         """The newest checkpoint that every rank finds whole."""
         names = {Name(*name) for got in self._gather(_pairs(store.names())) for name in got}
