@@ -19,6 +19,10 @@ from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
 Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
 MARK = "stopped-by-watch.json"
+PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"  # the capacity watch reads them
+# Seconds. A job that is being launched looks like one that waits, and AWS shows one to three minutes for the
+# launch of an instance: a shorter patience would stop jobs that have got their capacity.
+SHORTEST_PATIENCE = 300
 LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 # "-<tag of 10>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
 _SUFFIX = 1 + 10 + 1 + 3 + 1 + 4
@@ -55,6 +59,12 @@ def job_base(pipeline: str, stage: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: room - 9].rstrip('-')}-{digest}"
+
+
+def job_prefix(pipeline: str) -> str:
+    """The text with which the job names of all stages of a pipeline begin."""
+    cut = LONGEST_NAME - _SUFFIX - 9  # what `job_base` keeps of a name that is too long
+    return f"{pipeline}-" if len(pipeline) < cut else pipeline[:cut].rstrip("-")
 
 
 def job_name(pipeline: str, stage: str) -> str:
@@ -98,7 +108,7 @@ def training_request(
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": spot,
         "HyperParameters": {k: _parameter(v) for k, v in stage.hyperparameters.items()},
-        "Environment": _environment(stage),
+        "Environment": _environment(stage) | (_for_the_watch(stage) if spot else {}),
         "Tags": _tags(pipeline, stage),
     }
     if stage.checkpoint:
@@ -229,6 +239,15 @@ def _environment(stage: TrainStage | ProcessStage) -> dict[str, str]:
             "RELAY_CHECKPOINT_LONGEST": str(stage.checkpoint.longest.total_seconds()),
         }
     return {**stage.environment, **ours}
+
+
+def _for_the_watch(stage: TrainStage) -> dict[str, str]:
+    """How long, and how often, the job may be without capacity; it keeps what it was created with."""
+    left = f"$string({stage.spot.retry_budget} - ${variable(stage.name)}.interruptions)"
+    return {
+        PATIENCE: str(max(SHORTEST_PATIENCE, _seconds(stage.spot.patience))),
+        INTERRUPTIONS_LEFT: _expression(left),
+    }
 
 
 def _tags(pipeline: Pipeline, stage: TrainStage | ProcessStage) -> list[dict[str, str]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from workflows.ledger import RunView, stages_in
 from workflows.local.modelled import WorkModel
 from workflows.local.scenario import parse_scenario
-from workflows.local.virtual import VirtualWorld
+from workflows.local.virtual import VirtualWorld, Watch, once
 from workflows.pipeline import Pipeline, TrainStage
 from workflows.state_machine.graph import compile_pipeline
+from workflows.state_machine.watch import compile_watch
 from workflows.training_job import Materials, Site
+from workflows.watch_rule import watch_pattern
 
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
@@ -38,8 +41,16 @@ def definition(found: Pipeline) -> dict[str, Any]:
     return compile_pipeline(found, SITE, materials)
 
 
+def watch(arrivals: Any = once) -> Watch:
+    """The capacity watch of the pipeline; `arrivals` says when copies of an event come."""
+    return Watch(compile_watch("demo", SITE), watch_pattern("demo"), arrivals)
+
+
 class Run:
-    """One finished run of a pipeline in virtual time; a person may stop its job at a given second."""
+    """One finished run of a pipeline in virtual time.
+
+    A person may stop its job at a given second; `before` may change the world before the run starts.
+    """
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class Run:
         scenario: Any = None,
         models: dict[str, WorkModel] | None = None,
         stop_after: float | None = None,
+        before: Callable[[VirtualWorld], None] = lambda world: None,
         **world: Any,
     ) -> None:
         self.definition = definition(found)
@@ -57,6 +69,7 @@ class Run:
         self.world = VirtualWorld(
             {**work, **(models or {})}, bucket="bucket", scenario=parse_scenario(scenario or {}), **world
         )
+        before(self.world)
         if stop_after is not None:
             self.world.clock.env.process(self._stop(stop_after))
         self.arn = self.world.run(self.definition)
@@ -70,7 +83,10 @@ class Run:
     @property
     def states(self) -> list[str]:
         """The names of the states, as they were entered."""
-        events = self.world.history(self.arn)
+        return self.states_of(self.arn)
+
+    def states_of(self, execution: str) -> list[str]:
+        events = self.world.history(execution)
         return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
 
     def attempts(self, stage: str) -> list[tuple[str, str, str]]:

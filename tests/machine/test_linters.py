@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.pipelines import definition, pipeline
+from tests.machine.pipelines import SITE, definition, pipeline
 from workflows.rehearsal import compile_file
+from workflows.state_machine.watch import compile_watch
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = Path(sys.prefix) / "node/node_modules/.bin/asl-validator"
@@ -20,6 +21,7 @@ FALSE_FINDINGS = re.compile(r"\.Seconds is \"\{%.*should be an Integer|\.Backoff
 def machines():
     yield "demo", definition(pipeline({"name": "prepare", "kind": "process"}, {"name": "train"}))
     yield "parallel", definition(pipeline({"name": "a"}, {"name": "b"}, {"name": "c", "needs": ["a", "b"]}))
+    yield "watch", compile_watch("demo", SITE)
     for path in sorted((ROOT / "workflows/examples").glob("*/pipeline.yaml")):
         yield path.parent.name, compile_file(path)[1]
 

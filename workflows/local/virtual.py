@@ -6,12 +6,16 @@ Nothing here waits: a week of training passes as fast as its events can be compu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import simpy
 
 from workflows.local.capacity import from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
+from workflows.local.event_patterns import matches
 from workflows.local.integrations import AwsIntegrations
 from workflows.local.modelled import ModelledWorkload, WorkModel
 from workflows.local.objects import MemoryObjects
@@ -22,11 +26,32 @@ from workflows.local.step_functions import StepFunctions
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
 
 
+Event = Mapping[str, Any]
+
+
+def once(event: Event) -> Iterable[float]:
+    """The usual delivery of an event: one copy, at once."""
+    return (0.0,)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A machine that EventBridge starts for each state change of SageMaker that its pattern wants.
+
+    `arrivals`: for each event, after how many seconds a copy of it comes: EventBridge promises at least one,
+    `(0, 5)` is one that comes twice, `()` one that is lost.
+    """
+
+    definition: Mapping[str, Any]
+    pattern: Mapping[str, Any]
+    arrivals: Callable[[Event], Iterable[float]] = once
+
+
 class VirtualWorld:
     """Runs state machines over modelled jobs.
 
     `models`: how much work each stage is; `scenario`: what spot capacity does. `stopped_is_success` is the
-    other reading of what `.sync` does with a stopped job.
+    other reading of what `.sync` does with a stopped job. `watch` is the machine that looks after its jobs.
     """
 
     def __init__(
@@ -37,6 +62,7 @@ class VirtualWorld:
         scenario: Scenario | None = None,
         seed: int = 0,
         stopped_is_success: bool = False,
+        watch: Watch | None = None,
         **platform: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -50,24 +76,23 @@ class VirtualWorld:
         )
         integrations = AwsIntegrations(self.sagemaker, self._other, stopped_is_success=stopped_is_success)
         self.step_functions = StepFunctions(self.clock, integrations, seed=seed)
+        self.watches: list[str] = []  # ARNs of the watch's executions
+        if watch is not None:
+            self._install(watch)
 
     def run(self, definition: Mapping[str, Any], run_input: Any = None, *, name: str = "run") -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
-        machine = self.step_functions.handle(
-            "CreateStateMachine",
-            {"name": "machine", "definition": json.dumps(definition), "roleArn": ROLE},
-        )
-        started = self.step_functions.handle(
-            "StartExecution",
-            {
-                "stateMachineArn": machine["stateMachineArn"],
-                "name": name,
-                "input": json.dumps(run_input or {}),
-            },
-        )
-        arn = str(started["executionArn"])
+        arn = self._start(self._create("machine", definition), name, run_input or {})
         self.wait(arn)
         return arn
+
+    def _create(self, name: str, definition: Mapping[str, Any]) -> str:
+        request = {"name": name, "definition": json.dumps(definition), "roleArn": ROLE}
+        return str(self.step_functions.handle("CreateStateMachine", request)["stateMachineArn"])
+
+    def _start(self, machine: str, name: str, run_input: Any) -> str:
+        request = {"stateMachineArn": machine, "name": name, "input": json.dumps(run_input)}
+        return str(self.step_functions.handle("StartExecution", request)["executionArn"])
 
     def wait(self, execution_arn: str) -> None:
         """Lets time pass until the execution has ended."""
@@ -87,6 +112,21 @@ class VirtualWorld:
             if not page.get("nextToken"):
                 return events
             request["nextToken"] = page["nextToken"]
+
+    def _install(self, watch: Watch) -> None:
+        """Delivers as EventBridge does."""
+        machine = self._create("watch", watch.definition)
+
+        def arrive(event: Event, copy: int, delay: float) -> Generator[simpy.Event, Any, None]:
+            yield self.clock.env.timeout(delay)
+            self.watches.append(self._start(machine, f"{event['id']}_{copy}", event))
+
+        def deliver(event: Event) -> None:
+            if matches(watch.pattern, event):
+                for copy, delay in enumerate(watch.arrivals(event)):
+                    self.clock.env.process(arrive(event, copy, delay))
+
+        self.sagemaker.subscribers.append(deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if service != "s3":

@@ -20,6 +20,7 @@ from workflows.pipeline import Pipeline, ProcessStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
+from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
 from workflows.training_job import (
     Materials,
     Site,
@@ -33,16 +34,6 @@ from workflows.training_job import (
 )
 
 LOOK_AGAIN_SECONDS = 60
-
-# Errors of a create call that only time cures. Which of them arrives, and with or without `Exception`, is not
-# documented; a throttled call that comes as AmazonSageMakerException is recognised by its text afterwards.
-_BUSY = [
-    "SageMaker.ThrottlingException",
-    "SageMaker.Throttling",
-    "SageMaker.ResourceLimitExceededException",
-    "SageMaker.ResourceLimitExceeded",
-]
-_S3_BUSY = ["S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException"]
 
 
 class StageStates:
@@ -112,7 +103,7 @@ class StageStates:
             assign=self._assign(x.merged(self.stage.name, f'{{"job": {self.job_name}}}')),
             output=jsonata(completed),
         )
-        state.add_retry(_retry(_BUSY, first=5, attempts=4, longest=120))
+        state.add_retry(retry(CREATE_BUSY, first=5, attempts=4, longest=120))
         return state
 
     def _is_it_whole(self) -> Any:
@@ -220,8 +211,8 @@ class StageStates:
             assign=assign,
             output={},
         )
-        state.add_retry(_retry(["SageMaker.ThrottlingException"], first=2, attempts=8, longest=60))
-        state.add_retry(_retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
+        state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
     def _read(self, phrase: str, key: str, assign: str) -> Any:
@@ -236,16 +227,5 @@ class StageStates:
             assign=self._assign(assign),
             output={},
         )
-        state.add_retry(_retry(_S3_BUSY, first=1, attempts=4, longest=20))
+        state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
         return state
-
-
-def _retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
-    return asl.Retry(
-        error_equals=errors,
-        interval_seconds=first,
-        max_attempts=attempts,
-        backoff_rate=2.0,
-        max_delay_seconds=longest,
-        jitter_strategy="FULL",
-    )

@@ -1,0 +1,333 @@
+"""The capacity watch in virtual time: it ends a drought when the patience is over, whatever its events do."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.machine.pipelines import SITE, Run, pipeline, watch
+from workflows.local.errors import ServiceError
+from workflows.local.virtual import VirtualWorld
+from workflows.state_machine.watch import compile_watch
+from workflows.watch_rule import watch_pattern
+
+TRAIN = {"name": "train"}
+PATIENCE = 600  # seconds, tests.machine.pipelines.PATIENT
+LAUNCH = 60  # seconds, the platform's
+READINGS = pytest.mark.parametrize("stopped_is_success", [False, True])
+
+
+def scenario(*entries):
+    return {"spot": {"train": list(entries)}}
+
+
+def job(run, attempt=0):
+    """The description of an attempt's job."""
+    name = run.view.stages["train"].attempts[attempt]["job"]
+    return run.world.sagemaker.handle("DescribeTrainingJob", {"TrainingJobName": name})
+
+
+def seconds(run, attempt=0):
+    """From the creation of an attempt's job to its end."""
+    found = job(run, attempt)
+    return (found["LastModifiedTime"] - found["CreationTime"]).total_seconds()
+
+
+def endings(run):
+    """The last state of each of the watch's executions, once all have ended."""
+    for arn in run.world.watches:
+        run.world.wait(arn)
+    assert {run.world.describe(arn)["status"] for arn in run.world.watches} <= {"SUCCEEDED"}
+    return [run.states_of(arn)[-1] for arn in run.world.watches]
+
+
+# ------------------------------------------------------------------------------------------- patience
+@READINGS
+def test_a_drought_ends_when_the_patience_is_over_and_not_at_max_wait(stopped_is_success):
+    run = Run(
+        pipeline(TRAIN), scenario=scenario("none"), watch=watch(), stopped_is_success=stopped_is_success
+    )
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == PATIENCE
+    assert job(run)["StoppingCondition"]["MaxWaitTimeInSeconds"] == 3600 + PATIENCE  # if events are lost
+    assert "no capacity for 600 s" in run.view.stages["train"].attempts[0]["message"]
+
+
+@READINGS
+def test_a_drought_after_an_interruption_ends_with_the_patience_too(stopped_is_success):
+    run = Run(
+        pipeline(TRAIN),
+        scenario=scenario({"interrupt": "50%"}),
+        watch=watch(),
+        stopped_is_success=stopped_is_success,
+    )
+
+    assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == LAUNCH + 600 + PATIENCE  # half of the work of 1200 s, then nothing
+    lost, last = run.view.stages["train"].attempts
+    assert (lost["saved_step"], last["resumed_step"]) == (50, 50)
+
+
+@READINGS
+def test_an_attempt_lost_to_the_watch_takes_five_transitions(stopped_is_success):
+    run = Run(
+        pipeline(TRAIN), scenario=scenario("none"), watch=watch(), stopped_is_success=stopped_is_success
+    )
+
+    first, second = (i for i, state in enumerate(run.states) if state == "train: on spot")
+    assert second - first == 5
+
+
+def test_capacity_that_comes_within_the_patience_is_left_alone():
+    run = Run(
+        pipeline(TRAIN),
+        scenario=scenario({"wait": "8m", "interrupt": ["30%", "60%"], "back": "8m"}),
+        watch=watch(),
+    )
+
+    (only,) = run.view.stages["train"].attempts
+    assert (only["outcome"], only["interruptions"]) == ("completed", 2)
+    assert set(endings(run)) == {"nothing to do"}
+
+
+def test_an_undisturbed_job_costs_one_watch_of_six_transitions():
+    run = Run(pipeline(TRAIN), watch=watch())
+
+    assert endings(run) == ["nothing to do"]
+    assert len(run.states_of(run.world.watches[0])) == 6
+
+
+def test_a_patience_shorter_than_a_launch_stops_no_job_that_has_got_its_capacity():
+    run = Run(pipeline(TRAIN, spot={"patience": "0s"}), watch=watch(), launch_seconds=180.0)
+
+    assert run.attempts("train") == [("spot", "completed", "done")]
+
+
+def test_patience_holds_for_scripts_and_stages_without_a_checkpoint():
+    run = Run(pipeline({**TRAIN, "checkpoint": None}), scenario=scenario("none"), watch=watch())
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == PATIENCE
+
+
+def test_the_watch_writes_nothing_into_the_checkpoint_prefix():
+    run = Run(pipeline(TRAIN), scenario=scenario("none", {"interrupt": "50%"}), watch=watch())
+
+    written = run.world.objects.list("bucket", "demo/runs/")
+    assert {key.rpartition("/")[2] for key in written if "/checkpoints/" in key} == {
+        "progress.json",
+        "complete.json",
+    }
+    assert sum(key.endswith("/stopped-by-watch.json") for key in written) == 2
+
+
+# ------------------------------------------------------------------------------------- retry budget
+def test_a_job_that_used_up_the_retry_budget_by_itself_goes_on_demand_at_once():
+    often = {"interrupt": ["20%", "40%", "60%", "80%"], "back": "2m"}
+    run = Run(pipeline(TRAIN, spot={"retry_budget": 3}), scenario=scenario(often), watch=watch())
+
+    assert run.attempts("train") == [
+        ("spot", "interrupted", "on-demand"),
+        ("on-demand", "completed", "done"),
+    ]
+    lost, last = run.view.stages["train"].attempts
+    assert lost["interruptions"] == 3
+    assert last["resumed_step"] == 60
+    assert "retry budget used up (3 of 3 interruptions)" in lost["why"]
+
+
+def test_earlier_attempts_count_against_what_a_job_may_take():
+    twice = {"interrupt": ["60%", "80%"], "back": "2m"}
+    run = Run(
+        pipeline(TRAIN, spot={"retry_budget": 3}),
+        scenario=scenario("none", twice),
+        watch=watch(),
+    )
+
+    assert [(a["outcome"], a["interruptions"]) for a in run.view.stages["train"].attempts] == [
+        ("no capacity", 0),
+        ("interrupted", 2),
+        ("completed", 0),
+    ]
+    assert job(run, 1)["Environment"]["RELAY_INTERRUPTIONS_LEFT"] == "2"
+    assert "RELAY_PATIENCE" not in job(run, 2)["Environment"]  # on-demand: nothing to watch
+
+
+# ------------------------------------------------------------------------------------------- events
+@pytest.mark.parametrize(
+    ("arrivals", "expected"),
+    [
+        pytest.param(lambda event: (0.0, 0.0, 0.5, 7.0), PATIENCE, id="duplicate"),
+        pytest.param(lambda event: (200.0,), PATIENCE, id="late"),
+        pytest.param(lambda event: (900.0, 900.0), 900, id="later than the patience"),
+        pytest.param(lambda event: (0.0, 10_000.0), PATIENCE, id="long after the end"),
+        pytest.param(lambda event: (), 3600 + PATIENCE, id="lost"),
+    ],
+)
+def test_events_that_come_twice_late_or_never_change_when_the_wait_ends_and_nothing_else(arrivals, expected):
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(arrivals))
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == pytest.approx(expected, abs=1)
+    assert endings(run).count("stopped") <= 1 or arrivals(None)[0] == arrivals(None)[1]
+
+
+def test_the_mark_of_one_attempt_says_nothing_of_the_next():
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(), stop_after=PATIENCE + 400)
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "stopped by a person", "fail")]
+
+
+# ------------------------------------------------------------------------------------------- people
+@READINGS
+@pytest.mark.parametrize("entry", ["none", {"interrupt": "10%"}])
+def test_a_stop_by_a_person_while_the_job_waits_is_one_by_a_person(entry, stopped_is_success):
+    run = Run(
+        pipeline(TRAIN),
+        scenario=scenario(entry),
+        watch=watch(),
+        stop_after=500,
+        stopped_is_success=stopped_is_success,
+    )
+
+    assert run.attempts("train") == [("spot", "stopped by a person", "fail")]
+    assert "somebody stopped the job" in run.view.cause
+    assert set(endings(run)) == {"nothing to do"}
+
+
+def test_a_stop_by_a_person_without_any_event_of_the_watch_is_one_by_a_person():
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(lambda event: ()), stop_after=2000)
+
+    assert run.attempts("train") == [("spot", "stopped by a person", "fail")]
+
+
+# -------------------------------------------------------------------------------------------- races
+def failing_writes(world, times):
+    """S3 is too busy for the watch's mark, so that time passes between its look and its stop."""
+    call, left = world.objects.call, iter(range(times))
+
+    def busy(operation, arguments):
+        if operation == "PutObject" and next(left, None) is not None:
+            raise ServiceError("SlowDown", "Please reduce your request rate.", 503)
+        return call(operation, arguments)
+
+    world.objects.call = busy
+
+
+@READINGS
+def test_capacity_that_comes_between_look_and_stop_makes_an_interruption(stopped_is_success):
+    """The script has overwritten progress.json by then: the mark must not be lost with it."""
+    run = Run(
+        pipeline(TRAIN),
+        scenario=scenario({"wait": "9m"}),
+        watch=watch(),
+        launch_seconds=60.2,
+        before=lambda world: failing_writes(world, 3),
+        stopped_is_success=stopped_is_success,
+    )
+
+    statuses = [change["Status"] for change in job(run)["SecondaryStatusTransitions"]]
+    assert statuses[:4] == ["Starting", "Downloading", "Training", "Stopping"]
+    assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
+
+
+def test_a_person_who_stops_the_job_after_the_watch_has_decided_to_comes_second():
+    def stop_too(world):
+        call = world.objects.call
+
+        def marked(operation, arguments):
+            answer = call(operation, arguments)
+            if operation == "PutObject":
+                name = json.loads(arguments["Body"])["stopped_by_watch"]
+                world.sagemaker.handle("StopTrainingJob", {"TrainingJobName": name})
+            return answer
+
+        world.objects.call = marked
+
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(), before=stop_too)
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert set(endings(run)) <= {"stopped", "nothing to do"}
+
+
+def test_a_watch_that_cannot_leave_its_mark_does_not_stop_the_job():
+    run = Run(
+        pipeline(TRAIN),
+        scenario=scenario("none"),
+        watch=watch(),
+        before=lambda world: failing_writes(world, 100),
+    )
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == 3600 + PATIENCE
+    assert run.world.describe(run.world.watches[0])["status"] == "FAILED"
+
+
+def test_a_watch_that_may_not_stop_jobs_fails_visibly_and_max_wait_ends_the_wait():
+    def forbid(world):
+        handle = world.sagemaker.handle
+
+        def forbidden(operation, request):
+            if operation == "StopTrainingJob":
+                raise ServiceError("AccessDeniedException", "User: x is not authorized")
+            return handle(operation, request)
+
+        world.sagemaker.handle = forbidden
+
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(), before=forbid)
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == 3600 + PATIENCE
+    failed = run.world.describe(run.world.watches[0])
+    assert failed["error"] == "Relay.WatchRefused"
+    assert "not authorized" in failed["cause"]
+
+
+# --------------------------------------------------------------------------------------- other jobs
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"EnableManagedSpotTraining": False, "StoppingCondition": {"MaxRuntimeInSeconds": 60}},
+        {"Environment": {}},
+        {"OutputDataConfig": {"S3OutputPath": "s3://bucket/demo-two/runs/x/train/output"}},
+    ],
+)
+def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
+    request = {
+        "TrainingJobName": "demo-foreign",
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+        "RoleArn": SITE.job_role_arn,
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/demo/runs/x/train/output"},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+        "EnableManagedSpotTraining": True,
+        "Environment": {"RELAY_PATIENCE": "1"},
+    }
+    world = VirtualWorld({}, bucket="bucket")
+    world.sagemaker.handle("CreateTrainingJob", {**request, **change})
+
+    assert look(world, "demo-foreign")["why"] == "no spot job of this pipeline"
+
+
+def test_a_job_that_is_gone_is_nothing_to_do():
+    assert "not found" in look(VirtualWorld({}, bucket="bucket"), "demo-gone")["why"]
+
+
+def look(world, name):
+    """What the watch, started by hand, says of a job."""
+    arn = world.run(compile_watch("demo", SITE), {"detail": {"TrainingJobName": name}}, name="by-hand")
+    return json.loads(world.describe(arn)["output"])
+
+
+# ----------------------------------------------------------------------------------------- the text
+def test_the_watch_is_the_golden_one():
+    """Kept as a file so that a change is reviewed as text; RELAY_GOLDEN=1 writes it anew."""
+    golden = Path(__file__).with_name("golden") / "watch.json"
+    found = {"pattern": watch_pattern("demo"), "machine": compile_watch("demo", SITE)}
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+    if os.environ.get("RELAY_GOLDEN"):
+        golden.write_text(text)
+    assert golden.read_text() == text

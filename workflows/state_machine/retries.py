@@ -1,0 +1,30 @@
+"""Retries of what only time cures, before anything has happened that could happen twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.state_machine import language as asl
+
+# Errors of a create call. Which of them arrives, and with or without `Exception`, is not documented; a
+# throttled call that comes as AmazonSageMakerException is recognised by its text afterwards.
+CREATE_BUSY = [
+    "SageMaker.ThrottlingException",
+    "SageMaker.Throttling",
+    "SageMaker.ResourceLimitExceededException",
+    "SageMaker.ResourceLimitExceeded",
+]
+SAGEMAKER_BUSY = ["SageMaker.ThrottlingException"]
+S3_BUSY = ["S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException"]
+
+
+def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
+    """Doubling delays with full jitter, from `first` to `longest` seconds."""
+    return asl.Retry(
+        error_equals=errors,
+        interval_seconds=first,
+        max_attempts=attempts,
+        backoff_rate=2.0,
+        max_delay_seconds=longest,
+        jitter_strategy="FULL",
+    )

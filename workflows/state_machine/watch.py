@@ -1,0 +1,204 @@
+"""The capacity watch: a small machine that ends a spot job's waiting when its patience is over.
+
+SageMaker itself restarts an interrupted spot job until MaxWaitTimeInSeconds, and MaxWait must not be below
+MaxRuntime: it cannot say "wait 45 minutes, then give up". So EventBridge starts one watch for each event that
+says that a job of the pipeline waits (`watch_rule.py`):
+
+    look at the job -> does it wait for capacity -> nothing to do
+          ^                |            |
+          |                v            +-> how far did it get -> mark the stop -> stop the job -> stopped
+          +---- wait for the patience that is left
+
+It keeps nothing and knows no stage: what it needs stands in the job's own Environment. Events come twice,
+late or never, so:
+
+- twice: each watch looks for itself; both would leave the same mark, and the second stop is refused.
+- late: the time counts from the job's own transitions, not from the event.
+- never: MaxWait (limit + patience) ends the waiting.
+
+**The mark** tells the pipeline's machine that the watch stopped the job, not a person. It is written before
+the stop, because the pipeline's machine looks for it as soon as the job has ended. It is an object of its own
+and no field in progress.json: the checkpoint prefix has one writer, and a script that gets capacity between
+our look and our stop would overwrite it. Nobody else writes where the mark is, so:
+
+- capacity comes between look and stop: the job is stopped all the same, on its instances, counts as
+  interrupted, and the next attempt resumes from what it saved. (The mark repeats the progress at the look:
+  the ledger may miss the last seconds of that attempt.)
+- the job ends in another way before the stop: the stop is refused, and the mark is not looked for. It counts
+  only for a job that ended because somebody asked; Completed, Failed, MaxWait, MaxRuntime stay what they are.
+- a person stops the job between our look and our stop: that counts as the watch's stop, which would have come
+  a moment later. What ends everything is to stop the run, not its job.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from workflows.state_machine import expressions as x
+from workflows.state_machine import language as asl
+from workflows.state_machine.language import jsonata
+from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.training_job import INTERRUPTIONS_LEFT, MARK, PATIENCE, Site
+from workflows.watch_rule import WAITING
+
+_JOB = "$states.input.detail.TrainingJobName"
+_PASSED_ON = jsonata("$states.input")
+_CAUSE = x.or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
+_SAID = jsonata(f'{{"job": {_JOB}, "why": $look.why}}')
+
+
+def compile_watch(pipeline: str, site: Site) -> dict[str, Any]:
+    """The definition of the capacity watch of the pipeline with this name."""
+    look = _look(pipeline, site)
+    wait = asl.Wait("wait for the patience that is left", seconds=jsonata("$look.seconds"))
+    how_far, mark, stop = _how_far(site), _mark(site), _stop(site, look)
+    choice = asl.Choice("does it wait for capacity")
+    choice.when('$look.next = "wait"', wait)
+    choice.when('$look.next = "stop"', how_far)
+    choice.when('$look.next = "fail"', _refused())
+    choice.otherwise(asl.Succeed("nothing to do", output=_SAID))
+    look.add_catch(_catch(choice, {"look": jsonata(_NOT_SEEN)}))
+    look.next(choice)
+    wait.next(look)
+    how_far.add_catch(_catch(mark, {"progress": {}}))
+    how_far.next(mark)
+    mark.next(stop)
+    stop.next(asl.Succeed("stopped", output=_SAID))
+    return asl.machine(look, comment=f"The capacity watch of {pipeline}, compiled by Relay")
+
+
+# ------------------------------------------------------------------------------------------------ states
+def _look(pipeline: str, site: Site) -> Any:
+    """Describes the job and decides; every state passes the event on, for the next look."""
+    look = {"look": jsonata(_looked(f"s3://{site.bucket}/", pipeline))}
+    state = _task(
+        "look at the job", site, "sagemaker:describeTrainingJob", {"TrainingJobName": jsonata(_JOB)}, look
+    )
+    state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    state.add_retry(retry(["States.TaskFailed"], first=2, attempts=4, longest=60))
+    return state
+
+
+def _how_far(site: Site) -> Any:
+    place = {"Bucket": site.bucket, "Key": jsonata("$look.progress")}
+    # A script that is not ours may have written anything there.
+    found = '($found := $parse($states.result.Body); $type($found) = "object" ? $found : {})'
+    state = _task("how far did it get", site, "s3:getObject", place, {"progress": jsonata(found)})
+    state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+    return state
+
+
+def _mark(site: Site) -> Any:
+    """No mark, no stop: if it cannot be written the watch fails, and MaxWait is what is left."""
+    mark = f'$merge([$progress, {{"stopped_by_watch": {_JOB}, "because": $look.why}}])'
+    # An object is written as its JSON; a string would be written with quotes around it.
+    written = {"Bucket": site.bucket, "Key": jsonata("$look.mark"), "Body": jsonata(mark)}
+    state = _task("mark the stop", site, "s3:putObject", written)
+    state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+    return state
+
+
+def _stop(site: Site, look: Any) -> Any:
+    """A refusal is no error yet, the job may have ended: another look tells."""
+    state = _task("stop the job", site, "sagemaker:stopTrainingJob", {"TrainingJobName": jsonata(_JOB)})
+    state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
+    refused = jsonata(f'$merge([$states.input, {{"refused": {_CAUSE}}}])')
+    state.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=look, output=refused))
+    return state
+
+
+def _refused() -> Any:
+    return asl.Fail("the watch was refused", error="Relay.WatchRefused", cause=jsonata("$look.why"))
+
+
+def _task(
+    title: str, site: Site, action: str, arguments: dict[str, Any], assign: dict[str, Any] | None = None
+) -> Any:
+    more = {"assign": assign} if assign else {}
+    resource = f"arn:{site.partition}:states:::aws-sdk:{action}"
+    return asl.Task(title, resource=resource, arguments=arguments, output=_PASSED_ON, **more)
+
+
+def _catch(target: Any, assign: dict[str, Any]) -> Any:
+    return asl.Catch(error_equals=["States.ALL"], next_step=target, assign=assign, output=_PASSED_ON)
+
+
+# ------------------------------------------------------------------------------------------ the decision
+# A job that is gone needs no watch; anything else that keeps us from looking is to be seen.
+_NOT_SEEN = f'{{"next": $contains({_CAUSE}, "not found") ? "leave" : "fail", "why": {_CAUSE}}}'
+
+
+def _looked(bucket: str, pipeline: str) -> str:
+    """The variable `$look`: what to do, why, how long to wait, and the keys of the mark and of the progress.
+
+    Whatever AWS left out counts for leaving the job alone.
+    """
+    names = {
+        "job": "$states.result",
+        "waiting": json.dumps(WAITING),
+        "changes": "$job.SecondaryStatusTransitions",
+        **_times(),
+        "seen": '$count($changes[Status = "Interrupted"])',
+        "left": x.or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
+        "place": x.or_else("$job.OutputDataConfig.S3OutputPath", '""'),
+        # s3://BUCKET/PIPELINE/runs/RUN/STAGE/output
+        "base": f"$substring($place, {len(bucket)}, $length($place) - {len(bucket) + len('/output')})",
+    }
+    bound = " ".join(f"${name} := {text};" for name, text in names.items())
+    rest = x.fields(
+        {
+            "seconds": "$max([1, $ceil($patience - $waited)])",
+            "mark": f'$base & "/output/" & $job.TrainingJobName & "/{MARK}"',
+            "progress": '$base & "/checkpoints/progress.json"',
+        }
+    )
+    return f"({bound} $merge([{_answer(bucket + pipeline + '/runs/')}, {rest}]))"
+
+
+def _times() -> dict[str, str]:
+    """When the present wait began, and how long it and the patience are.
+
+    It began with the first of those transitions up to now that are all without instances: Interrupted and the
+    Starting after it are one wait. If the list lags behind, the last change counts: nothing stops too early.
+    """
+    first = '$began = "" ? $change.StartTime : $began'
+    began = (
+        f'$reduce($changes, function($began, $change) {{ $change.Status in $waiting ? ({first}) : "" }}, "")'
+    )
+    return {
+        "began": began,
+        "since": '$exists($began) and $began != "" ? $began : $job.LastModifiedTime',
+        "waited": f"($millis() - {x.millis('$since')}) / 1000",
+        "patience": f"$number({x.or_else(f'$job.Environment.{PATIENCE}', '0')})",
+    }
+
+
+def _answer(runs: str) -> str:
+    """The first that holds decides."""
+    ours = (
+        f"$job.EnableManagedSpotTraining = true and $exists($job.Environment.{PATIENCE}) "
+        f'and $substring($place, 0, {len(runs)}) = "{runs}"'
+    )
+    refused = '"the stop was refused: " & $states.input.refused'
+    spent = '"interrupted " & $seen & " times, and the retry budget allowed " & $left'
+    over = '"no capacity for " & $floor($waited) & " s, with a patience of " & $patience & " s"'
+    answers = [
+        (f"$not({ours})", "leave", '"no spot job of this pipeline"'),
+        ('$job.TrainingJobStatus != "InProgress"', "leave", '"the job is " & $job.TrainingJobStatus'),
+        (
+            "$not($job.SecondaryStatus in $waiting)",
+            "leave",
+            '"the job has capacity: " & $job.SecondaryStatus',
+        ),
+        ("$exists($states.input.refused)", "fail", refused),
+        ("$seen >= $number($left)", "stop", spent),
+        ("$waited >= $patience", "stop", over),
+        ("true", "wait", '"no capacity yet"'),
+    ]
+    text = ""
+    for condition, next_, why in reversed(answers):
+        answer = f'{{"next": "{next_}", "why": {why}}}'
+        text = f"{condition} ? {answer} : {text}" if text else answer
+    return text

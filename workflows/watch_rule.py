@@ -1,0 +1,33 @@
+"""Which events wake the capacity watch of a pipeline: those that say that a training job waits.
+
+Apart from the watch's machine (`state_machine/watch.py`), because who only installs the rule again, in a
+local world that was opened anew, needs no compiler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.training_job import job_prefix
+
+WAITING = ("Starting", "Pending", "Interrupted")
+"""SecondaryStatus of a job without instances. A launch says `Starting` too: nothing documented tells the two
+apart, which is why no patience is shorter than a launch."""
+
+
+def watch_name(pipeline: str) -> str:
+    """The name of the watch's state machine and of its rule."""
+    return f"{pipeline}-watch"
+
+
+def watch_pattern(pipeline: str) -> dict[str, Any]:
+    """The rule's pattern. A pipeline whose name begins alike is told apart by the machine."""
+    return {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {
+            "TrainingJobName": [{"prefix": job_prefix(pipeline)}],
+            "TrainingJobStatus": ["InProgress"],
+            "SecondaryStatus": list(WAITING),
+        },
+    }
