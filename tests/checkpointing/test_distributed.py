@@ -133,7 +133,8 @@ def test_a_sharded_training_goes_on_with_another_number_of_ranks(
 
     assert stopped.codes == [143, 143], stopped.said
     assert alone.codes == [0], alone.said
-    assert "Resumed at step 13" in alone.said
+    resumed = int(alone.said.split("Resumed at step ")[1].split()[0])
+    assert 13 <= resumed < 30
     assert "made by 2 ranks and there are 1" in alone.said
     assert "digest" in alone.said
 

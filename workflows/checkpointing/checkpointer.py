@@ -38,6 +38,7 @@ from .store import Name, Store
 
 log = logging.getLogger(__package__)
 
+_LATE = 0.01  # seconds by which several ranks may notice a stop late, to ask each other less often
 _LINE_PAUSE = 1.0  # seconds between two metric lines: every line is billed by CloudWatch
 
 
@@ -95,6 +96,8 @@ class Checkpointer:
         self._running = False  # a step was handed out and is being worked on
         self._exhausted = False  # the loop came to its end by itself
         self._complete: dict[str, Any] | None = None
+        self._pause = 0  # steps until the ranks ask each other again
+        self._voted = (0, 0.0)  # when they last did: step and clock
         self._last_line = self._last_shown = -math.inf
 
     @property
@@ -229,8 +232,12 @@ class Checkpointer:
 
     def _boundary(self, total: int | None) -> None:
         saved = self._saver.saved_step
+        done = total is not None and self.step >= total
+        if self._pause and not done:
+            self._pause -= 1
+            return
         agreed = self._agree()
-        if total is not None and self.step >= total:
+        if done:
             # What follows the loop may change the objects: the last checkpoint is made before.
             self._saver.begin(Name(self.step, agreed.time))
         elif agreed.stop:
@@ -243,12 +250,25 @@ class Checkpointer:
         """Takes in a save that has ended, and agrees with the other ranks on what is next."""
         saver = self._saver
         saver.collect()
-        vote = Vote(self._stop.asked, saver.due, saver.busy, self._store.new_time(), saver.published)
+        time_now, pause = self._store.new_time(), self._bearable_pause()
+        vote = Vote(self._stop.asked, saver.due, saver.busy, time_now, saver.published, pause)
         agreed = self._ranks.agree(vote)
+        self._pause = agreed.pause
         saver.agreed(agreed.published)
         if agreed.stop:
             self._stop.ask()
         return agreed
+
+    def _bearable_pause(self) -> int:
+        """How many steps fit into the time by which a stop or a save may come late."""
+        if isinstance(self._ranks, Alone):
+            return 0
+        step, at = self._voted
+        self._voted = self.step, self._clock()
+        if self.step <= step:
+            return 0
+        each = max((self._clock() - at) / (self.step - step), 1e-6)
+        return int(_LATE / each)
 
     def _stop_now(self, agreed: Vote) -> None:
         """Saves if that fits into the grace that is left, and ends the process with 143."""

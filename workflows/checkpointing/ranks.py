@@ -20,7 +20,8 @@ from .store import Name, Store, newest_whole
 class Vote:
     """One rank's view between two steps.
 
-    `time` is for the next checkpoint's name, `published` the time in the newest one's name.
+    `time` is for the next checkpoint's name, `published` the time in the newest one's name, and
+    `pause` the number of steps that may be done before the ranks ask each other again.
     """
 
     stop: bool
@@ -28,6 +29,7 @@ class Vote:
     busy: bool
     time: int
     published: int
+    pause: int = 0
 
 
 class Found(Protocol):
