@@ -168,7 +168,13 @@ def read_scenario(path: Path, stages: Collection[str] | None = None) -> Scenario
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: not YAML: {error}") from None
-    return parse_scenario(content, source=str(path), stages=stages)
+    scenario = parse_scenario(content, source=str(path), stages=stages)
+    if scenario.trace is None:
+        return scenario
+    file = path.parent / scenario.trace.file  # a relative name is relative to the scenario
+    if not file.is_file():
+        raise ScenarioError(f"{path}: trace.file: no file {file}")
+    return scenario.model_copy(update={"trace": scenario.trace.model_copy(update={"file": str(file)})})
 
 
 def parse_scenario(
