@@ -397,6 +397,29 @@ def test_after_a_failed_save_the_next_one_is_due_at_once(base: Path) -> None:
                 break
 
 
+def test_a_disk_that_hangs_stalls_no_step_and_gets_one_save_at_a_time(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, sync = threading.Event(), os.fsync
+
+    def hang(descriptor: int) -> None:
+        released.wait(30)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    clock, state = Clock(), {"n": {"done": 0}}
+    with Checkpointer(state, clock=clock, shortest=10, longest=10) as checkpoints:
+        for step in checkpoints.steps(50):
+            clock.now += 20
+            if step == 40:
+                assert checkpoints.saving
+                assert published(base) == []
+                assert len(list((base / "checkpoints").glob("partial-*"))) <= 1
+                released.set()
+
+    assert published(base)[-1] == 50
+
+
 def test_interruptions_are_counted_over_attempts(base: Path) -> None:
     for until in (3, 6):
         with pytest.raises(KeyboardInterrupt):
