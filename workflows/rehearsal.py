@@ -7,6 +7,7 @@ Everything goes through boto3 at the local endpoint, as it would in an account.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,6 +28,7 @@ from workflows.materials import gather, upload
 from workflows.pipeline import Pipeline
 from workflows.runs import ENDED, Runs
 from workflows.training_job import Site
+from workflows.watch_rule import watch_name, watch_pattern
 
 if TYPE_CHECKING:
     from workflows.local.scenario import Scenario
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 SITE = Site(bucket="relay-local", job_role_arn="arn:aws:iam::123456789012:role/relay-job")
 MACHINE_ROLE = "arn:aws:iam::123456789012:role/relay-machine"
+EVENTS_ROLE = "arn:aws:iam::123456789012:role/relay-events"
 LOOK_EVERY = 0.2  # real seconds between two looks at the history
 LONGEST_STOP = 150.0  # real seconds: SIGTERM, then SageMaker's 120 s, then SIGKILL, and the upload
 LAST_LINES = 3  # of a finished job's own output
@@ -162,12 +165,16 @@ def compile_file(
 def start(
     world: LocalWorld, path: Path, name: str, run_input: Mapping[str, Any], console: Console, *, quiet: bool
 ) -> Rehearsal:
-    """Uploads, installs the machine and starts the run."""
+    """Uploads, installs the machine and its capacity watch, and starts the run."""
+    from workflows.state_machine.watch import compile_watch
+
     pipeline, definition, packed = compile_file(path)
     runs = Runs(world.client, SITE.bucket)
     _make_bucket(world)
     upload(packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, definition, MACHINE_ROLE)
+    watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
+    _install_rule(world, pipeline.name, watch)
     arn = runs.start(machine, name, run_input)
     return Rehearsal(world, runs, arn, console, quiet)
 
@@ -178,8 +185,18 @@ def resume(world: LocalWorld, run: str, console: Console, *, quiet: bool) -> Reh
     execution = runs.find(run)
     if execution["status"] == "SUCCEEDED":
         raise RelayError(f"the run `{execution['name']}` has finished: nothing to resume")
+    # The local EventBridge forgets its rules when its world is closed; the machines are kept.
+    machine = str(execution["stateMachineArn"])
+    _install_rule(world, machine.rpartition(":")[2], watch_name(machine))
     runs.redrive(execution["executionArn"])
     return Rehearsal(world, runs, execution["executionArn"], console, quiet)
+
+
+def _install_rule(world: LocalWorld, pipeline: str, watch_arn: str) -> None:
+    """EventBridge starts the watch when a job of the pipeline waits for capacity."""
+    events, rule = world.client("events"), watch_name(pipeline)
+    events.put_rule(Name=rule, EventPattern=json.dumps(watch_pattern(pipeline)), State="ENABLED")
+    events.put_targets(Rule=rule, Targets=[{"Id": "watch", "Arn": watch_arn, "RoleArn": EVENTS_ROLE}])
 
 
 def _make_bucket(world: LocalWorld) -> None:
