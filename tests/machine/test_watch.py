@@ -5,11 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.machine.pipelines import SITE, Run, pipeline, watch
 from workflows.local.errors import ServiceError
+from workflows.local.event_patterns import matches
+from workflows.local.modelled import Failure, WorkModel
 from workflows.local.virtual import VirtualWorld
 from workflows.state_machine.watch import compile_watch
+from workflows.training_job import job_base
 from workflows.watch_rule import watch_pattern
 
 TRAIN = {"name": "train"}
@@ -203,6 +208,35 @@ def test_a_stop_by_a_person_without_any_event_of_the_watch_is_one_by_a_person():
     assert run.attempts("train") == [("spot", "stopped by a person", "fail")]
 
 
+def pretending(world):
+    """A script whose progress.json says what only the watch may say."""
+    put = world.objects.put
+
+    def pretend(bucket, key, data):
+        if key.endswith("/checkpoints/progress.json"):
+            data = json.dumps({**json.loads(data), "stopped_by_watch": "x", "because": "CapacityError: x"})
+            data = data.encode()
+        put(bucket, key, data)
+
+    world.objects.put = pretend
+
+
+@READINGS
+def test_a_script_cannot_pretend_a_stop_by_the_watch(stopped_is_success):
+    run = Run(
+        pipeline(TRAIN),
+        watch=watch(),
+        stop_after=500,
+        before=pretending,
+        stopped_is_success=stopped_is_success,
+    )
+    assert run.attempts("train") == [("spot", "stopped by a person", "fail")]
+
+    bug = WorkModel(seconds=1200, failures=(Failure(exit_code=1, text="ValueError", after=300),))
+    run = Run(pipeline(TRAIN), watch=watch(), models={"train": bug}, before=pretending)
+    assert run.attempts("train") == [("spot", "user error", "fail")]
+
+
 # -------------------------------------------------------------------------------------------- races
 def failing_writes(world, times):
     """S3 is too busy for the watch's mark, so that time passes between its look and its stop."""
@@ -313,6 +347,28 @@ def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
 
 def test_a_job_that_is_gone_is_nothing_to_do():
     assert "not found" in look(VirtualWorld({}, bucket="bucket"), "demo-gone")["why"]
+
+
+names = st.from_regex(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
+
+
+@given(names, names)
+def test_every_waiting_job_of_a_pipeline_wakes_its_watch(pipeline_name, stage):
+    detail = {
+        "TrainingJobName": f"{job_base(pipeline_name, stage)}-0123456789-0-1",
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+    }
+    event = {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Training Job State Change",
+        "detail": detail,
+    }
+
+    assert matches(watch_pattern(pipeline_name), event)
+    assert not matches(
+        watch_pattern(pipeline_name), {**event, "detail": {**detail, "SecondaryStatus": "Training"}}
+    )
 
 
 def look(world, name):

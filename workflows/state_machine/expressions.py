@@ -132,17 +132,19 @@ def never_created(stage: str) -> str:
     return fields({**facts, **figures})
 
 
-def may_be_watched(stage: str) -> str:
-    """Whether the job was asked to stop and the watch's mark has not been looked for in vain."""
-    own = f"${variable(stage)}"
-    return f"($f := {own}.end; {outcomes.ASKED_TO_STOP.jsonata} and $not($exists({own}.end.unmarked)))"
+def looks_for_mark(stage: str) -> str:
+    """Whether the watch's mark is to be read, not progress.json: the mark of a job that was asked to stop."""
+    return f"($f := ${variable(stage)}.end; {_MARK_READ})"
+
+
+_MARK_READ = f"{outcomes.ASKED_TO_STOP.jsonata} and $not($exists($f.unmarked))"
 
 
 def not_found(stage: TrainStage) -> str:
     """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
     own = f"${variable(stage.name)}"
     unmarked = f'{{"next": "{READ_ON}", "end": $merge([{own}.end, {{"unmarked": true}}])}}'
-    return f"{may_be_watched(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
+    return f"{looks_for_mark(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
 
 
 def fields(values: dict[str, str]) -> str:
@@ -163,11 +165,12 @@ def decided(stage: TrainStage | ProcessStage, found: str, end: str = "$s.end") -
     and more; an empty object when there is none. `end` is one for how the job ended.
     """
     saved = or_else("$p.saved_step", "$s.step")
-    marked = "$exists($p.stopped_by_watch)"
-    watched = f'{{"watched": {marked}, "reason": {marked} ? $p.because : $e.reason}}'
+    # Only what was read in the mark's place is the mark: a script may write the same into progress.json.
+    watched = '{"watched": $marked, "reason": $marked ? $p.because : $f.reason}'
     return (
-        f"($s := ${variable(stage.name)}; $p := {found}; $e := {end}; "
-        f"$f := $merge([$e, {watched}]); $e := $merge([$f, {outcomes.OUTCOMES.jsonata()}]); "
+        f"($s := ${variable(stage.name)}; $p := {found}; $f := {end}; "
+        f"$marked := {_MARK_READ} and $exists($p.stopped_by_watch); "
+        f"$f := $merge([$f, {watched}]); $e := $merge([$f, {outcomes.OUTCOMES.jsonata()}]); "
         f"$saved := {saved}; "
         f"$f := $merge([$s, {_facts(stage)}]); "
         f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "

@@ -131,7 +131,7 @@ class StageStates:
         watch costs no transition more than another end. A stop by a person has no mark, and costs two.
         """
         name = stage.name
-        key = f"{x.may_be_watched(name)} ? {mark_key(name)} : {checkpoint_key(name, 'progress.json')}"
+        key = f"{x.looks_for_mark(name)} ? {mark_key(name)} : {checkpoint_key(name, 'progress.json')}"
         found = x.decided(stage, "$parse($states.result.Body)")
         return self._read("how far did it get", key, found)
 
