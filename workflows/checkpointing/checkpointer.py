@@ -168,6 +168,8 @@ class Checkpointer:
                 if self._complete is not None:
                     self._write_complete()
             self._stop.remove(ending=ending)
+        if (error is None or ending) and not self.saving:  # after other errors ranks are on their own
+            self._ranks.close()
 
     def steps(self, total: int | None = None) -> Iterator[int]:
         """The numbers of the steps that are still to be done, up to total (None: endless).

@@ -72,6 +72,9 @@ class Ranks(Protocol):
     ) -> Callable[[Path], dict[str, list[Any]]]:
         """Copies the state now; the function returned writes it, later, in another thread."""
 
+    def close(self) -> None:
+        """Lets go of what was made for agreeing and saving; every rank must call it."""
+
 
 class Alone:
     """A training of one process."""
@@ -123,6 +126,9 @@ class Alone:
         values = {entry.name: entry.read for entry in entries}
         snapshot = take({**values, RANDOM: random}, self._host, references(entries))
         return lambda folder: files.write(folder, snapshot)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 class InMemory:

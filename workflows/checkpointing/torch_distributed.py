@@ -120,6 +120,14 @@ class TorchRanks:
 
         return write
 
+    def close(self) -> None:
+        """Ends the groups and the stager: threads of theirs that outlive Python abort the process."""
+        if self._stager is not None:
+            self._stager.close()
+        for group in (self._votes, self._saves):
+            self._distributed.destroy_process_group(group)
+        self._votes = self._saves = self._stager = None
+
     def _save(self, state: Any, folder: Path, digests: dict[str, list[Any]]) -> None:
         dcp = _dcp()
 
