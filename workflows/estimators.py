@@ -42,10 +42,8 @@ def _retrieve(framework: str, version: str, python: str | None, instance_type: s
     if framework not in known:
         near = difflib.get_close_matches(framework, known, 1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
-        usual = "pytorch, tensorflow, huggingface, sklearn, xgboost"
-        raise ImageError(
-            f"unknown framework `{framework}`; allowed: the names in sagemaker.image_uris, such as {usual}{hint}"
-        )
+        allowed = "the names in sagemaker.image_uris, e.g. pytorch, tensorflow, huggingface, sklearn, xgboost"
+        raise ImageError(f"unknown framework `{framework}`; allowed: {allowed}{hint}")
     try:
         uri: str = image_uris.retrieve(
             framework,

@@ -28,6 +28,7 @@ from workflows.settings import (
     problem,
 )
 
+WATCH_SUFFIX = "-watch"  # of the state machine that watches a pipeline's jobs
 UNSAFE_WITHOUT_CHECKPOINT = timedelta(hours=1)
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
@@ -183,6 +184,8 @@ class Pipeline(Model):
 
     @model_validator(mode="after")
     def _graph(self) -> Pipeline:
+        if self.name.endswith(WATCH_SUFFIX):
+            raise problem("graph", "names that end in `-watch` are those of the capacity watch", at=["name"])
         check_graph(self)
         return self
 

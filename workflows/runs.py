@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from workflows.errors import RelayError
 from workflows.ledger import RunView, stages_in
+from workflows.pipeline import WATCH_SUFFIX
 
 ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 
@@ -82,6 +83,7 @@ class Runs:
         found = [
             execution
             for machine in self._machines()
+            if not machine["name"].endswith(WATCH_SUFFIX)
             for page in self.states.get_paginator("list_executions").paginate(
                 stateMachineArn=machine["stateMachineArn"]
             )

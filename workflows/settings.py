@@ -22,6 +22,10 @@ from workflows.durations import Duration
 DAY = timedelta(days=1)
 LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 
+# A job that is being launched looks like one that waits, and a launch takes one to three minutes: a shorter
+# patience would stop jobs that have got their capacity.
+SHORTEST_PATIENCE = timedelta(minutes=5)
+
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 
@@ -79,7 +83,7 @@ class Spot(Model):
     enabled: bool = True
     ladder: Ladder = DEFAULT_LADDER
     retry_budget: Annotated[int, Field(ge=0, le=200)] = 5
-    patience: Annotated[Duration, Field(ge=timedelta(0), le=LONGEST_JOB)] = timedelta(minutes=45)
+    patience: Annotated[Duration, Field(ge=SHORTEST_PATIENCE, le=LONGEST_JOB)] = timedelta(minutes=45)
     no_progress_limit: Annotated[int, Field(ge=1, le=50)] = 2
     backoff: Backoff = Backoff()
 

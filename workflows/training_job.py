@@ -20,9 +20,6 @@ Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
 MARK = "stopped-by-watch.json"
 PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"  # the capacity watch reads them
-# Seconds. A job that is being launched looks like one that waits, and AWS shows one to three minutes for the
-# launch of an instance: a shorter patience would stop jobs that have got their capacity.
-SHORTEST_PATIENCE = 300
 LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 # "-<tag of 10>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
 _SUFFIX = 1 + 10 + 1 + 3 + 1 + 4
@@ -245,7 +242,7 @@ def _for_the_watch(stage: TrainStage) -> dict[str, str]:
     """How long, and how often, the job may be without capacity; it keeps what it was created with."""
     left = f"$string({stage.spot.retry_budget} - ${variable(stage.name)}.interruptions)"
     return {
-        PATIENCE: str(max(SHORTEST_PATIENCE, _seconds(stage.spot.patience))),
+        PATIENCE: str(_seconds(stage.spot.patience)),
         INTERRUPTIONS_LEFT: _expression(left),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workflows.pipeline import WATCH_SUFFIX
 from workflows.training_job import job_prefix
 
 WAITING = ("Starting", "Pending", "Interrupted")
@@ -17,7 +18,7 @@ apart, which is why no patience is shorter than a launch."""
 
 def watch_name(pipeline: str) -> str:
     """The name of the watch's state machine and of its rule."""
-    return f"{pipeline}-watch"
+    return pipeline + WATCH_SUFFIX
 
 
 def watch_pattern(pipeline: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ PIPELINE = """\
 name: bench
 defaults:
   image: python
-  spot: {patience: 1m, backoff: {first: 30s, max: 1m}}
+  spot: {patience: 5m, backoff: {first: 30s, max: 1m}}
 stages:
   - {name: train, script: train.py, limit: 5m}
 """

@@ -31,7 +31,7 @@ PIPELINE = """\
 name: small
 defaults:
   image: python
-  spot: {patience: 1m, backoff: {first: 1s, max: 5s}}
+  spot: {patience: 5m, backoff: {first: 1s, max: 5s}}
 stages:
   - {name: train, script: train.py, limit: 2m}
 """
@@ -76,6 +76,8 @@ def test_an_interrupted_run_of_the_example_leaves_the_models_of_an_undisturbed_o
         ("spot", "no capacity", "on-demand"),
         ("on-demand", "completed", "done"),
     ]
+    drought = runs["interrupted"]["finetune"]["attempts"][1]
+    assert drought["message"].startswith("no capacity for")  # the watch ended it, not MaxWait
     assert all(a["resumed_step"] > 0 for a in runs["interrupted"]["pretrain"]["attempts"][1:])
 
 

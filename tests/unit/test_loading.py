@@ -18,7 +18,7 @@ stages:
   - name: train
     script: train.py
     inputs: {data: "{{ prepare.outputs.data }}"}
-    spot: {patience: 2m}
+    spot: {patience: 6m}
 """
 
 
@@ -38,7 +38,7 @@ def test_a_stage_lies_over_the_defaults_field_by_field(write):
     stage = load(write(GOOD)).stage("train")
 
     assert stage.spot.retry_budget == 3
-    assert stage.spot.patience.total_seconds() == 120
+    assert stage.spot.patience.total_seconds() == 360
 
 
 def test_a_reference_is_a_need(write):
@@ -82,7 +82,7 @@ def test_a_reference_is_a_need(write):
         (("retry_budget: 3", "retry_budget: 3, retry_budget: 4"), 3, "the key `retry_budget` stands twice"),
         (("stages:", "stages: [\n"), 6, "not YAML"),
         (
-            ("    spot: {patience: 2m}", "    expected: 2h\n    checkpoint: null"),
+            ("    spot: {patience: 6m}", "    expected: 2h\n    checkpoint: null"),
             9,
             "spot without a checkpoint",
         ),
