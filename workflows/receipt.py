@@ -23,6 +23,7 @@ COLOURS = {
 }
 
 
+LONGEST_ASIDE = 60  # characters of a message that fit before the decision
 DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount
 
 
@@ -53,6 +54,8 @@ def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
         kept = _kept(entry, stage.attempts[position + 1 :])
         # What reached S3 last is not always progress.json: the next attempt may know of more.
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
+        if not entry["trained_seconds"]:
+            entry["resumed_step"] = kept
         billed = entry["billed_seconds"]
         seconds = float(entry["trained_seconds"] if billed is None else billed)
         kind, count = entry["instance_type"], entry["instance_count"]
@@ -182,7 +185,7 @@ def as_text(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> Ren
 
 def _table(stage_lines: list[Line]) -> Table:
     """One row for an attempt."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     table.add_column("  #", no_wrap=True)
     for title in ("ran on", "ended", "steps"):
         table.add_column(title, no_wrap=True)
@@ -204,10 +207,12 @@ def _table(stage_lines: list[Line]) -> Table:
 
 def _decision(line: Line) -> Text:
     entry = line.entry
-    text = Text(f"  after {entry['attempt']}: {entry['why']}", "dim")
-    if entry["decision"] == "fail" and entry["message"]:
-        text.append(f"\n  it said: {entry['message']}", "red")
-    return text
+    message = entry["message"]
+    if entry["decision"] == "fail":
+        text = Text(f"  after {entry['attempt']}: {entry['why']}", "dim")
+        return text.append(f"\n  it said: {message}", "red") if message else text
+    said = f"{message}; " if message and len(message) <= LONGEST_ASIDE else ""
+    return Text(f"  after {entry['attempt']}: {said}{entry['why']}", "dim")
 
 
 def _steps(line: Line) -> str:

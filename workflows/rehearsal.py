@@ -24,7 +24,7 @@ from workflows.estimators import image_uri
 from workflows.ledger import RunView
 from workflows.live import Narrator, Now, status
 from workflows.loading import load
-from workflows.materials import gather, upload
+from workflows.materials import Packed, gather, upload
 from workflows.pipeline import Pipeline
 from workflows.runs import ENDED, Runs
 from workflows.training_job import Site
@@ -151,9 +151,7 @@ def open_world(
         yield world
 
 
-def compile_file(
-    path: Path, *, site: Site = SITE, region: str = REGION
-) -> tuple[Pipeline, dict[str, Any], Any]:
+def compile_file(path: Path) -> tuple[Pipeline, dict[str, Any], Packed]:
     """The pipeline in a file, its machine's definition, and what there is to upload."""
     from workflows.state_machine.graph import compile_pipeline
 
@@ -166,12 +164,14 @@ def start(
     world: LocalWorld, path: Path, name: str, run_input: Mapping[str, Any], console: Console, *, quiet: bool
 ) -> Rehearsal:
     """Uploads, installs the machine and its capacity watch, and starts the run."""
-    from workflows.state_machine.watch import compile_watch
+    with console.status("Compiling the pipeline ..."):
+        from workflows.state_machine.watch import compile_watch
 
-    pipeline, definition, packed = compile_file(path)
+        pipeline, definition, packed = compile_file(path)
     runs = Runs(world.client, SITE.bucket)
     _make_bucket(world)
-    upload(packed, runs.s3, SITE.bucket)
+    with console.status("Uploading code and data ..."):
+        upload(packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, definition, MACHINE_ROLE)
     watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
     _install_rule(world, pipeline.name, watch)

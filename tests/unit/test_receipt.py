@@ -101,6 +101,17 @@ def test_an_attempt_that_never_ran_costs_nothing():
     assert document(never, LAST)["totals"]["cost_usd"] == pytest.approx(0.15)
 
 
+def test_what_reached_s3_late_is_known_from_the_next_attempt():
+    never = {**ENTRY, "attempt": 2, "outcome": "no capacity", "trained_seconds": 0, "billed_seconds": 0}
+    never |= {"resumed_step": 40, "reached_step": 40}
+    last = {**LAST, "attempt": 3, "resumed_step": 45}
+
+    attempts = document(ENTRY, never, last)["stages"][0]["attempts"]
+
+    assert [(a["resumed_step"], a["reached_step"]) for a in attempts] == [(0, 50), (45, 45), (45, 100)]
+    assert [a["steps_redone"] for a in attempts] == [5, 0, 0]
+
+
 def test_the_text_names_the_attempts_their_ends_and_the_reasons():
     failed = {
         **LAST,
