@@ -150,7 +150,11 @@ _ENDS = (
         OUTCOME.is_(Outcome.BAD_REQUEST),
         _then(Next.FAIL, "SageMaker refused the job or its data: the message says what to change"),
     ),
-    Rule(OUTCOME.is_(Outcome.STOPPED), _then(Next.FAIL, "somebody stopped the job")),
+    # A processing job has no secondary status: one that ran into its limit looks like one that was stopped.
+    Rule(
+        OUTCOME.is_(Outcome.STOPPED),
+        _then(Next.FAIL, "somebody stopped the job (a processing job: or it ran into its `limit`)"),
+    ),
     Rule(
         OUTCOME.is_(Outcome.SLICE_OVER) & ~_MOVED,
         _then(Next.FAIL, "the time limit passed without a new checkpoint: raise `limit`"),
