@@ -10,8 +10,8 @@ import pytest
 
 from tests.local.worlds import until
 from workflows.local.objects import MemoryObjects
-from workflows.local.sync import CheckpointSync
-from workflows.local.transfer import TransferError, download, local_name
+from workflows.local.sagemaker.sync import CheckpointSync
+from workflows.local.sagemaker.transfer import TransferError, download, local_name
 
 URI = "s3://bucket/run/checkpoints/"
 

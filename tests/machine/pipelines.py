@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workflows.ledger import RunView, stages_in
-from workflows.local.modelled import WorkModel
+from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
 from workflows.pipeline import Pipeline, TrainStage

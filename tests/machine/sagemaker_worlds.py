@@ -7,9 +7,9 @@ from typing import Any
 
 from workflows.local.capacity import Capacity, Scripted
 from workflows.local.clock import VirtualClock
-from workflows.local.modelled import ModelledWorkload, WorkModel
 from workflows.local.objects import MemoryObjects
-from workflows.local.sagemaker import SageMaker
+from workflows.local.sagemaker.api import SageMaker
+from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
 from workflows.local.scenario import parse_scenario
 
 ROLE = "arn:aws:iam::000000000000:role/relay"

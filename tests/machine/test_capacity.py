@@ -22,7 +22,7 @@ from workflows.local.capacity import (
     random_timeline,
     trace_timeline,
 )
-from workflows.local.modelled import WorkModel
+from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import (
     Random,
     ScenarioError,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline
-from workflows.local.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 
 TRAIN = {"name": "train"}
 WORK = {"seconds": 1200, "steps": 100, "save_every": 60}

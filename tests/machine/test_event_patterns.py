@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workflows.local.event_patterns import matches, target_input
+from workflows.local.front_door.event_patterns import matches, target_input
 
 EVENT: dict[str, Any] = {
     "source": "aws.sagemaker",

@@ -14,9 +14,9 @@ from botocore.config import Config
 from tests.machine.world import ROLE, World, machine
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.integrations import AwsIntegrations
 from workflows.local.objects import MemoryObjects
-from workflows.local.step_functions import StepFunctions
+from workflows.local.step_functions.api import StepFunctions
+from workflows.local.step_functions.integrations import AwsIntegrations
 
 TRAIN = "arn:aws:states:::sagemaker:createTrainingJob.sync"
 DESCRIBE = "arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.machine.world import JOB, TASK, World, machine
 from workflows.local.errors import TaskError
-from workflows.local.retry import Retrier, matches
+from workflows.local.step_functions.retry import Retrier, matches
 
 
 def act(arguments: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.local.jsonata import (
+from workflows.local.step_functions.jsonata import (
     ExpressionError,
     Expressions,
     UndefinedError,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.machine.sagemaker_worlds import World, request
 from workflows.local.errors import ServiceError
-from workflows.local.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 
 MODEL = WorkModel(seconds=1000, steps=100, save_every=100, stall=1, restore=5, download=10)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.machine.world import ROLE, TASK, World, assert_shape, machine
 from workflows.local.errors import ServiceError
-from workflows.local.execution_store import latest_moment
+from workflows.local.step_functions.store import latest_moment
 
 WAIT = machine(("wait", {"Type": "Wait", "Seconds": 100}))
 END = machine(("end", {"Type": "Succeed"}))

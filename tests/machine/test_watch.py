@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import SITE, Run, pipeline, watch
 from workflows.local.errors import ServiceError
-from workflows.local.event_patterns import matches
-from workflows.local.modelled import Failure, WorkModel
+from workflows.local.front_door.event_patterns import matches
+from workflows.local.sagemaker.modelled import Failure, WorkModel
 from workflows.local.virtual import VirtualWorld
 from workflows.state_machine.watch import compile_watch
 from workflows.training_job import job_base
@@ -104,8 +104,8 @@ def test_an_undisturbed_job_costs_one_watch_of_six_transitions():
     assert len(run.states_of(run.world.watches[0])) == 6
 
 
-def test_a_patience_shorter_than_a_launch_stops_no_job_that_has_got_its_capacity():
-    run = Run(pipeline(TRAIN, spot={"patience": "0s"}), watch=watch(), launch_seconds=180.0)
+def test_the_shortest_patience_stops_no_job_that_is_still_being_launched():
+    run = Run(pipeline(TRAIN, spot={"patience": "5m"}), watch=watch(), launch_seconds=180.0)
 
     assert run.attempts("train") == [("spot", "completed", "done")]
 

@@ -12,9 +12,9 @@ from botocore.validate import ParamValidator
 
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import TaskError
-from workflows.local.integrations import TaskCall
 from workflows.local.service_requests import operation_model
-from workflows.local.step_functions import StepFunctions
+from workflows.local.step_functions.api import StepFunctions
+from workflows.local.step_functions.integrations import TaskCall
 
 ROLE = "arn:aws:iam::000000000000:role/relay"
 TASK = "arn:aws:states:::aws-sdk:test:act"

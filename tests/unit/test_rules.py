@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows import decisions, outcomes
-from workflows.local.jsonata import Expressions, prepare
+from workflows.local.step_functions.jsonata import Expressions, prepare
 from workflows.outcomes import Outcome
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)

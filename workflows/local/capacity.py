@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 import simpy
 
 from workflows.errors import RelayError
+from workflows.local.sagemaker.workload import Work
 from workflows.local.scenario import Entry, Random, Scenario, Trace
-from workflows.local.workload import Work
 
 CAPACITY_ERROR = (
     "CapacityError: Unable to provision requested ML compute capacity. "

@@ -24,15 +24,15 @@ from botocore.config import Config
 from workflows.errors import RelayError
 from workflows.local.capacity import Always, Capacity, from_scenario
 from workflows.local.clock import RealClock
-from workflows.local.delivery import Delivery
-from workflows.local.execution_store import latest_moment
-from workflows.local.front_door import FrontDoor
-from workflows.local.integrations import AwsIntegrations
+from workflows.local.front_door.delivery import Delivery
+from workflows.local.front_door.door import FrontDoor
 from workflows.local.objects import S3Objects
-from workflows.local.processes import ProcessWorkload
-from workflows.local.sagemaker import SageMaker
+from workflows.local.sagemaker.api import SageMaker
+from workflows.local.sagemaker.processes import ProcessWorkload
 from workflows.local.scenario import Scenario
-from workflows.local.step_functions import StepFunctions
+from workflows.local.step_functions.api import StepFunctions
+from workflows.local.step_functions.integrations import AwsIntegrations
+from workflows.local.step_functions.store import latest_moment
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

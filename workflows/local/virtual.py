@@ -15,13 +15,13 @@ import simpy
 from workflows.local.capacity import from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.event_patterns import matches
-from workflows.local.integrations import AwsIntegrations
-from workflows.local.modelled import ModelledWorkload, WorkModel
+from workflows.local.front_door.event_patterns import matches
 from workflows.local.objects import MemoryObjects
-from workflows.local.sagemaker import SageMaker
+from workflows.local.sagemaker.api import SageMaker
+from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
 from workflows.local.scenario import Scenario
-from workflows.local.step_functions import StepFunctions
+from workflows.local.step_functions.api import StepFunctions
+from workflows.local.step_functions.integrations import AwsIntegrations
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
 

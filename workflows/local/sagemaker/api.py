@@ -1,0 +1,223 @@
+"""The SageMaker API over the life cycle of jobs.
+
+request -> checked against the service model -> refused, or a Record with its Life -> answers
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import simpy
+
+from workflows.local.capacity import Capacity
+from workflows.local.clock import Clock
+from workflows.local.constraints import check
+from workflows.local.errors import ServiceError
+from workflows.local.sagemaker.jobs import Life, Pace, demand
+from workflows.local.sagemaker.listing import page
+from workflows.local.sagemaker.records import Record, RecordStore, describe
+from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
+from workflows.local.sagemaker.state_change import state_change
+from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
+
+NOT_FOUND = "Requested resource not found."
+DUPLICATE = (
+    "{} job names must be unique within an AWS account and region, and a {} job with this name already exists"
+)
+
+
+class SageMaker:
+    """SageMaker's job API; runs on the clock's thread only and never blocks it.
+
+    `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
+    what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
+    Subscribers get the state changes in EventBridge's shape, on the clock's thread.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        capacity: Capacity,
+        workload: Workload,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        state_dir: Path | None = None,
+        seed: int = 0,
+        launch_seconds: float = 60.0,
+        grace_seconds: float = 120.0,
+        quotas: Mapping[str, int] | None = None,
+        requests_per_second: float | None = None,
+    ) -> None:
+        self._clock = clock
+        self._capacity = capacity
+        self._workload = workload
+        self._region = region
+        self._account = account
+        self._pace = Pace(launch_seconds, grace_seconds)
+        self._quotas = dict(quotas or {})
+        self._throttle = _Throttle(clock, requests_per_second)
+        self._rng = random.Random(f"{seed}/events")
+        self.subscribers: list[Callable[[JSON], None]] = []
+        self._store = RecordStore(state_dir)
+        self._records: dict[tuple[Kind, str], Record] = {}
+        self._lives: dict[tuple[Kind, str], Life] = {}
+        self._ended: dict[tuple[Kind, str], simpy.Event] = {}
+        for record in self._store.load(clock.now()):
+            key = (record.kind, record.name)
+            self._records[key] = record
+            self._ended[key] = clock.env.event().succeed(describe(record))
+
+    def handle(self, operation: str, request: JSON) -> JSON:
+        """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
+        check(operation, request)
+        actions: dict[str, Callable[[JSON], JSON]] = {
+            "CreateTrainingJob": lambda request: self._create("training", request),
+            "DescribeTrainingJob": lambda request: self._describe("training", request),
+            "ListTrainingJobs": lambda request: self._list("training", request),
+            "StopTrainingJob": lambda request: self._stop("training", request),
+            "CreateProcessingJob": lambda request: self._create("processing", request),
+            "DescribeProcessingJob": lambda request: self._describe("processing", request),
+            "ListProcessingJobs": lambda request: self._list("processing", request),
+            "StopProcessingJob": lambda request: self._stop("processing", request),
+            "AddTags": self._add_tags,
+            "ListTags": self._list_tags,
+            "DeleteTags": self._delete_tags,
+        }
+        if operation not in actions:
+            raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
+        return actions[operation](request)
+
+    def ended(self, kind: Kind, name: str) -> simpy.Event:
+        """Succeeds with the final Describe answer; for a job that ended before, at once."""
+        self._record(kind, name)
+        return self._ended[kind, name]
+
+    # Jobs
+
+    def _create(self, kind: Kind, request: JSON) -> JSON:
+        self._throttle.take()
+        name = str(request[f"{kind.capitalize()}JobName"])
+        (refuse_training if kind == "training" else refuse_processing)(request)
+        refusal = self._workload.refusal(f"Create{kind.capitalize()}Job", request)
+        if refusal:
+            raise invalid(refusal)
+        if (kind, name) in self._records:
+            raise ServiceError("ResourceInUse", DUPLICATE.format(kind.capitalize(), kind))
+        arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
+        order = Order(kind, name, arn, copy.deepcopy(request), self._region)
+        self._check_quota(order)
+        now = self._clock.now()
+        record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
+        self._records[kind, name] = record
+        self._ended[kind, name] = self._clock.env.event()
+        supply = self._capacity.supply(self._clock.env, demand(order))
+        life = Life(self._clock, record, order, supply, self._workload, self._pace, self._changed)
+        self._lives[kind, name] = life
+        self._clock.env.process(life.run())
+        return {f"{kind.capitalize()}JobArn": arn}
+
+    def _describe(self, kind: Kind, request: JSON) -> JSON:
+        return copy.deepcopy(describe(self._record(kind, request[f"{kind.capitalize()}JobName"])))
+
+    def _list(self, kind: Kind, request: JSON) -> JSON:
+        records = [record for record in self._records.values() if record.kind == kind]
+        return page(kind, records, request)
+
+    def _stop(self, kind: Kind, request: JSON) -> JSON:
+        record = self._record(kind, request[f"{kind.capitalize()}JobName"])
+        if record.terminal:
+            raise invalid(f"The request was rejected because the {kind} job is in status {record.status}.")
+        self._lives[kind, record.name].stop()
+        return {}
+
+    def _record(self, kind: Kind, name: str) -> Record:
+        try:
+            return self._records[kind, name]
+        except KeyError:
+            raise invalid(NOT_FOUND) from None
+
+    def _check_quota(self, order: Order) -> None:
+        use = f"{'spot ' if order.spot else ''}{order.kind} job usage"
+        limit = f"{order.instance_type} for {use}"
+        if limit not in self._quotas:
+            return
+        used = sum(_instances(life, order) for life in self._lives.values())
+        if used + order.instance_count > self._quotas[limit]:
+            raise ServiceError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{limit}' is {self._quotas[limit]} Instances, "
+                f"with current utilization of {used} Instances and a request delta of "
+                f"{order.instance_count} Instances. Please contact AWS support to request an "
+                "increase for this limit.",
+            )
+
+    def _changed(self, record: Record) -> None:
+        self._store.save(record)
+        key = (record.kind, record.name)
+        if self.subscribers:
+            event = state_change(record, self._region, self._account, self._rng)
+            for subscriber in self.subscribers:
+                subscriber(event)
+        if record.terminal:
+            self._lives.pop(key, None)
+            self._ended[key].succeed(copy.deepcopy(describe(record)))
+
+    # Tags
+
+    def _add_tags(self, request: JSON) -> JSON:
+        record = self._by_arn(request["ResourceArn"])
+        record.tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self._store.save(record)
+        return {"Tags": request["Tags"]}
+
+    def _list_tags(self, request: JSON) -> JSON:
+        tags = self._by_arn(request["ResourceArn"]).tags
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def _delete_tags(self, request: JSON) -> JSON:
+        record = self._by_arn(request["ResourceArn"])
+        for key in request["TagKeys"]:
+            record.tags.pop(key, None)
+        self._store.save(record)
+        return {}
+
+    def _by_arn(self, arn: str) -> Record:
+        for record in self._records.values():
+            if record.arn == arn.lower():
+                return record
+        raise invalid(NOT_FOUND)
+
+
+class _Throttle:
+    """A bucket of one second's requests, refilled in machine time."""
+
+    def __init__(self, clock: Clock, rate: float | None) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._tokens = rate or 0.0
+        self._at: datetime | None = None
+
+    def take(self) -> None:
+        """Let one request through or raise ThrottlingException."""
+        if self._rate is None:
+            return
+        now = self._clock.now()
+        if self._at is not None:
+            passed = (now - self._at).total_seconds()
+            self._tokens = min(max(self._rate, 1.0), self._tokens + passed * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            raise ServiceError("ThrottlingException", "Rate exceeded")
+        self._tokens -= 1
+
+
+def _instances(life: Life, order: Order) -> int:
+    """The instances that a live job holds of what `order` asks for."""
+    other = life.order
+    same = (other.kind, other.instance_type, other.spot)
+    return other.instance_count if same == (order.kind, order.instance_type, order.spot) else 0

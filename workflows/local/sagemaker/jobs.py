@@ -1,0 +1,276 @@
+"""The life of one job, the same in virtual and in real time.
+
+    Starting -> Downloading -> Training -> [Interrupted -> Starting -> Downloading -> Training]*
+             -> Uploading -> Completed | Failed | Stopped
+
+Stop and time limits: Stopping, SIGTERM, 120 s, SIGKILL, Uploading, Stopped (StopTrainingJob API
+reference). Losing instances interrupts a job as a whole, however many it has. MaxRuntime counts
+the seconds on instances, MaxWait everything since creation (StoppingCondition API reference).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+
+import simpy
+
+from workflows.local.capacity import Demand, Market, Supply
+from workflows.local.clock import Clock
+from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
+from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
+from workflows.local.sagemaker.workload import Exit, Order, Work, Workload
+
+log = logging.getLogger(__name__)
+
+Steps = Generator[simpy.Event, Any, Any]
+
+LAUNCHING = "Launching requested ML instances."
+NO_CAPACITY = "Insufficient capacity error from EC2 while launching instances, retrying!"
+PREPARING = "Preparing the instances for training."
+
+
+class End(NamedTuple):
+    """How a job ends."""
+
+    status: str
+    secondary: str
+    reason: str | None = None
+
+
+class Pace(NamedTuple):
+    """Machine seconds that the platform itself takes."""
+
+    launch: float = 60.0
+    """From capacity to prepared instances: AWS shows one to three minutes."""
+    grace: float = 120.0
+    """From SIGTERM to SIGKILL (StopTrainingJob API reference)."""
+
+
+class Life:
+    """Leads one job from its creation to its end."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        record: Record,
+        order: Order,
+        supply: Supply,
+        workload: Workload,
+        pace: Pace,
+        changed: Callable[[Record], None],
+    ) -> None:
+        self._clock = clock
+        self._env = clock.env
+        self.record = record
+        self.order = order
+        self._supply = supply
+        self._workload = workload
+        self._pace = pace
+        self._changed = changed
+        self._stop = self._env.event()
+        self._limit = self._env.event()
+        self._aboard_since: float | None = None
+        self._seconds = 0.0
+        condition = order.request.get("StoppingCondition", {})
+        self._max_runtime = float(condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME))
+        self._max_wait = condition.get("MaxWaitTimeInSeconds")
+        self._enter("Starting")
+
+    def stop(self) -> None:
+        """Ask for the end (StopTrainingJob); a second request changes nothing."""
+        if not self._stop.triggered:
+            self._stop.succeed()
+            if self.record.status == "InProgress":
+                self._enter("Stopping", "Stopping")
+
+    def run(self) -> Steps:
+        """The process of the whole life; whatever happens, it ends with a terminal status."""
+        if self._max_wait is not None:
+            self._env.process(self._expire(float(self._max_wait)))
+        try:
+            end = None
+            while end is None:
+                end = yield from self._try_once()
+        except Exception:
+            log.exception("job %s: the local platform failed", self.record.name)
+            end = End("Failed", "Failed", INTERNAL_ERROR)
+        self._finish(end)
+
+    # One set of instances
+
+    def _try_once(self) -> Steps:
+        """From waiting for capacity to an End, or to None when the capacity was taken away."""
+        granted = self._supply.granted()
+        self._message(LAUNCHING if granted.triggered else NO_CAPACITY)
+        cut = yield from self._until(granted)
+        if cut:
+            return self._stopped(cut)
+        if granted.value:
+            return End("Failed", "Failed", str(granted.value))
+        self._message(LAUNCHING)
+        work = self._workload.open(self.order)
+        taken = self._supply.taken(work)
+        try:
+            cut = yield from self._until(self._env.timeout(self._pace.launch), taken)
+            if cut == "taken":  # not yet on the instances: still Starting, nothing was interrupted
+                return None
+            if cut:
+                return self._stopped(cut)
+            self._message(PREPARING)
+            self._aboard_since = self._env.now
+            self.record.started = self.record.started or self._clock.now()
+            end = yield from self._aboard(work, taken)
+            return end
+        finally:
+            self._leave()
+            work.close()
+
+    def _aboard(self, work: Work, taken: simpy.Event) -> Steps:
+        """On the instances: download, train, upload."""
+        self._enter("Downloading")
+        downloaded = work.download()
+        cut = yield from self._until(downloaded, taken)
+        if cut is None and downloaded.value:
+            return End("Failed", "Failed", _cut(downloaded.value))
+        if cut:
+            yield work.lose() if cut == "taken" else work.kill()
+            return self._interrupted() if cut == "taken" else self._stopped(cut)
+        self._enter("Training")
+        trained = work.train()
+        cut = yield from self._until(trained, taken)
+        if cut == "taken":
+            yield from self._lose(work, trained, float(taken.value or 0.0))
+            return self._interrupted()
+        if cut:
+            yield from self._wind_down(work, trained, cut)
+        ended: Exit | None = trained.value if cut is None else None
+        end = self._stopped(cut) if ended is None else self._verdict(ended)
+        if end.status == "Failed":
+            self.record.ended = self._clock.now()  # "when SageMaker detects a job failure"
+            self._leave()
+        if ended is not None and ended.fault:
+            return end
+        # An ended container's artifacts are uploaded even when it failed.
+        self._enter("Uploading", self.record.status)
+        uploaded = work.upload()
+        yield uploaded
+        if uploaded.value and end.status != "Failed":
+            return End("Failed", "Failed", _cut(uploaded.value))
+        if self._stop.triggered and end.status == "Completed":  # asked for while uploading
+            return self._stopped("stop")
+        return end
+
+    def _wind_down(self, work: Work, trained: simpy.Event, cut: str) -> Steps:
+        if cut != "stop":
+            self._enter("Stopping", "Stopping")
+        work.terminate()
+        yield trained | self._env.timeout(self._pace.grace)
+        if not trained.triggered:
+            yield work.kill()
+
+    def _lose(self, work: Work, trained: simpy.Event, notice: float) -> Steps:
+        if notice > 0:  # nothing promises a signal on a reclaim; a scenario may give one
+            work.terminate()
+            yield trained | self._env.timeout(notice)
+        yield work.lose()
+
+    def _interrupted(self) -> End | None:
+        self._leave()
+        if self._stop.triggered:
+            return self._stopped("stop")
+        self._enter("Interrupted")
+        self._enter("Starting")
+        return None
+
+    def _verdict(self, ended: Exit) -> End:
+        self.record.exit_message = ended.message or None
+        if ended.fault:
+            return End("Failed", "Failed", _cut(ended.fault))
+        if ended.code == 0:
+            return End("Completed", "Completed")
+        code = f", exit code: {ended.code}"
+        text = ended.failure[: 1024 - len(code) - len("AlgorithmError: ")]
+        return End("Failed", "Failed", f"AlgorithmError: {text}{code}")
+
+    # Waiting
+
+    def _until(self, phase: simpy.Event, taken: simpy.Event | None = None) -> Steps:
+        """Wait for the end of a phase; None, or what cut it short."""
+        events = [phase, self._stop, self._limit]
+        if taken is not None:
+            events.append(taken)
+        runtime = None
+        if self._aboard_since is not None:
+            left = self._max_runtime - self._seconds - (self._env.now - self._aboard_since)
+            runtime = self._env.timeout(max(0.0, left))
+            events.append(runtime)
+        yield self._env.any_of(events)
+        if self._stop.triggered:  # first: a stopping job never goes back to being in progress
+            return "stop"
+        if phase.processed:
+            return None
+        if self._limit.processed:
+            return "max wait"
+        if runtime is not None and runtime.processed:
+            return "max runtime"
+        return "taken"
+
+    def _expire(self, seconds: float) -> Steps:
+        yield self._env.timeout(seconds)
+        self._limit.succeed()
+
+    def _stopped(self, cut: str) -> End:
+        if cut != "stop" and self.record.status != "Stopping":
+            self._enter("Stopping", "Stopping")
+        secondary = {
+            "stop": "Stopped",
+            "max wait": "MaxWaitTimeExceeded",
+            "max runtime": "MaxRuntimeExceeded",
+        }[cut]
+        return End("Stopped", secondary)
+
+    # The record
+
+    def _leave(self) -> None:
+        if self._aboard_since is not None:
+            self._seconds += self._env.now - self._aboard_since
+            self._aboard_since = None
+
+    def _enter(self, secondary: str, status: str = "InProgress") -> None:
+        self.record.enter(self._clock.now(), status, secondary)
+        self._changed(self.record)
+
+    def _message(self, message: str) -> None:
+        if self.record.secondary == "Starting":
+            self.record.transitions[-1]["StatusMessage"] = message
+
+    def _finish(self, end: End) -> None:
+        record = self.record
+        if record.started is not None:
+            record.seconds = self._seconds
+            record.ended = record.ended or self._clock.now()
+        record.reason = end.reason
+        record.enter(self._clock.now(), end.status, end.secondary)
+        record.close(self._clock.now())
+        if end.status != "Failed" and record.started and record.kind == "training":
+            record.artifacts = artifacts(self.order)
+        self._changed(record)
+
+
+def artifacts(order: Order) -> str:
+    """Where a training job's model goes: `<S3OutputPath>/<job name>/output/model.tar.gz`."""
+    path = str(order.request["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
+    return f"{path}/{order.name}/output/model.tar.gz"
+
+
+def demand(order: Order) -> Demand:
+    """What the job asks of the capacity."""
+    market: Market = "spot" if order.spot else "on-demand"
+    return Demand(order.stage, market, order.instance_type, order.instance_count)
+
+
+def _cut(reason: object) -> str:
+    # FailureReason is at most 1024 characters (service model).
+    return str(reason)[:1024]

@@ -1,0 +1,280 @@
+"""A model of a job's work, in virtual time: nothing runs, but everything that can be seen is there.
+
+    restore -> [save_every seconds of work -> stall]* -> the rest -> stall -> complete.json
+
+progress.json and complete.json are written into the checkpoint prefix as the real library does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import simpy
+
+from workflows.local.clock import Clock
+from workflows.local.sagemaker.records import INTERNAL_ERROR
+from workflows.local.sagemaker.workload import JSON, Exit, Order
+
+if TYPE_CHECKING:
+    from workflows.local.objects import Objects
+
+Events = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How one job of a stage fails, `after` seconds of its training (restore included).
+
+    `exit_code` 0 is a script that ends without complete.json. `fault` is a platform fault, `stuck`
+    a job whose checkpoint never moves although it works (it then ends as it would otherwise).
+    """
+
+    exit_code: int = 1
+    text: str = ""
+    after: float = 0.0
+    fault: str | None = None
+    stuck: bool = False
+
+
+PLATFORM_FAULT = Failure(exit_code=0, fault=INTERNAL_ERROR)
+
+
+@dataclass(frozen=True)
+class WorkModel:
+    """The work of one stage; times in seconds.
+
+    `seconds` of undisturbed work in `steps` equal steps; a checkpoint after every `save_every`
+    seconds of work holds it up for `stall`; each start costs `download` before and `restore` in
+    training. `failures` say how its first, second, ... job fails; None for a job that does not.
+    """
+
+    seconds: float
+    steps: int = 1000
+    save_every: float = 600.0
+    stall: float = 0.0
+    restore: float = 0.0
+    download: float = 0.0
+    upload: float = 0.0
+    on_sigterm: Literal["save", "exit", "ignore"] = "save"
+    failures: tuple[Failure | None, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    live: bool = True
+    """Whether progress.json is written at each save; False writes it only when training ends."""
+
+
+class ModelledWorkload:
+    """Works through models; `models` by stage name, `default` for a stage without one."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        objects: Objects,
+        models: Mapping[str, WorkModel],
+        default: WorkModel | None = None,
+    ) -> None:
+        self.clock = clock
+        self.objects = objects
+        self._models = dict(models)
+        self._default = default or WorkModel(seconds=600.0)
+        self._jobs: dict[str, list[str]] = {}
+
+    def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
+        """A model stands for any job."""
+        return None
+
+    def open(self, order: Order) -> ModelledWork:
+        """The work of one job; a stage's n-th job takes the n-th of its failures."""
+        model = self._models.get(order.stage, self._default)
+        names = self._jobs.setdefault(order.stage, [])
+        if order.name not in names:
+            names.append(order.name)
+        index = names.index(order.name)
+        failure = model.failures[index] if index < len(model.failures) else None
+        return ModelledWork(self, order, model, failure)
+
+
+class ModelledWork:
+    """One job's work on one set of instances."""
+
+    def __init__(
+        self, workload: ModelledWorkload, order: Order, model: WorkModel, failure: Failure | None
+    ) -> None:
+        self._clock = workload.clock
+        self._env = workload.clock.env
+        self._objects = workload.objects
+        self._order = order
+        self._model = model
+        self._failure = failure
+        self._exit = self._env.event()
+        self._ending = self._env.event()
+        self._resumed = 0
+        self._interruptions = 0
+        self._began = 0.0
+        self._stuck = bool(failure and failure.stuck)
+        self.started = self._env.event()
+
+    # What the life cycle calls
+
+    def download(self) -> simpy.Event:
+        """Take the step of the newest checkpoint from progress.json."""
+        previous = self._read("progress.json")
+        if previous:
+            self._resumed = int(previous["saved_step"])
+            self._interruptions = int(previous["interruptions"]) + 1
+        return self._env.timeout(self._model.download)
+
+    def train(self) -> simpy.Event:
+        """Work until done, failed, or told to end."""
+        self._began = self._env.now
+        self._report(self._resumed, self._resumed)
+        self.started.succeed()
+        self._env.process(self._work())
+        return self._exit
+
+    def reached(self, fraction: float) -> simpy.Event:
+        """The very second at which that share of the stage's work is done."""
+        event = self._env.event()
+        self._env.process(self._reach(fraction, event))
+        return event
+
+    def terminate(self) -> None:
+        """Save and exit with 143, exit at once, or carry on, as the model says."""
+        if self._model.on_sigterm != "ignore" and not self._ending.triggered:
+            self._ending.succeed("save" if self._model.on_sigterm == "save" else "exit")
+
+    def kill(self) -> simpy.Event:
+        """End at once; the last published checkpoint is what is left."""
+        if not self._ending.triggered:
+            self._ending.succeed("killed")
+        return self._env.timeout(0)
+
+    def lose(self) -> simpy.Event:
+        """The same: what was not published is lost."""
+        return self.kill()
+
+    def upload(self) -> simpy.Event:
+        """Artifacts take `upload` seconds; there is nothing in them."""
+        return self._env.timeout(self._model.upload)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # The model
+
+    def _work(self) -> Events:
+        failure = self._failure
+        end = self._seconds_to_end()
+        fails = failure is not None and not failure.stuck
+        until = min(end, failure.after) if failure and fails else end
+        # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
+        while not self._ending.triggered and self._elapsed() < until - 1e-6:
+            pause = until - self._elapsed()
+            if self._model.live and not self._stuck:
+                pause = min(pause, max(self._seconds_to_save(), 1e-6))
+            yield self._env.timeout(pause) | self._ending
+            if not self._ending.triggered and self._model.live:
+                self._record()
+        if self._ending.triggered:
+            yield from self._end(str(self._ending.value))
+        elif failure and fails:
+            self._record()
+            self._exit.succeed(Exit(failure.exit_code, failure.text, fault=failure.fault))
+        else:
+            steps = self._model.steps
+            self._report(steps, self._resumed if self._stuck else steps)
+            self._report(steps, self._resumed if self._stuck else steps, "complete.json")
+            self._exit.succeed(Exit(0))
+
+    def _end(self, how: str) -> Events:
+        step, saved = self._position()
+        if how == "save" and not self._stuck:
+            yield self._env.timeout(self._model.stall)
+            saved = step
+        self._report(step, saved)
+        self._exit.succeed(Exit(137 if how == "killed" else 143))
+
+    def _reach(self, fraction: float, event: simpy.Event) -> Events:
+        if not self.started.processed:
+            yield self.started
+        work = max(0.0, fraction * self._model.seconds - self._work_before())
+        # One stall for each save before that point; at a save's own second the save is not over.
+        saves = max(0, math.ceil(work / self._model.save_every) - 1) if not self._stuck else 0
+        due = self._model.restore + work + saves * self._model.stall
+        yield self._env.timeout(max(0.0, due - self._elapsed()))
+        event.succeed()
+
+    def _elapsed(self) -> float:
+        return float(self._env.now) - self._began
+
+    def _work_before(self) -> float:
+        return self._resumed / self._model.steps * self._model.seconds
+
+    def _seconds_to_end(self) -> float:
+        left = self._model.seconds - self._work_before()
+        if self._stuck:
+            return self._model.restore + left
+        saves = max(1, math.ceil(round(left / self._model.save_every, 9)))
+        return self._model.restore + left + saves * self._model.stall
+
+    def _cycle(self) -> tuple[int, float]:
+        """Whole save cycles behind us, and seconds into the present one."""
+        cycle = self._model.save_every + self._model.stall
+        since = max(0.0, self._elapsed() - self._model.restore)
+        whole = math.floor(since / cycle + 1e-9)
+        return whole, max(0.0, since - whole * cycle)
+
+    def _seconds_to_save(self) -> float:
+        if self._elapsed() < self._model.restore:
+            return self._model.restore - self._elapsed() + self._model.save_every + self._model.stall
+        _, into = self._cycle()
+        return self._model.save_every + self._model.stall - into
+
+    def _position(self) -> tuple[int, int]:
+        """Steps finished, and the step of the newest published checkpoint."""
+        whole, into = (0, self._elapsed() - self._model.restore) if self._stuck else self._cycle()
+        every, per_step = self._model.save_every, self._model.seconds / self._model.steps
+        into = max(0.0, into) if self._stuck else min(into, every)
+        done = self._resumed + math.floor((whole * every + into) / per_step + 1e-9)
+        saved = self._resumed + math.floor(whole * every / per_step + 1e-9)
+        return min(done, self._model.steps), min(saved, self._model.steps)
+
+    def _record(self) -> None:
+        self._report(*self._position())
+
+    # The files
+
+    def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
+        location = self._order.checkpoints
+        if location is None:
+            return
+        model = self._model
+        body: JSON = {
+            "format": 1,
+            "step": step,
+            "saved_step": saved,
+            "resumed_step": self._resumed,
+            "total": model.steps,
+            "fraction": step / model.steps,
+            "seconds_left": (model.steps - step) * model.seconds / model.steps,
+            "stall_seconds": model.stall,
+            "latency_seconds": model.stall,
+            "interruptions": self._interruptions,
+            "metrics": dict(model.metrics),
+            "time": self._clock.now().timestamp(),
+        }
+        bucket, prefix = location
+        self._objects.put(bucket, prefix + name, json.dumps(body).encode())
+
+    def _read(self, name: str) -> JSON | None:
+        if self._order.checkpoints is None:
+            return None
+        bucket, prefix = self._order.checkpoints
+        try:
+            content: JSON = json.loads(self._objects.get(bucket, prefix + name))
+        except KeyError:
+            return None
+        return content

@@ -1,0 +1,309 @@
+"""One line of states being walked: an execution, a branch of a Parallel, an iteration of a Map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from workflows.local.errors import TaskError
+from workflows.local.step_functions.fanout import attempt_map, attempt_parallel, restored_children
+from workflows.local.step_functions.history import NOT_TRUNCATED, History
+from workflows.local.step_functions.jsonata import Expression, prepare
+from workflows.local.step_functions.limits import fitting, fitting_variable, text_of, timestamp
+from workflows.local.step_functions.program import Assignment, Program, State
+from workflows.local.step_functions.states import QUICK, Waiting, wait, with_retries
+from workflows.local.step_functions.tasks import attempt_task
+from workflows.local.step_functions.templates import EvaluationFailedError
+
+if TYPE_CHECKING:
+    from workflows.local.step_functions.interpreter import Execution
+
+_MISSING = object()
+# States that wait for something say so when they are cut off; the others take no time.
+_ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
+# A redrive goes on inside these without entering them again (AWS, "Redriving executions").
+_GOES_ON = frozenset({"Task", "Wait", "Parallel", "Map", "Choice"})
+
+_ATTEMPTS = {"Task": attempt_task, "Parallel": attempt_parallel, "Map": attempt_map}
+
+
+def _slow(branch: Branch, state: State) -> Waiting:
+    if state.type == "Wait":
+        return wait(branch, state)
+    return with_retries(branch, state, _ATTEMPTS[state.type])
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a state leaves behind, worked out and checked but not yet in force."""
+
+    next: str | None
+    output: Any
+    text: str
+    assigned: dict[str, Any]
+    texts: dict[str, str]
+
+
+class Branch:
+    """Walks a program from its start, or on from where it was, and is the scope of its expressions.
+
+    Inner branches read the variables of outer ones and assign only their own. JSON values are
+    shared freely: nobody ever changes one in place.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        program: Program,
+        value: Any,
+        *,
+        history: History,
+        outer: Mapping[str, Any] | None = None,
+        last_event: int = 0,
+        item: dict[str, Any] | None = None,
+    ) -> None:
+        self.execution = execution
+        self.interpreter = execution.interpreter
+        self.program = program
+        self.history = history
+        self.last_event = last_event
+        self.item = item
+        self.at = program.start
+        self.input = value
+        self.variables: dict[str, Any] = {}
+        self.seen: dict[str, Any] = dict(outer or {})
+        self.children: list[Branch] | None = None
+        self.entered_id = 0
+        self.entered_time: datetime | None = None
+        self.resuming = False
+        self.retry_count = 0
+        self.identity: dict[str, Any] | None = None
+        self.process: simpy.Process | None = None
+        self.done = False
+        self.output: Any = None
+        self.error: TaskError | None = None
+        self.cut_off = False
+        self._text: str | None = None
+        self._prepared: Any = _MISSING
+        self.result: Any = _MISSING
+        self.error_output: Any = _MISSING
+
+    def use_input_text(self, text: str) -> None:
+        """Show the input in the first event as it was written, not as we would write it."""
+        self._text = text
+
+    # Walking
+
+    def run(self) -> Generator[simpy.Event, Any, Any]:
+        """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
+        program = self.program.states
+        while True:
+            if self.execution.stopped or self.history.closed:
+                raise simpy.Interrupt("stopped")
+            state = program[self.at]
+            self._enter(state)
+            try:
+                quick = QUICK.get(state.type)
+                if quick is not None:
+                    conclusion = quick(self, state)
+                else:
+                    conclusion = yield from _slow(self, state)
+            except TaskError as error:
+                self.note(state, error)
+                raise
+            except simpy.Interrupt:
+                if state.type in _ABORTABLE:
+                    self.event(f"{state.type}StateAborted")
+                raise
+            self._leave(state, conclusion)
+            if conclusion.next is None:
+                self.done, self.output = True, conclusion.output
+                return conclusion.output
+            self.at = conclusion.next
+            self.input, self._text = conclusion.output, conclusion.text
+
+    def walk(self, ended: Callable[[Branch], None]) -> Generator[simpy.Event, Any, None]:
+        """Walk as a process of its own and say how it ended; never fails."""
+        self.error, self.cut_off = None, False
+        try:
+            yield from self.run()
+        except TaskError as error:
+            self.error = error
+        except simpy.Interrupt:
+            self.cut_off = True
+        ended(self)
+
+    def _enter(self, state: State) -> None:
+        self._prepared = self.result = self.error_output = _MISSING
+        self.retry_count = 0
+        if self.resuming:
+            self.resuming = False
+            if self.entered_time is not None and state.type in _GOES_ON:
+                self.execution.save()
+                return
+        self.children = None
+        if self._text is None:
+            self._text = text_of(self.input)
+        self.entered_time = self.interpreter.clock.now()
+        self.entered_id = self.event(
+            f"{state.type}StateEntered",
+            "stateEnteredEventDetails",
+            {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED},
+        )
+        self.execution.save()
+
+    def _leave(self, state: State, conclusion: Conclusion) -> None:
+        details: dict[str, Any] = {
+            "name": state.name,
+            "output": conclusion.text,
+            "outputDetails": NOT_TRUNCATED,
+        }
+        if conclusion.assigned:
+            details["assignedVariables"] = conclusion.texts
+            details["assignedVariablesDetails"] = NOT_TRUNCATED
+        self.event(f"{state.type}StateExited", "stateExitedEventDetails", details)
+        for name, value in conclusion.assigned.items():
+            self.variables[name] = value
+            self.seen[name] = prepare(value)
+
+    def conclude(self, state: State, after: Assignment, default: Any, next_state: str | None) -> Conclusion:
+        """Evaluate Output and Assign, both from the variables as they are now."""
+        expressions = self.interpreter.expressions
+        output = default if after.output is None else after.output.evaluate(expressions, self)
+        assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
+        text = self._text if output is self.input and self._text is not None else text_of(output)
+        return Conclusion(
+            next_state,
+            output,
+            fitting(text, state.name),
+            assigned,
+            {name: fitting_variable(value, name) for name, value in assigned.items()},
+        )
+
+    def forget(self) -> None:
+        """Forget the result of an attempt that failed."""
+        self.result = _MISSING
+
+    def child(
+        self,
+        program: Program,
+        value: Any,
+        *,
+        history: History,
+        outer: Mapping[str, Any],
+        item: dict[str, Any] | None,
+    ) -> Branch:
+        """Make an inner branch; its first event follows this branch's last one."""
+        return Branch(
+            self.execution,
+            program,
+            value,
+            history=history,
+            outer=outer,
+            last_event=self.last_event if history is self.history else 0,
+            item=item,
+        )
+
+    # History
+
+    def event(self, kind: str, key: str | None = None, details: Any = None) -> int:
+        """Add an event to this branch's chain and return its id."""
+        self.last_event = self.history.append(kind, self.last_event, key, details)
+        return self.last_event
+
+    def note(self, state: State, error: TaskError) -> None:
+        """Complete and record, once, the failure of an expression of this state."""
+        if not isinstance(error, EvaluationFailedError) or error.noted:
+            return
+        error.noted = True
+        error.cause = self.blame(state, error.cause or "")
+        self.event(
+            "EvaluationFailed",
+            "evaluationFailedEventDetails",
+            {
+                "error": error.error,
+                "cause": error.cause[:32768],
+                "location": error.location[:256],
+                "state": state.name,
+            },
+        )
+
+    def blame(self, state: State, problem: str) -> str:
+        """Say where an error of the machine itself happened, in AWS's words."""
+        return (
+            f"An error occurred while executing the state '{state.name}' "
+            f"(entered at the event id #{self.entered_id}). {problem}"
+        )
+
+    # Scope
+
+    def visible(self, expression: Expression) -> Mapping[str, Any]:
+        """Return the variables that the expression reads, prepared for JSONata."""
+        seen = self.seen
+        values = {name: seen[name] for name in expression.names if name in seen}
+        if "states" in expression.names:
+            if self._prepared is _MISSING:
+                self._prepared = prepare(self.input)
+            known: dict[str, Any] = {"input": self._prepared}
+            if self.result is not _MISSING:
+                known["result"] = self.result
+            if self.error_output is not _MISSING:
+                known["errorOutput"] = self.error_output
+            if expression.wants_context:
+                known["context"] = prepare(self._context())
+            values["states"] = known
+        return values
+
+    def _context(self) -> dict[str, Any]:
+        context = self.execution.context()
+        if self.identity is not None:
+            context["Execution"] = {**context["Execution"], **self.identity}
+        entered = self.entered_time or self.interpreter.clock.now()
+        context["State"] = {
+            "Name": self.at,
+            "EnteredTime": timestamp(entered),
+            "RetryCount": self.retry_count,
+        }
+        if self.item is not None:
+            context["Map"] = {"Item": self.item}
+        return context
+
+    # Resume point
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return where this branch stands, as JSON: enough to go on from after a restart."""
+        if self.done:
+            return {"done": True, "output": self.output, "item": self.item}
+        entered = self.entered_time and self.entered_time.isoformat()
+        return {
+            "state": self.at,
+            "input": self.input,
+            "variables": self.variables,
+            "entered": entered,
+            "entered_id": self.entered_id,
+            "item": self.item,
+            "identity": self.identity,
+            "children": self.children and [child.snapshot() for child in self.children],
+        }
+
+    def restore(self, frontier: dict[str, Any], last_event: int) -> None:
+        """Take up a resume point; `last_event` is the event that the next one follows."""
+        self.last_event = last_event
+        self.item = frontier["item"]
+        if frontier.get("done"):
+            self.done, self.output = True, frontier["output"]
+            return
+        self.at, self.input = frontier["state"], frontier["input"]
+        self.identity = frontier["identity"]
+        self.variables = frontier["variables"]
+        self.seen.update({name: prepare(value) for name, value in self.variables.items()})
+        entered = frontier["entered"]
+        self.entered_time = entered and datetime.fromisoformat(entered)
+        self.entered_id = frontier["entered_id"]
+        self.resuming = True
+        if frontier["children"] is not None:
+            self.children = restored_children(self, frontier["children"])

@@ -1,0 +1,156 @@
+"""How Step Functions' `aws-sdk` integrations name services, and turn JSON into requests and back.
+
+Arguments and results are the SDK for Java's: member names in PascalCase, timestamps ISO-8601
+strings, blobs and bodies strings. botocore's model of the service says which is which.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from botocore.model import OperationModel, Shape
+
+from workflows.local.errors import TaskError
+from workflows.local.service_requests import service_model
+from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
+
+SERVICES = {
+    "s3": ("s3", "S3"),
+    "sagemaker": ("sagemaker", "SageMaker"),
+    "sfn": ("stepfunctions", "Sfn"),
+    "dynamodb": ("dynamodb", "DynamoDb"),
+    "sns": ("sns", "Sns"),
+    "sqs": ("sqs", "Sqs"),
+    "eventbridge": ("events", "EventBridge"),
+    "cloudwatch": ("cloudwatch", "CloudWatch"),
+    "cloudwatchlogs": ("logs", "CloudWatchLogs"),
+    "scheduler": ("scheduler", "Scheduler"),
+    "ssm": ("ssm", "Ssm"),
+    "sts": ("sts", "Sts"),
+}
+"""aws-sdk name -> botocore's name, and the SDK for Java's, which begins the errors."""
+
+
+def operation_of(service: str, action: str) -> OperationModel | None:
+    """Return the model of `aws-sdk:<service>:<action>`, None if there is no such thing here."""
+    known = SERVICES.get(service)
+    name = action[:1].upper() + action[1:]
+    if known is None or not action[:1].islower():
+        return None
+    model = service_model(known[0])
+    return model.operation_model(name) if name in model.operation_names else None
+
+
+def error_name(service: str, operation: OperationModel, code: str) -> str:
+    """Return the error that a Task sees: `S3.NoSuchKeyException`, `SageMaker.SageMakerException`.
+
+    The SDK for Java has a class only for errors in the service's model; every other code is the
+    service's base exception, its code told only in the message.
+    """
+    prefix = SERVICES[service][1]
+    model = service_model(SERVICES[service][0])
+    known = {
+        str(model.shape_for(name).metadata.get("error", {}).get("code", name)): name
+        for name in model.shape_names
+        if model.shape_for(name).metadata.get("exception")
+    }
+    if code in ("404", "NotFound") and len(operation.error_shapes) == 1:
+        # A HEAD has no body to carry the code; the SDK takes the operation's only error.
+        code = operation.error_shapes[0].name
+    name = known.get(code) or (code if code in known.values() else f"{prefix}Exception")
+    return f"{prefix}.{name.removesuffix('Exception')}Exception"
+
+
+def to_request(shape: Shape | None, value: Any, where: str = "") -> Any:
+    """Turn a Task's Arguments into a request with the service's own names and types.
+
+    Raises TaskError for a member that the API does not have.
+    """
+    if shape is None or value is None:
+        return value
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        return _structure(shape, value, where)
+    if kind == "list" and isinstance(value, list):
+        return [to_request(shape.member, item, where) for item in value]
+    if kind == "map" and isinstance(value, dict):
+        return {key: to_request(shape.value, item, where) for key, item in value.items()}
+    if kind == "timestamp" and isinstance(value, str):
+        return _moment(value, where)
+    if kind == "blob":
+        # Also a string is written as JSON, with its quotes (LocalStack's tests against AWS found
+        # it: localstack#12035): give an object to write an object.
+        return text_of(value).encode()
+    if kind == "string" and isinstance(value, dict | list):
+        # Step Functions writes JSON given for a string member as its text (SNS Message, Input).
+        return text_of(value)
+    return value
+
+
+def _moment(text: str, where: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        field = where.removesuffix(".")
+        message = f"The value for the field '{field}' must be a valid timestamp, not '{text}'"
+        raise TaskError(RUNTIME, message) from None
+
+
+def _structure(shape: Shape, value: dict[str, Any], where: str) -> dict[str, Any]:
+    names = {_pascal(name): name for name in shape.members}
+    request = {}
+    for key, item in value.items():
+        if key not in names:
+            message = f'The field "{where}{key}" is not supported by Step Functions'
+            raise TaskError(RUNTIME, message)
+        member = names[key]
+        request[member] = to_request(shape.members[member], item, f"{where}{key}.")
+    return request
+
+
+def to_result(shape: Shape | None, value: Any) -> Any:
+    """Turn an API's answer into what the Task sees."""
+    if shape is None or value is None:
+        return {} if value is None else value
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        return {
+            _pascal(name): to_result(member, value[name])
+            for name, member in shape.members.items()
+            if value.get(name) is not None
+        }
+    if kind == "list":
+        return [to_result(shape.member, item) for item in value]
+    if kind == "map":
+        return {key: to_result(shape.value, item) for key, item in value.items()}
+    if kind == "blob":
+        data = value.read() if hasattr(value, "read") else value
+        return data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    if isinstance(value, datetime):
+        return timestamp(value)
+    return value
+
+
+def in_milliseconds(value: Any) -> Any:
+    """Turn a job's description into a `.sync` result: times in epoch milliseconds, tags a map."""
+    if isinstance(value, datetime):
+        return round(value.timestamp() * 1000)
+    if isinstance(value, dict):
+        shown = {key: in_milliseconds(item) for key, item in value.items() if item is not None}
+        if isinstance(shown.get("Tags"), list):
+            shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
+        return shown
+    if isinstance(value, list | tuple):
+        return [in_milliseconds(item) for item in value]
+    return value
+
+
+def _pascal(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def request_id(number: int) -> str:
+    """Return the id of a request: a fixed pattern, so that runs repeat."""
+    return re.sub(r"(.{8})(.{4})(.{4})(.{4})(.{12})", r"\1-\2-\3-\4-\5", f"{number:032x}")

@@ -1,0 +1,168 @@
+"""Task states: one call of an integration, with its events, its timeouts and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import simpy
+
+from workflows.local.errors import TaskError
+from workflows.local.step_functions.history import NOT_TRUNCATED
+from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, TaskCall
+from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
+from workflows.local.step_functions.program import State
+from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
+from workflows.local.step_functions.states import Waiting, arguments_of
+from workflows.local.step_functions.templates import evaluate_as
+
+if TYPE_CHECKING:
+    from workflows.local.step_functions.branch import Branch
+
+LONGEST = 99_999_999
+
+
+@dataclass(slots=True)
+class _Outcome:
+    result: Any = None
+    error: TaskError | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def resource_names(resource: str) -> dict[str, str]:
+    """Split a resource ARN into the resourceType and resource of its events."""
+    service, _, action = resource.removeprefix("arn:aws:states:::").partition(":")
+    if service == "aws-sdk":
+        name, _, action = action.partition(":")
+        service = f"aws-sdk:{name}"
+    if not action:
+        service, action = "lambda" if ":lambda:" in resource else "unknown", resource
+    return {"resourceType": service[:80], "resource": action[:80]}
+
+
+def attempt_task(branch: Branch, state: State) -> Waiting:
+    """Run one attempt and return its result; raises TaskError."""
+    resource = state.literals["Resource"]
+    arguments = arguments_of(branch, state)
+    timeout = _seconds(branch, state, "TimeoutSeconds")
+    heartbeat = _seconds(branch, state, "HeartbeatSeconds")
+    names = resource_names(resource)
+    scheduled: dict[str, Any] = {
+        **names,
+        "region": branch.interpreter.region,
+        "parameters": text_of(arguments),
+    }
+    if timeout is not None:
+        scheduled["timeoutInSeconds"] = timeout
+    if heartbeat is not None:
+        scheduled["heartbeatInSeconds"] = heartbeat
+    branch.event("TaskScheduled", "taskScheduledEventDetails", scheduled)
+    branch.event("TaskStarted", "taskStartedEventDetails", names)
+    return (yield from _Attempt(branch, state, names, arguments).run(timeout, heartbeat))
+
+
+class _Attempt:
+    """The integration's process and what may cut it short."""
+
+    def __init__(self, branch: Branch, state: State, names: dict[str, str], arguments: Any) -> None:
+        self.branch = branch
+        self.state = state
+        self.names = names
+        self.env = branch.interpreter.env
+        self.was_submitted = False
+        self.ended = False
+        self.beat = self.env.event()
+        self.call = TaskCall(
+            resource=state.literals["Resource"],
+            arguments=arguments,
+            execution_arn=branch.execution.arn,
+            state_name=state.name,
+            submitted=self._submitted,
+            heartbeat=self._heartbeat,
+        )
+
+    def run(self, timeout: float | None, heartbeat: float | None) -> Waiting:
+        """Wait for the integration; raises TaskError for its failure or a timeout."""
+        process = self.env.process(self._guarded())
+        try:
+            late = yield from self._until(process, timeout, heartbeat)
+        except simpy.Interrupt:
+            self.ended = True
+            if process.is_alive:
+                process.interrupt(ABORTED)
+                yield process
+            raise
+        self.ended = True
+        if late is not None:
+            process.interrupt(TIMED_OUT)
+            self._event("TaskTimedOut", error=late)
+            raise TaskError(late)
+        outcome = cast("_Outcome", process.value)
+        if outcome.error is not None:
+            self._failed(outcome.error)
+        text = fitting(text_of(outcome.result), self.state.name)
+        self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
+        return outcome.result
+
+    def _until(
+        self, process: simpy.Process, timeout: float | None, heartbeat: float | None
+    ) -> Generator[simpy.Event, Any, str | None]:
+        """Wait for the process; return the name of the timeout that came first, if one did."""
+        if timeout is None and heartbeat is None:
+            yield process
+            return None
+        deadline = self.env.event() if timeout is None else self.env.timeout(timeout)
+        while True:
+            self.beat = self.env.event()
+            silence = self.env.event() if heartbeat is None else self.env.timeout(heartbeat)
+            yield process | deadline | silence | self.beat
+            if process.processed or not process.is_alive:
+                return None
+            if deadline.processed:
+                return TIMEOUT
+            if silence.processed:
+                return HEARTBEAT_TIMEOUT
+
+    def _guarded(self) -> Generator[simpy.Event, Any, _Outcome]:
+        try:
+            result = yield from self.branch.interpreter.integrations.run(self.call)
+            return _Outcome(result=result)
+        except TaskError as error:
+            return _Outcome(error=error)
+        except simpy.Interrupt:
+            return _Outcome()
+
+    def _submitted(self, output: Any) -> None:
+        if not self.ended:
+            self.was_submitted = True
+            self._event("TaskSubmitted", output=text_of(output), outputDetails=NOT_TRUNCATED)
+            self.branch.execution.save()
+
+    def _heartbeat(self) -> None:
+        if not self.beat.triggered:
+            self.beat.succeed()
+
+    def _failed(self, error: TaskError) -> None:
+        details = {"error": error.error[:256]}
+        if error.cause is not None:
+            error.cause = error.cause[:32768]
+            details["cause"] = error.cause
+        is_job = ".sync" in self.names["resource"]
+        kind = "TaskSubmitFailed" if is_job and not self.was_submitted else "TaskFailed"
+        self._event(kind, **details)
+        raise error
+
+    def _event(self, kind: str, **details: Any) -> None:
+        key = f"{kind[0].lower()}{kind[1:]}EventDetails"
+        self.branch.event(kind, key, {**self.names, **details})
+
+
+def _seconds(branch: Branch, state: State, key: str) -> int | None:
+    if key not in state.fields:
+        return None
+    value = evaluate_as(state.fields[key], "integer", branch.interpreter.expressions, branch)
+    if not 1 <= value <= LONGEST:
+        problem = f"{key} is {value}; it must be 1 to {LONGEST}."
+        raise TaskError(RUNTIME, branch.blame(state, problem))
+    return int(value)
