@@ -81,6 +81,7 @@ class TrainStage(BaseStage):
     """Training on spot capacity, with on-demand as the fallback."""
 
     kind: Literal["train"] = "train"
+    distribution: Literal["torchrun"] | None = None  # who starts the script on each instance
     hyperparameters: dict[Annotated[str, Field(max_length=256)], Scalar] = Field(default_factory=dict)
     spot: Spot = Spot()
     checkpoint: Checkpoint | None = Checkpoint()

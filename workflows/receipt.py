@@ -197,12 +197,19 @@ def _table(stage_lines: list[Line]) -> Table:
         table.add_row(
             f"  {entry['attempt']}",
             f"{entry['market']} {count}{entry['instance_type']}",
-            Text(entry["outcome"], COLOURS.get(entry["outcome"], "magenta")),
+            _ended(entry),
             _steps(line),
             f"{line.billed:.0f} s",
             _money(line.cost),
         )
     return table
+
+
+def _ended(entry: Entry) -> Text:
+    text = Text(entry["outcome"], COLOURS.get(entry["outcome"], "magenta"))
+    if entry["interruptions"] and entry["outcome"] == "completed":
+        text.append(f", interrupted {entry['interruptions']}x", "yellow")  # SageMaker restarted it itself
+    return text
 
 
 def _decision(line: Line) -> Text:

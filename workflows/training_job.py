@@ -81,6 +81,7 @@ def training_request(
 ) -> dict[str, Json]:
     """CreateTrainingJob, on spot or on demand; both share the checkpoint prefix."""
     rungs = stage.spot_rungs() if spot else stage.on_demand_rungs()
+    launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
     limit = _seconds(stage.limit)
     stopping = {"MaxRuntimeInSeconds": limit}
     if spot:
@@ -92,7 +93,7 @@ def training_request(
             "TrainingImage": _by_rung(stage, [materials.images[rung[0]] for rung in rungs]),
             "TrainingInputMode": "File",
             "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
-            "ContainerArguments": [stage.script],
+            "ContainerArguments": [*launcher, stage.script],
         },
         "RoleArn": site.job_role_arn,
         "InputDataConfig": [_channel(name, uri) for name, uri in _inputs(stage, site, materials).items()],
