@@ -1,5 +1,6 @@
 """Compiled pipelines in virtual time: what the machine does when capacity, scripts and AWS do their worst."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -276,3 +277,17 @@ def test_the_text_holds_no_jsonpath():
                 look(inner)
 
     look(definition(pipeline({"name": "prepare", "kind": "process"}, TRAIN)))
+
+
+def test_a_graph_of_thirty_stages_fits_the_definition_limit_and_runs():
+    layers = [[{"name": f"s{layer}-{i}"} for i in range(5)] for layer in range(6)]
+    for above, below in itertools.pairwise(layers):
+        for stage in below:
+            stage["needs"] = [each["name"] for each in above]
+    found = pipeline(*[stage for layer in layers for stage in layer])
+
+    run = Run(found, scenario={"spot": {f"s{layer}-0": [LOST, "none"] for layer in range(6)}})
+
+    assert len(json.dumps(run.definition)) < 1024 * 1024  # CreateStateMachine API reference
+    assert run.view.status == "SUCCEEDED", run.view.cause
+    assert sum(len(stage.attempts) for stage in run.view.stages.values()) == 42
