@@ -65,8 +65,13 @@ def test_creating_the_same_machine_again_is_no_error_another_definition_is() -> 
 @pytest.mark.parametrize(
     ("operation", "request_", "starts"),
     [
-        ("StartExecution", {}, "ValidationException: Missing required parameter"),
-        ("StartExecution", {"stateMachineArn": 5}, "ValidationException: Invalid type"),
+        (
+            "StartExecution",
+            {},
+            "ValidationException: 1 validation error detected: Value null at 'stateMachineArn' "
+            "failed to satisfy constraint: Member must not be null",
+        ),
+        ("StartExecution", {"stateMachineArn": 5}, "SerializationException: stateMachineArn: int can not be"),
         ("StartExecution", {"stateMachineArn": "m"}, "InvalidArn: Invalid Arn: 'Invalid ARN"),
         ("StartExecution", {"stateMachineArn": f"{ARN}:execution:m:x"}, "InvalidArn: Invalid Arn"),
         ("StartExecution", {"stateMachineArn": f"{ARN}:stateMachine:no"}, "StateMachineDoesNot"),

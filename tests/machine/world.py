@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import TaskError
-from workflows.local.service_requests import operation_model
+from workflows.local.service_model import operation_model
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import TaskCall
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from workflows.local.errors import ServiceError
-from workflows.local.service_requests import check_request
+from workflows.local.service_model import checked
 
 
 class Objects(Protocol):
@@ -79,8 +79,7 @@ class MemoryObjects:
         if operation not in actions:
             message = f"A world in virtual time has no S3 {operation}"
             raise ServiceError("NotImplemented", message, 501)
-        check_request("s3", operation, arguments)
-        return actions[operation](arguments)
+        return actions[operation](checked("s3", operation, arguments))
 
     def _bucket(self, name: str) -> dict[str, _Object]:
         if name not in self._buckets:

@@ -16,8 +16,8 @@ from typing import Any
 from botocore.model import Shape
 from werkzeug.wrappers import Response
 
-from workflows.local.constraints import operation_model
 from workflows.local.errors import ServiceError
+from workflows.local.service_model import operation_model
 
 
 def decode(service: str, operation: str, body: bytes) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def decode(service: str, operation: str, body: bytes) -> dict[str, Any]:
         raise ServiceError("SerializationException", "The request is not JSON") from None
     if not isinstance(content, dict):
         raise ServiceError("SerializationException", "Start of structure expected")
-    shape = operation_model(operation, service).input_shape
+    shape = operation_model(service, operation).input_shape
     decoded: dict[str, Any] = _decode(shape, content) if shape is not None else {}
     return decoded
 

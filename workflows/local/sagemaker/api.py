@@ -15,7 +15,6 @@ import simpy
 
 from workflows.local.capacity import Capacity
 from workflows.local.clock import Clock
-from workflows.local.constraints import check
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.jobs import Life, Pace, demand
 from workflows.local.sagemaker.listing import page
@@ -23,6 +22,7 @@ from workflows.local.sagemaker.records import Record, RecordStore, describe
 from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
 from workflows.local.sagemaker.state_change import state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
+from workflows.local.service_model import checked
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -74,7 +74,7 @@ class SageMaker:
 
     def handle(self, operation: str, request: JSON) -> JSON:
         """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
-        check(operation, request)
+        kept = checked("sagemaker", operation, request)
         actions: dict[str, Callable[[JSON], JSON]] = {
             "CreateTrainingJob": lambda request: self._create("training", request),
             "DescribeTrainingJob": lambda request: self._describe("training", request),
@@ -90,7 +90,7 @@ class SageMaker:
         }
         if operation not in actions:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
-        return actions[operation](request)
+        return actions[operation](kept)
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""

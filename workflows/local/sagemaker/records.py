@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workflows.local.constraints import echo
 from workflows.local.sagemaker.workload import JSON, Kind
+from workflows.local.service_model import operation_model
 
 INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
 TERMINAL = ("Completed", "Failed", "Stopped")
@@ -80,7 +80,7 @@ def describe(record: Record) -> JSON:
 
 
 def _describe_training(record: Record) -> JSON:
-    answer = echo("DescribeTrainingJob", record.request)
+    answer = _echo("DescribeTrainingJob", record.request)
     answer |= {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
@@ -113,8 +113,14 @@ def _describe_training(record: Record) -> JSON:
     return answer
 
 
+def _echo(operation: str, request: JSON) -> JSON:
+    """The members of the request that the answer of `operation` repeats."""
+    shape = operation_model("sagemaker", operation).output_shape
+    return {name: request[name] for name in shape.members if name in request}
+
+
 def _describe_processing(record: Record) -> JSON:
-    answer = echo("DescribeProcessingJob", record.request)
+    answer = _echo("DescribeProcessingJob", record.request)
     answer |= {
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflows.local.errors import ServiceError
-from workflows.local.service_requests import page
+from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.machines import Alias, Machine, Machines, parse_arn
 
 MOST_TAGS = 50

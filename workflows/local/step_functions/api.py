@@ -10,7 +10,7 @@ import simpy
 
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.service_requests import check_request
+from workflows.local.service_model import checked
 from workflows.local.step_functions.aliases import Aliases, Tags
 from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
@@ -64,8 +64,7 @@ class StepFunctions:
         if handler is None:
             message = f"The local world does not support Step Functions' {operation}"
             raise ServiceError("UnknownOperationException", message)
-        check_request("stepfunctions", operation, request)
-        return handler(request)
+        return handler(checked("stepfunctions", operation, request))
 
     def ended(self, execution_arn: str) -> simpy.Event:
         """Return an event that succeeds with the description of the ended execution."""

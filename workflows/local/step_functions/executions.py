@@ -9,7 +9,6 @@ from typing import Any
 import simpy
 
 from workflows.local.errors import ServiceError
-from workflows.local.service_requests import page
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import RUNNING, SUCCEEDED, Execution, Interpreter
 from workflows.local.step_functions.limits import (
@@ -20,6 +19,7 @@ from workflows.local.step_functions.limits import (
     read_json,
     size_of,
 )
+from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.machines import Machine, Machines, Target, check_name, parse_arn
 from workflows.local.step_functions.program import Program, load_program
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
 from workflows.local.errors import ServiceError, TaskError
-from workflows.local.service_requests import operation_model
+from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.sdk import (
     SERVICES,

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from workflows.local.errors import ServiceError
-from workflows.local.service_requests import page
 from workflows.local.step_functions import definition
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.listing import page
 
 ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(?P<rest>.+)")
 # DescribeExecution's list of what a name must not hold: blanks, brackets, wildcards, specials.

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.service_requests import service_model
+from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
 SERVICES = {

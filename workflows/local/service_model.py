@@ -1,4 +1,4 @@
-"""Whether a request keeps to the service model, in the words with which AWS refuses it.
+"""The models of AWS's services, and whether a request keeps to them, in AWS's words where it does not.
 
 botocore's own ParamValidator knows types and required members, but neither patterns nor enums nor
 most bounds: those are checked by the service on AWS. Here everything is read from the shapes of the
@@ -36,12 +36,12 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 @cache
-def service_model(service: str = "sagemaker") -> ServiceModel:
+def service_model(service: str) -> ServiceModel:
     """The service model that botocore ships; loading it takes about 50 ms, once."""
-    return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"))
+    return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
 
 
-def operation_model(operation: str, service: str = "sagemaker") -> OperationModel:
+def operation_model(service: str, operation: str) -> OperationModel:
     """The model of one operation; raises UnknownOperationException as the front end of AWS does."""
     try:
         return service_model(service).operation_model(operation)
@@ -49,11 +49,14 @@ def operation_model(operation: str, service: str = "sagemaker") -> OperationMode
         raise ServiceError("UnknownOperationException", "") from None
 
 
-def check(operation: str, request: Mapping[str, Any], service: str = "sagemaker") -> None:
-    """Raise ValidationException, with AWS's text, for each constraint that the request breaks."""
-    shape = operation_model(operation, service).input_shape
+def checked(service: str, operation: str, request: Mapping[str, Any]) -> JSON:
+    """The request without its nulls, which AWS takes for absent members.
+
+    Raises ValidationException, with AWS's text, for each constraint that the request breaks.
+    """
+    shape = operation_model(service, operation).input_shape
     if shape is None:
-        return
+        return dict(request)
     found = list(_problems(shape, request, ""))
     if found:
         errors = "error" if len(found) == 1 else "errors"
@@ -61,12 +64,20 @@ def check(operation: str, request: Mapping[str, Any], service: str = "sagemaker"
             "ValidationException",
             f"{len(found)} validation {errors} detected: " + "; ".join(found),
         )
+    kept: JSON = _without_nulls(shape, request)
+    return kept
 
 
-def echo(operation: str, request: Mapping[str, Any]) -> JSON:
-    """The members of `request` that the answer of `operation` repeats."""
-    shape = operation_model(operation).output_shape
-    return {name: request[name] for name in shape.members if name in request}
+def _without_nulls(shape: Any, value: Any) -> Any:
+    kind = shape.type_name
+    if kind == "structure":
+        present = {name: each for name, each in value.items() if each is not None}
+        return {name: _without_nulls(shape.members[name], each) for name, each in present.items()}
+    if kind == "list":
+        return [_without_nulls(shape.member, each) for each in value]
+    if kind == "map":
+        return {key: _without_nulls(shape.value, each) for key, each in value.items()}
+    return value
 
 
 def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
@@ -83,12 +94,12 @@ def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
     elif kind == "list":
         yield from _bounds(shape, len(value), value, path, "length")
         for index, member in enumerate(value, start=1):
-            yield from _problems(shape.member, member, f"{path}.{index}.member")
+            yield from _present(shape.member, member, f"{path}.{index}.member")
     elif kind == "map":
         yield from _bounds(shape, len(value), value, path, "length")
         for key, member in value.items():
             yield from _problems(shape.key, key, path)
-            yield from _problems(shape.value, member, f"{path}.{key}.member")
+            yield from _present(shape.value, member, f"{path}.{key}.member")
     elif kind == "string":
         yield from _string_problems(shape, value, path)
     elif kind in ("integer", "long", "float", "double"):
@@ -107,50 +118,63 @@ def _structure_problems(shape: Any, value: Mapping[str, Any], path: str) -> Iter
             )
     for name, member in shape.members.items():
         inner = f"{path}.{_camel(name)}" if path else _camel(name)
-        if name in shape.required_members and value.get(name) is None:
-            yield _said(None, inner, "Member must not be null")
+        if name in shape.required_members:
+            yield from _present(member, value.get(name), inner)
         else:
             yield from _problems(member, value.get(name), inner)
+
+
+def _present(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if value is None:
+        yield f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
+    else:
+        yield from _problems(shape, value, path)
 
 
 def _string_problems(shape: Any, value: str, path: str) -> Iterator[str]:
     before = list(_bounds(shape, len(value), value, path, "length"))
     yield from before
     if shape.enum and value not in shape.enum:
-        yield _said(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+        yield _said(shape, value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
     # A text of the wrong length is not matched as well: the patterns may be costly on long texts.
     if pattern and not before and not _matches(pattern, value):
-        yield _said(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+        yield _said(shape, value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
 def _bounds(shape: Shape, size: float, value: Any, path: str, what: str) -> Iterator[str]:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if low is not None and size < low:
-        yield _said(value, path, f"Member must have {what} greater than or equal to {low}")
+        yield _said(shape, value, path, f"Member must have {what} greater than or equal to {low}")
     if high is not None and size > high:
-        yield _said(value, path, f"Member must have {what} less than or equal to {high}")
+        yield _said(shape, value, path, f"Member must have {what} less than or equal to {high}")
 
 
 def _has_type(kind: str, value: Any) -> bool:
+    if kind == "blob":
+        return isinstance(value, str | bytes | bytearray) or hasattr(value, "read")
     if isinstance(value, bool):
         return kind == "boolean"
     return isinstance(value, _PYTHON_TYPES.get(kind, (object,)))
 
 
-def _said(value: Any, path: str, constraint: str) -> str:
-    shown = "null" if value is None else f"'{value}'"
-    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+def _said(shape: Shape, value: Any, path: str, constraint: str) -> str:
+    # What the model calls sensitive (definitions, inputs, outputs) AWS does not repeat.
+    shown = "" if shape.metadata.get("sensitive") else f" '{value}'"
+    return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
 
 
 def _camel(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+_JAVA = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r"\s", r"\p{M}": "", r"\p{ASCII}": r"[\x00-\x7f]"}
+
+
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    # The model's patterns are Java's; Python's re lacks the Unicode classes that tags use.
-    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s"), (r"\p{M}", "")):
+    # The model's patterns are Java's; Python's re lacks their Unicode classes.
+    for java, python in _JAVA.items():
         pattern = pattern.replace(java, python)
     try:
         return re.compile(pattern)
