@@ -174,6 +174,7 @@ def _print_receipt(rehearsal: Rehearsal, view: RunView, console: Console, as_jso
     from workflows.receipt import as_json as document
     from workflows.receipt import as_text
 
+    rehearsal.runs.add_stopped_jobs(view)
     prices, digests = load_prices(), rehearsal.digests(view)
     if as_json:
         print(json.dumps(document(view, prices, digests), indent=2))

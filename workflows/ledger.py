@@ -17,6 +17,15 @@ from workflows.training_job import variable
 Entry = Mapping[str, Any]
 
 
+STOPPED_WITH_THE_RUN = "stopped with the run"
+
+
+def attempt_of(job: str) -> tuple[int, int]:
+    """(redrive, attempt) from the end of a job's name, by which the attempts of a stage are in order."""
+    *_, redrive, attempt = job.split("-")
+    return int(redrive), int(attempt)
+
+
 def stages_in(definition: Mapping[str, Any]) -> dict[str, str]:
     """Stage -> kind, in order, as the machine's text shows them: by its tasks that run jobs."""
     kinds = {"createTrainingJob.sync": "train", "createProcessingJob.sync": "process"}
@@ -55,6 +64,7 @@ class RunView:
     error: str = ""
     cause: str = ""
     prefix: str = ""  # key prefix of everything the run writes
+    tag: str = ""  # what all its job names hold
     stages: dict[str, StageView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +82,29 @@ class RunView:
                 elif key == "taskScheduledEventDetails":
                     self._scheduled(details)
             self._ended(event)
+
+    def add_stopped(self, job: str, stage: str, figures: Mapping[str, Any]) -> None:
+        """Takes in a job that the machine could not tell of, because the run was stopped while it ran.
+
+        `figures`: market, instance type and count, seconds, as in a ledger entry.
+        """
+        view = self.stages[stage]
+        number = attempt_of(job)
+        before = [entry for entry in view.attempts if attempt_of(entry["job"]) < number]
+        step = before[-1]["saved_step"] if before else 0
+        entry = {
+            "stage": stage,
+            "attempt": number[1],
+            "job": job,
+            "outcome": STOPPED_WITH_THE_RUN,
+            "decision": "none",
+            "why": "the run was stopped while this job ran",
+            "message": "",
+            "wait_seconds": 0,
+            **dict.fromkeys(("resumed_step", "reached_step", "saved_step"), step),
+            **figures,
+        }
+        view.attempts = sorted([*view.attempts, entry], key=lambda each: attempt_of(each["job"]))
 
     def stage_of(self, state: str) -> StageView | None:
         """The stage that a state belongs to, by the state's name."""
@@ -98,7 +131,7 @@ class RunView:
         for name, text in variables.items():
             value = json.loads(text)
             if name == "run":
-                self.prefix = value["prefix"]
+                self.prefix, self.tag = value["prefix"], value["tag"]
             elif name in self._names:
                 self.stages[self._names[name]].attempts = list(value["ledger"])
             elif name == "done" or name.startswith("done_"):

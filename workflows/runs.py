@@ -150,6 +150,19 @@ class Runs:
             sums += len(self.sagemaker.list_processing_jobs(StatusEquals=status)["ProcessingJobSummaries"])
         return sums
 
+    def add_stopped_jobs(self, view: RunView) -> None:
+        """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
+        told = {entry["job"] for stage in view.stages.values() for entry in stage.attempts}
+        listed = self.sagemaker.list_training_jobs(NameContains=view.tag, MaxResults=100)
+        for summary in listed["TrainingJobSummaries"] if view.tag else []:
+            name = summary["TrainingJobName"]
+            if name in told:
+                continue
+            job = self.sagemaker.describe_training_job(TrainingJobName=name)
+            tags = self.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+            stage = next(tag["Value"] for tag in tags if tag["Key"] == "relay:stage")
+            view.add_stopped(name, stage, _figures(job))
+
     def progress(self, view: RunView, stage: str) -> Progress | None:
         """What the stage's progress.json says, None when there is none."""
         if not view.prefix:
@@ -171,6 +184,19 @@ class Runs:
                 return None
             file.seek(0)
             return contents_digest(file)
+
+
+def _figures(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ledger entry says of a training job's place and time."""
+    changes = job.get("SecondaryStatusTransitions", [])
+    return {
+        "market": "spot" if job.get("EnableManagedSpotTraining") else "on-demand",
+        "instance_type": job["ResourceConfig"]["InstanceType"],
+        "instance_count": job["ResourceConfig"]["InstanceCount"],
+        "trained_seconds": job.get("TrainingTimeInSeconds", 0),
+        "billed_seconds": job.get("BillableTimeInSeconds", None if "TrainingStartTime" in job else 0),
+        "interruptions": sum(change["Status"] == "Interrupted" for change in changes),
+    }
 
 
 def contents_digest(archive: Any) -> str:

@@ -119,7 +119,9 @@ def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
 
     resumed = relay("resume", "mine", "--json", *FAST, cwd=small)
     assert resumed.returncode == 0, resumed.stderr
-    (*_, last) = json.loads(resumed.stdout)["stages"][0]["attempts"]
+    first, *_, last = json.loads(resumed.stdout)["stages"][0]["attempts"]
+    assert first["outcome"] == "stopped with the run"
+    assert first["seconds_trained"] > 0
     assert last["outcome"] == "completed"
     assert last["resumed_step"] > 0
 

@@ -165,3 +165,20 @@ def test_the_stages_of_a_machine_are_read_from_its_text():
     definition = {"States": {"a: on spot": task, "side by side": {"Branches": [branch]}}}
 
     assert stages_in(definition) == {"a": "train", "b": "process"}
+
+
+def test_a_job_that_was_stopped_with_the_run_stands_among_the_attempts_in_its_order():
+    first = {**ENTRY, "job": "demo-train-abc-0-1"}
+    last = {**LAST, "job": "demo-train-abc-1-2", "resumed_step": 70}
+    view = view_of(first, last)
+    figures = {key: ENTRY[key] for key in ("market", "instance_type", "instance_count", "interruptions")}
+
+    view.add_stopped(
+        "demo-train-abc-0-2", "train", {**figures, "trained_seconds": 300, "billed_seconds": 300}
+    )
+
+    document = as_json(view, PRICES, {})
+    attempts = document["stages"][0]["attempts"]
+    assert [a["outcome"] for a in attempts] == ["interrupted", "stopped with the run", "completed"]
+    assert (attempts[1]["resumed_step"], attempts[1]["reached_step"]) == (40, 70)
+    assert document["totals"]["seconds_billed"] == 1900
