@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.local.step_functions.jsonata import (
+from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.values import (
     ExpressionError,
-    Expressions,
     UndefinedError,
     UnsupportedResultError,
     prepare,

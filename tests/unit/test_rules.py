@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows import decisions, outcomes
-from workflows.local.step_functions.jsonata import Expressions, prepare
+from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.values import prepare
 from workflows.outcomes import Outcome
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)

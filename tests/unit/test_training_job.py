@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.local.step_functions.jsonata import Expressions, prepare
+from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.values import prepare
 from workflows.source_archive import SourceError, pack
 from workflows.state_machine.graph import _run
 from workflows.training_job import job_base, job_name

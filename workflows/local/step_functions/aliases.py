@@ -6,7 +6,9 @@ from typing import Any
 
 from workflows.local.errors import ServiceError
 from workflows.local.step_functions.listing import page
-from workflows.local.step_functions.machines import Alias, Machine, Machines, parse_arn
+from workflows.local.step_functions.machines import Machines
+from workflows.local.step_functions.names import parse_arn
+from workflows.local.step_functions.records import Alias, Machine
 
 MOST_TAGS = 50
 

@@ -16,7 +16,8 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Execution, Interpreter
 from workflows.local.step_functions.limits import timestamp
-from workflows.local.step_functions.machines import Machine, Machines
+from workflows.local.step_functions.machines import Machines
+from workflows.local.step_functions.records import Machine
 from workflows.local.step_functions.store import ExecutionStore
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]

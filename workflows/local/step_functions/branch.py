@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.step_functions.fanout import attempt_map, attempt_parallel, restored_children
+from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
-from workflows.local.step_functions.jsonata import Expression, prepare
+from workflows.local.step_functions.jsonata.expressions import Expression
+from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
+from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, text_of, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
 from workflows.local.step_functions.states import QUICK, Waiting, wait, with_retries
 from workflows.local.step_functions.tasks import attempt_task
-from workflows.local.step_functions.templates import EvaluationFailedError
 
 if TYPE_CHECKING:
     from workflows.local.step_functions.interpreter import Execution
@@ -271,39 +272,3 @@ class Branch:
         if self.item is not None:
             context["Map"] = {"Item": self.item}
         return context
-
-    # Resume point
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return where this branch stands, as JSON: enough to go on from after a restart."""
-        if self.done:
-            return {"done": True, "output": self.output, "item": self.item}
-        entered = self.entered_time and self.entered_time.isoformat()
-        return {
-            "state": self.at,
-            "input": self.input,
-            "variables": self.variables,
-            "entered": entered,
-            "entered_id": self.entered_id,
-            "item": self.item,
-            "identity": self.identity,
-            "children": self.children and [child.snapshot() for child in self.children],
-        }
-
-    def restore(self, frontier: dict[str, Any], last_event: int) -> None:
-        """Take up a resume point; `last_event` is the event that the next one follows."""
-        self.last_event = last_event
-        self.item = frontier["item"]
-        if frontier.get("done"):
-            self.done, self.output = True, frontier["output"]
-            return
-        self.at, self.input = frontier["state"], frontier["input"]
-        self.identity = frontier["identity"]
-        self.variables = frontier["variables"]
-        self.seen.update({name: prepare(value) for name, value in self.variables.items()})
-        entered = frontier["entered"]
-        self.entered_time = entered and datetime.fromisoformat(entered)
-        self.entered_id = frontier["entered_id"]
-        self.resuming = True
-        if frontier["children"] is not None:
-            self.children = restored_children(self, frontier["children"])

@@ -17,9 +17,10 @@ from workflows.local.step_functions.fields import (
     check_retry,
     check_values,
 )
-from workflows.local.step_functions.jsonata import ExpressionError, Expressions
+from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.templates import expressions_in
+from workflows.local.step_functions.jsonata.values import ExpressionError
 from workflows.local.step_functions.limits import MAX_DEFINITION, size_of
-from workflows.local.step_functions.templates import expressions_in
 
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TRANSITION = "MISSING_TRANSITION_TARGET"

@@ -20,8 +20,10 @@ from workflows.local.step_functions.limits import (
     size_of,
 )
 from workflows.local.step_functions.listing import page
-from workflows.local.step_functions.machines import Machine, Machines, Target, check_name, parse_arn
+from workflows.local.step_functions.machines import Machines
+from workflows.local.step_functions.names import check_name, parse_arn
 from workflows.local.step_functions.program import Program, load_program
+from workflows.local.step_functions.records import Machine, Target
 
 NAME_KEPT = timedelta(days=90)
 """How long after an execution closed its name stays taken."""

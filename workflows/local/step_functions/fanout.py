@@ -12,10 +12,10 @@ import simpy
 
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
+from workflows.local.step_functions.jsonata.templates import EvaluationFailedError, evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.states import Waiting, arguments_of
-from workflows.local.step_functions.templates import EvaluationFailedError, evaluate_as
 
 if TYPE_CHECKING:
     from workflows.local.step_functions.branch import Branch
@@ -192,7 +192,7 @@ def _iteration(branch: Branch, state: State, place: int, value: Any) -> Branch:
             value = state.fields["ItemSelector"].evaluate(branch.interpreter.expressions, branch)
     finally:
         branch.item = outside
-    child = _empty_iteration(branch, state)
+    child = empty_iteration(branch, state)
     child.input, child.item = value, item
     if state.distributed:
         child.identity = branch.execution.child_identity(state.literals.get("Label", state.name))
@@ -201,7 +201,8 @@ def _iteration(branch: Branch, state: State, place: int, value: Any) -> Branch:
     return child
 
 
-def _empty_iteration(branch: Branch, state: State) -> Branch:
+def empty_iteration(branch: Branch, state: State) -> Branch:
+    """Make the branch of an iteration that has no input yet."""
     history = History(branch.interpreter.clock.now) if state.distributed else branch.history
     outer = {} if state.distributed else branch.seen
     return branch.child(state.branches[0], None, history=history, outer=outer, item=None)
@@ -243,18 +244,3 @@ def _number(branch: Branch, state: State, key: str, kind: str, absent: float) ->
     if value < 0:
         raise EvaluationFailedError(f"{key} is {value}; it must not be negative.", key)
     return float(value)
-
-
-def restored_children(branch: Branch, frontiers: list[dict[str, Any]]) -> list[Branch]:
-    """Make the children of a resume point; those that are done keep their output."""
-    state = branch.program.states[branch.at]
-    children = []
-    for place, frontier in enumerate(frontiers):
-        if state.type == "Map":
-            child = _empty_iteration(branch, state)
-        else:
-            program = state.branches[place]
-            child = branch.child(program, None, history=branch.history, outer=branch.seen, item=None)
-        child.restore(frontier, branch.last_event if child.history is branch.history else 0)
-        children.append(child)
-    return children

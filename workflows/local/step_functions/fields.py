@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from workflows.local.step_functions.templates import expression_text
+from workflows.local.step_functions.jsonata.templates import expression_text
 
 Finding = tuple[str, str]
 """A message and the place inside the state."""

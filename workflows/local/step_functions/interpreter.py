@@ -16,9 +16,10 @@ from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.integrations import Integrations
-from workflows.local.step_functions.jsonata import Expressions
+from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.limits import text_of, timestamp
 from workflows.local.step_functions.program import Program
+from workflows.local.step_functions.resume import restore, snapshot
 from workflows.local.step_functions.retry import TIMEOUT
 
 RUNNING, SUCCEEDED, FAILED = "RUNNING", "SUCCEEDED", "FAILED"
@@ -115,7 +116,7 @@ class Execution:
 
     def redrive(self) -> None:
         """Go on from where the execution failed or was stopped."""
-        frontier = self.root.snapshot()
+        frontier = snapshot(self.root)
         self.redrive_count += 1
         self.redriven_at = self.interpreter.clock.now()
         self.status, self.stopped_at = RUNNING, None
@@ -132,7 +133,7 @@ class Execution:
             {"redriveCount": self.redrive_count},
         )
         self.root = self._new_root()
-        self.root.restore(frontier, event)
+        restore(self.root, frontier, event)
         self._walk()
 
     def stop(self, error: str | None, cause: str | None) -> None:

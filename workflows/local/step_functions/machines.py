@@ -1,100 +1,18 @@
-"""State machines as the Step Functions API keeps them: revisions, versions, aliases, tags."""
+"""State machines and their versions: the operations of the Step Functions API."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 from workflows.local.errors import ServiceError
 from workflows.local.step_functions import definition
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.listing import page
+from workflows.local.step_functions.names import check_name, check_role, parse_arn
+from workflows.local.step_functions.records import Machine, Revision, Target
 
-ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(?P<rest>.+)")
-# DescribeExecution's list of what a name must not hold: blanks, brackets, wildcards, specials.
-NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{1,80}")
 LOGGING = {"level": "OFF", "includeExecutionData": False}
-
-
-@dataclass(slots=True, kw_only=True)
-class Revision:
-    """One text of a machine: what an execution runs."""
-
-    definition: str
-    role_arn: str
-    revision_id: str
-    updated: datetime
-    description: str | None = None
-    created: datetime | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Alias:
-    """A name that points at one version, or splits its starts between two."""
-
-    name: str
-    description: str | None
-    routing: list[dict[str, Any]]
-    created: datetime
-    updated: datetime
-
-
-@dataclass(slots=True, kw_only=True)
-class Machine:
-    """A state machine: its current revision, its numbered versions and its aliases."""
-
-    name: str
-    arn: str
-    created: datetime
-    current: Revision
-    logging: dict[str, Any]
-    tracing: dict[str, Any]
-    versions: dict[int, Revision] = field(default_factory=dict)
-    last_version: int = 0
-    aliases: dict[str, Alias] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the machine as a dict whose only non-JSON values are datetimes."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: dict[str, Any]) -> Machine:
-        """Make a machine of what `to_json` returned."""
-        versions = {int(number): Revision(**item) for number, item in body["versions"].items()}
-        aliases = {name: Alias(**item) for name, item in body["aliases"].items()}
-        current = Revision(**body["current"])
-        return cls(**{**body, "versions": versions, "aliases": aliases, "current": current})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What an ARN given to StartExecution stands for."""
-
-    machine: Machine
-    revision: Revision
-    version_arn: str | None = None
-    alias_arn: str | None = None
-
-
-def parse_arn(text: str, kind: str) -> str:
-    """Return the part of an ARN after its kind; raises InvalidArn."""
-    found = ARN.fullmatch(text)
-    if found is None:
-        raise ServiceError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {text}'")
-    if found["kind"] != kind:
-        message = f"Invalid Arn: 'Resource type not valid in this context: {found['kind']}'"
-        raise ServiceError("InvalidArn", message)
-    return found["rest"]
-
-
-def check_name(name: str) -> None:
-    """Raise InvalidName for a name with characters that AWS refuses."""
-    if NAME.fullmatch(name) is None:
-        raise ServiceError("InvalidName", f"Invalid Name: '{name}'")
 
 
 class Machines:
@@ -155,7 +73,7 @@ class Machines:
         if request.get("type", "STANDARD") != "STANDARD":
             message = "The local world runs STANDARD state machines; EXPRESS is not supported"
             raise ServiceError("StateMachineTypeNotSupported", message)
-        _check_role(request["roleArn"])
+        check_role(request["roleArn"])
         self._checked(request["definition"])
         known = self.by_name.get(name)
         if known is not None:
@@ -197,7 +115,7 @@ class Machines:
         if "definition" in request:
             text = self._checked(request["definition"])
         role = request.get("roleArn", machine.current.role_arn)
-        _check_role(role)
+        check_role(role)
         machine.current = self._revision(text, role)
         machine.logging = request.get("loggingConfiguration", machine.logging)
         machine.tracing = request.get("tracingConfiguration", machine.tracing)
@@ -312,11 +230,6 @@ class Machines:
 
     def _arn(self, rest: str) -> str:
         return f"arn:aws:states:{self.interpreter.region}:{self.interpreter.account}:{rest}"
-
-
-def _check_role(arn: str) -> None:
-    if re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/.+", arn) is None:
-        raise ServiceError("InvalidArn", f"Invalid Role Arn: '{arn}'")
 
 
 def _absent(arn: str) -> ServiceError:

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflows.local.step_functions.jsonata import Expressions
+from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.templates import Template, compile_template
 from workflows.local.step_functions.retry import Retrier
-from workflows.local.step_functions.templates import Template, compile_template
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import simpy
 
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.history import HistoryFullError
-from workflows.local.step_functions.jsonata import prepare
+from workflows.local.step_functions.jsonata.templates import evaluate_as
+from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import matches
-from workflows.local.step_functions.templates import evaluate_as
 
 if TYPE_CHECKING:
     from workflows.local.step_functions.branch import Branch, Conclusion

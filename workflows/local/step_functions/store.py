@@ -21,8 +21,9 @@ from typing import Any
 
 from workflows.local.step_functions.history import Event, History
 from workflows.local.step_functions.interpreter import RUNNING, Execution, Interpreter
-from workflows.local.step_functions.machines import Machine
 from workflows.local.step_functions.program import load_program
+from workflows.local.step_functions.records import Machine
+from workflows.local.step_functions.resume import restore, snapshot
 
 STOPPED = "the local world was stopped while it ran; redrive it to go on"
 _DATES = ("started", "stopped_at", "redriven_at")
@@ -92,7 +93,7 @@ class ExecutionStore:
         self._written[execution.arn] = len(events)
         record: dict[str, Any] = {key: getattr(execution, key) for key in (*_KEPT, *_DATES)}
         record["last_event"] = execution.root.last_event
-        record["frontier"] = execution.root.snapshot()
+        record["frontier"] = snapshot(execution.root)
         _replace(folder / "execution.json", _dump(record))
 
     def executions(self, interpreter: Interpreter) -> Iterator[Execution]:
@@ -115,7 +116,7 @@ class ExecutionStore:
             **fields,
         )
         self._written[execution.arn] = len(events)
-        execution.root.restore(record["frontier"], record["last_event"])
+        restore(execution.root, record["frontier"], record["last_event"])
         if execution.status == RUNNING:
             execution.stop(None, STOPPED)
             self.save(execution)

@@ -11,11 +11,11 @@ import simpy
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.history import NOT_TRUNCATED
 from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, TaskCall
+from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
 from workflows.local.step_functions.states import Waiting, arguments_of
-from workflows.local.step_functions.templates import evaluate_as
 
 if TYPE_CHECKING:
     from workflows.local.step_functions.branch import Branch

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from workflows.local.errors import TaskError
-from workflows.local.step_functions.jsonata import (
-    Expression,
+from workflows.local.step_functions.jsonata.expressions import Expression, Expressions
+from workflows.local.step_functions.jsonata.values import (
     ExpressionError,
-    Expressions,
     UndefinedError,
     UnsupportedResultError,
 )

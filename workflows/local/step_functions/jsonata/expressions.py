@@ -1,6 +1,6 @@
 """JSONata as Step Functions speaks it, over jsonata-python.
 
-What this module puts between the two, each with its reason:
+What this package puts between the two, each with its reason:
 
 - **null is not undefined.** The library says None for "undefined" and `NULL_VALUE` for JSON null,
   but takes a None inside a list for undefined (`$map([null], ...)` drops it). Values go in with
@@ -22,43 +22,24 @@ What this module puts between the two, each with its reason:
 from __future__ import annotations
 
 import copy
-import hashlib
-import math
-import random
 import re
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from jsonata.functions import Functions
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
-from jsonata.utils import Utils
 
-from workflows.local.step_functions.limits import read_json
-from workflows.local.step_functions.top_level import top_level_references
+from workflows.local.step_functions.jsonata.functions import OwnFunctions
+from workflows.local.step_functions.jsonata.references import top_level_references
+from workflows.local.step_functions.jsonata.values import ExpressionError, UndefinedError, plain
 
-NULL = Utils.NULL_VALUE
 MAX_DEPTH = 100
 MAX_STEPS = 500_000
-HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
-
-
-class ExpressionError(Exception):
-    """An expression does not parse or threw while it was evaluated; the text is JSONata's own."""
-
-
-class UndefinedError(Exception):
-    """An expression returned nothing."""
-
-
-class UnsupportedResultError(Exception):
-    """An expression returned something that JSON cannot hold: a function, a regular expression."""
 
 
 class Expression:
@@ -85,12 +66,10 @@ class Expressions:
     """Compiles each text once and evaluates it with the world's clock and randomness."""
 
     def __init__(self, now: Callable[[], datetime], seed: int = 0) -> None:
-        self._now = now
-        self._random = random.Random(f"jsonata {seed}")
         self._compiled: dict[str, Expression] = {}
         self._depth = 0
         self._steps = 0
-        self._functions = self._own_functions()
+        self._functions = OwnFunctions(now, seed).table()
         # The library looks these up at every node, from the innermost frame outwards: bound with
         # the variables they are found sooner than in the frame of the functions.
         self._bounds = {"__evaluate_entry": self._entered, "__evaluate_exit": self._left}
@@ -135,33 +114,6 @@ class Expressions:
 
     def _left(self, _expression: Any, _input: Any, _frame: Any, _result: Any) -> None:
         self._depth -= 1
-
-    # Functions
-
-    def _own_functions(self) -> dict[str, Any]:
-        return {
-            "now": _Native(self._now_text, "<s?s?:s>", 2),
-            "millis": _Native(lambda: int(self._now().timestamp() * 1000), "<:n>", 0),
-            "parse": _Native(_parse, "<s-:x>", 1),
-            "uuid": _Native(self._uuid, "<:s>", 0),
-            "hash": _Native(_hash, "<s-s?:s>", 2),
-            "partition": _Native(_partition, "<an?:a>", 2),
-            "range": _Native(_range, "<nnn?:a>", 3),
-            "random": _Native(self._random_number, "<n?:n>", 1),
-            "shuffle": _Native(self._shuffle, "<a:a>", 1),
-        }
-
-    def _now_text(self, picture: str | None = None, timezone: str | None = None) -> Any:
-        return Functions.datetime_from_millis(self._now().timestamp() * 1000, picture, timezone)
-
-    def _uuid(self) -> str:
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-
-    def _random_number(self, seed: float | None = None) -> float:
-        return self._random.random() if seed is None else random.Random(int(seed)).random()
-
-    def _shuffle(self, array: list[Any] | None = None) -> Any:
-        return None if array is None else self._random.sample(list(array), len(array))
 
 
 def _parsed(text: str) -> Jsonata:
@@ -210,17 +162,6 @@ class _BoundError(Exception):
     """An expression ran too deep or too long."""
 
 
-class _Native(Jsonata.JFunction):  # type: ignore[misc]
-    """A Python function under a JSONata signature, with the arity that $map and $filter ask for."""
-
-    def __init__(self, function: Callable[..., Any], signature: str, arity: int) -> None:
-        super().__init__(Jsonata.JLambda(function), signature)
-        self._arity = arity
-
-    def get_number_of_args(self) -> int:
-        return self._arity
-
-
 _TOO_DEEP = (
     "Stack overflow error: Check for non-terminating recursive function. "
     "Consider rewriting as tail-recursive."
@@ -242,71 +183,3 @@ def _message(error: BaseException) -> str:
     if isinstance(error, ValueError) and "convert string to float" in str(error):
         return f"D3030: Unable to cast value to a number: {str(error).rpartition(': ')[2]}"
     return str(error) or type(error).__name__
-
-
-def _parse(text: str | None = None) -> Any:
-    if text is None:
-        return None
-    try:
-        return prepare(read_json(text))
-    except ValueError as error:
-        raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
-
-
-def _hash(text: str | None = None, algorithm: str | None = None) -> str | None:
-    if text is None or algorithm is None:
-        return None
-    if algorithm not in HASHES:
-        raise ExpressionError(f"$hash: {algorithm} is not one of {', '.join(sorted(HASHES))}")
-    return hashlib.new(algorithm.replace("-", "").lower(), text.encode()).hexdigest()
-
-
-def _partition(array: list[Any] | None = None, size: float | None = None) -> Any:
-    if not array or size is None or int(size) < 1:
-        return None
-    chunk = int(size)
-    return [list(array[start : start + chunk]) for start in range(0, len(array), chunk)]
-
-
-def _range(start: float | None = None, end: float | None = None, step: float | None = None) -> Any:
-    if start is None or end is None or step is None or int(step) == 0:
-        return None
-    first, last, by = int(start), int(end), int(step)
-    numbers = list(range(first, last + (1 if by > 0 else -1), by))
-    if len(numbers) < 2:
-        return numbers[0] if numbers else None
-    return numbers
-
-
-def prepare(value: Any) -> Any:
-    """Return JSON as an expression may see it: with `NULL_VALUE` for None; the same object if none.
-
-    Lists and objects without a null in them are shared, not copied.
-    """
-    if value is None:
-        return NULL
-    if isinstance(value, dict):
-        prepared = {key: prepare(item) for key, item in value.items()}
-        same = all(prepared[key] is item for key, item in value.items())
-        return value if same else prepared
-    if isinstance(value, list):
-        items = [prepare(item) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
-    return value
-
-
-def plain(value: Any) -> Any:
-    """Return the library's result as a fresh piece of plain JSON."""
-    if value is None or value is NULL:
-        return None
-    if isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ExpressionError("D1001: Number out of range: " + repr(value))
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    raise UnsupportedResultError

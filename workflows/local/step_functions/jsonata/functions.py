@@ -1,0 +1,97 @@
+"""Functions that Step Functions adds to JSONata, or ties to the world's clock and its seed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from jsonata.functions import Functions
+from jsonata.jsonata import Jsonata
+
+from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
+from workflows.local.step_functions.limits import read_json
+
+HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
+
+
+class Native(Jsonata.JFunction):  # type: ignore[misc]
+    """A Python function under a JSONata signature, with the arity that $map and $filter ask for."""
+
+    def __init__(self, function: Callable[..., Any], signature: str, arity: int) -> None:
+        super().__init__(Jsonata.JLambda(function), signature)
+        self._arity = arity
+
+    def get_number_of_args(self) -> int:
+        return self._arity
+
+
+class OwnFunctions:
+    """The functions of one world: its clock's time, and random numbers that follow its seed."""
+
+    def __init__(self, now: Callable[[], datetime], seed: int) -> None:
+        self._now = now
+        self._random = random.Random(f"jsonata {seed}")
+
+    def table(self) -> dict[str, Native]:
+        """Each function by its name in expressions, without the `$`."""
+        return {
+            "now": Native(self._now_text, "<s?s?:s>", 2),
+            "millis": Native(lambda: int(self._now().timestamp() * 1000), "<:n>", 0),
+            "parse": Native(_parse, "<s-:x>", 1),
+            "uuid": Native(self._uuid, "<:s>", 0),
+            "hash": Native(_hash, "<s-s?:s>", 2),
+            "partition": Native(_partition, "<an?:a>", 2),
+            "range": Native(_range, "<nnn?:a>", 3),
+            "random": Native(self._random_number, "<n?:n>", 1),
+            "shuffle": Native(self._shuffle, "<a:a>", 1),
+        }
+
+    def _now_text(self, picture: str | None = None, timezone: str | None = None) -> Any:
+        return Functions.datetime_from_millis(self._now().timestamp() * 1000, picture, timezone)
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def _random_number(self, seed: float | None = None) -> float:
+        return self._random.random() if seed is None else random.Random(int(seed)).random()
+
+    def _shuffle(self, array: list[Any] | None = None) -> Any:
+        return None if array is None else self._random.sample(list(array), len(array))
+
+
+def _parse(text: str | None = None) -> Any:
+    if text is None:
+        return None
+    try:
+        return prepare(read_json(text))
+    except ValueError as error:
+        raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
+
+
+def _hash(text: str | None = None, algorithm: str | None = None) -> str | None:
+    if text is None or algorithm is None:
+        return None
+    if algorithm not in HASHES:
+        raise ExpressionError(f"$hash: {algorithm} is not one of {', '.join(sorted(HASHES))}")
+    return hashlib.new(algorithm.replace("-", "").lower(), text.encode()).hexdigest()
+
+
+def _partition(array: list[Any] | None = None, size: float | None = None) -> Any:
+    if not array or size is None or int(size) < 1:
+        return None
+    chunk = int(size)
+    return [list(array[start : start + chunk]) for start in range(0, len(array), chunk)]
+
+
+def _range(start: float | None = None, end: float | None = None, step: float | None = None) -> Any:
+    if start is None or end is None or step is None or int(step) == 0:
+        return None
+    first, last, by = int(start), int(end), int(step)
+    numbers = list(range(first, last + (1 if by > 0 else -1), by))
+    if len(numbers) < 2:
+        return numbers[0] if numbers else None
+    return numbers

@@ -1,0 +1,56 @@
+"""JSON as it goes into an expression and as it comes out, and the ways in which it may not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jsonata.utils import Utils
+
+NULL = Utils.NULL_VALUE
+
+
+class ExpressionError(Exception):
+    """An expression does not parse or threw while it was evaluated; the text is JSONata's own."""
+
+
+class UndefinedError(Exception):
+    """An expression returned nothing."""
+
+
+class UnsupportedResultError(Exception):
+    """An expression returned something that JSON cannot hold: a function, a regular expression."""
+
+
+def prepare(value: Any) -> Any:
+    """Return JSON as an expression may see it: with `NULL_VALUE` for None; the same object if none.
+
+    Lists and objects without a null in them are shared, not copied.
+    """
+    if value is None:
+        return NULL
+    if isinstance(value, dict):
+        prepared = {key: prepare(item) for key, item in value.items()}
+        same = all(prepared[key] is item for key, item in value.items())
+        return value if same else prepared
+    if isinstance(value, list):
+        items = [prepare(item) for item in value]
+        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return the library's result as a fresh piece of plain JSON."""
+    if value is None or value is NULL:
+        return None
+    if isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ExpressionError("D1001: Number out of range: " + repr(value))
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    raise UnsupportedResultError

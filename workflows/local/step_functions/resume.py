@@ -1,0 +1,61 @@
+"""Resume points: where a branch stands, as JSON, and how a new one goes on from there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from workflows.local.step_functions.branch import Branch
+from workflows.local.step_functions.fanout import empty_iteration
+from workflows.local.step_functions.jsonata.values import prepare
+
+
+def snapshot(branch: Branch) -> dict[str, Any]:
+    """Return where a branch stands: enough to go on from after a restart."""
+    if branch.done:
+        return {"done": True, "output": branch.output, "item": branch.item}
+    entered = branch.entered_time and branch.entered_time.isoformat()
+    return {
+        "state": branch.at,
+        "input": branch.input,
+        "variables": branch.variables,
+        "entered": entered,
+        "entered_id": branch.entered_id,
+        "item": branch.item,
+        "identity": branch.identity,
+        "children": branch.children and [snapshot(child) for child in branch.children],
+    }
+
+
+def restore(branch: Branch, frontier: dict[str, Any], last_event: int) -> None:
+    """Take up a resume point; `last_event` is the event that the next one follows."""
+    branch.last_event = last_event
+    branch.item = frontier["item"]
+    if frontier.get("done"):
+        branch.done, branch.output = True, frontier["output"]
+        return
+    branch.at, branch.input = frontier["state"], frontier["input"]
+    branch.identity = frontier["identity"]
+    branch.variables = frontier["variables"]
+    branch.seen.update({name: prepare(value) for name, value in branch.variables.items()})
+    entered = frontier["entered"]
+    branch.entered_time = entered and datetime.fromisoformat(entered)
+    branch.entered_id = frontier["entered_id"]
+    branch.resuming = True
+    if frontier["children"] is not None:
+        branch.children = _children(branch, frontier["children"])
+
+
+def _children(branch: Branch, frontiers: list[dict[str, Any]]) -> list[Branch]:
+    """Make the children of a resume point; those that are done keep their output."""
+    state = branch.program.states[branch.at]
+    children = []
+    for place, frontier in enumerate(frontiers):
+        if state.type == "Map":
+            child = empty_iteration(branch, state)
+        else:
+            program = state.branches[place]
+            child = branch.child(program, None, history=branch.history, outer=branch.seen, item=None)
+        restore(child, frontier, branch.last_event if child.history is branch.history else 0)
+        children.append(child)
+    return children
