@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.local.worlds import channel, final, log_of, statuses, submit, training, until
+from tests.local.worlds import channel, final, log_of, statuses, submit, until
+from tests.training_jobs import training_job
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld
 from workflows.source_archive import pack
@@ -62,7 +63,7 @@ def test_an_undisturbed_job_finds_its_tree_and_leaves_a_model(
             sorted(os.environ), base]))
         open(base + "/model/m.bin", "w").write("weights")
     """
-    algorithm = training("job-1")["AlgorithmSpecification"]
+    algorithm = training_job("job-1")["AlgorithmSpecification"]
     algorithm["ContainerArguments"] = ["--at=/opt/ml/model", "/opt/mlx"]
     # when it runs
     submit(
@@ -238,11 +239,11 @@ def test_our_launcher_runs_a_packed_script_with_its_hyperparameters(
     source = pack(folder)
     for name, content in source.files.items():
         world.client("s3").put_object(Bucket="bucket", Key=source.key_prefix + name, Body=content)
-    algorithm = training("job-1")["AlgorithmSpecification"]
+    algorithm = training_job("job-1")["AlgorithmSpecification"]
     algorithm["ContainerEntrypoint"] = ["python3", "/opt/ml/input/data/code/launch.py"]
     algorithm["ContainerArguments"] = ["train.py"]
     world.client("sagemaker").create_training_job(
-        **training(
+        **training_job(
             "job-1",
             AlgorithmSpecification=algorithm,
             HyperParameters={"epochs": "3"},

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.worlds import ROLE, channel, final, statuses, submit, training, until
+from tests.local.worlds import channel, final, statuses, submit, until
+from tests.training_jobs import ROLE, training_job
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld, WorldError
 
@@ -35,8 +36,8 @@ def test_training_jobs_are_created_listed_tagged_and_stopped_through_boto3(
     # given two spot jobs that never get capacity
     world = open_world(scenario=NEVER)
     sagemaker = world.client("sagemaker")
-    arn = sagemaker.create_training_job(**training("job-a", spot=True))["TrainingJobArn"]
-    sagemaker.create_training_job(**training("job-b", spot=True))
+    arn = sagemaker.create_training_job(**training_job("job-a", spot=True))["TrainingJobArn"]
+    sagemaker.create_training_job(**training_job("job-b", spot=True))
     # then they are listed, page by page
     first = sagemaker.list_training_jobs(MaxResults=1, SortBy="Name", SortOrder="Descending")
     assert [each["TrainingJobName"] for each in first["TrainingJobSummaries"]] == ["job-b"]
@@ -65,23 +66,23 @@ def test_training_jobs_are_created_listed_tagged_and_stopped_through_boto3(
 def test_errors_have_the_codes_and_texts_that_boto3_gets_from_aws(
     open_world: Callable[..., LocalWorld],
 ) -> None:
-    world = open_world(scenario=NEVER, quotas={"ml.m5.large for spot training job usage": 1})
+    world = open_world(scenario=NEVER, quotas={"ml.g5.2xlarge for spot training job usage": 1})
     sagemaker = world.client("sagemaker")
-    sagemaker.create_training_job(**training("job-a", spot=True))
+    sagemaker.create_training_job(**training_job("job-a", spot=True))
     assert refused(sagemaker.describe_training_job, TrainingJobName="none") == (
         "ValidationException",
         "Requested resource not found.",
     )
     with pytest.raises(sagemaker.exceptions.ResourceInUse) as taken:
-        sagemaker.create_training_job(**training("job-a", spot=True))
+        sagemaker.create_training_job(**training_job("job-a", spot=True))
     assert taken.value.response["Error"]["Message"] == (
         "Training job names must be unique within an AWS account and region, and a training job "
         "with this name already exists"
     )
     with pytest.raises(sagemaker.exceptions.ResourceLimitExceeded) as full:
-        sagemaker.create_training_job(**training("job-b", spot=True))
+        sagemaker.create_training_job(**training_job("job-b", spot=True))
     assert full.value.response["Error"]["Message"] == (
-        "The account-level service limit 'ml.m5.large for spot training job usage' is 1 Instances, "
+        "The account-level service limit 'ml.g5.2xlarge for spot training job usage' is 1 Instances, "
         "with current utilization of 1 Instances and a request delta of 1 Instances. Please "
         "contact AWS support to request an increase for this limit."
     )
@@ -233,7 +234,7 @@ def test_s3_and_ended_jobs_outlive_the_world(tmp_path: Path) -> None:
         s3.upload_file(str(file), "bucket", "large")
         with file.open("rb") as body:
             s3.put_object(Bucket="bucket", Key="from-file", Body=body)
-        world.client("sagemaker").create_training_job(**training("job-a", spot=True))
+        world.client("sagemaker").create_training_job(**training_job("job-a", spot=True))
         world.client("sagemaker").stop_training_job(TrainingJobName="job-a")
         last = final(world, "job-a")["LastModifiedTime"]
     assert not (tmp_path / "x").exists()
@@ -313,8 +314,8 @@ def test_a_rule_on_job_events_starts_a_machine_with_what_its_target_asks_for(
         Targets=[{"Id": "1", "Arn": machine, "RoleArn": ROLE, "InputTransformer": transformer}],
     )
     # when a job of that stage starts, and one of another
-    world.client("sagemaker").create_training_job(**training("job-a", spot=True))
-    other = training("job-b", Tags=[{"Key": "relay:stage", "Value": "other"}])
+    world.client("sagemaker").create_training_job(**training_job("job-a", spot=True))
+    other = training_job("job-b", Tags=[{"Key": "relay:stage", "Value": "other"}])
     other["InputDataConfig"] = [channel("code", "s3://bucket/none")]
     world.client("sagemaker").create_training_job(**other)
     # then the machine runs once

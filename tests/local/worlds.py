@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.training_jobs import training_job
 from workflows.local.server import LocalWorld
-
-ROLE = "arn:aws:iam::123456789012:role/relay"
 
 
 def submit(world: LocalWorld, name: str, script: str, **changes: Any) -> None:
@@ -17,37 +16,12 @@ def submit(world: LocalWorld, name: str, script: str, **changes: Any) -> None:
     world.client("s3").put_object(
         Bucket="bucket", Key=f"code/{name}/train.py", Body=textwrap.dedent(script).encode()
     )
-    request = training(name, **changes)
+    request = training_job(name, **changes)
     request["InputDataConfig"] = [
         channel("code", f"s3://bucket/code/{name}/"),
         *request.get("InputDataConfig", []),
     ]
     world.client("sagemaker").create_training_job(**request)
-
-
-def training(name: str, *, spot: bool = False, count: int = 1, **changes: Any) -> dict[str, Any]:
-    """A request that runs train.py of its `code` channel."""
-    stopping = {"MaxRuntimeInSeconds": 3600}
-    if spot:
-        stopping["MaxWaitTimeInSeconds"] = 36000
-    return {
-        "TrainingJobName": name,
-        "RoleArn": ROLE,
-        "AlgorithmSpecification": {
-            "TrainingImage": "image",
-            "TrainingInputMode": "File",
-            "ContainerEntrypoint": ["python3", "/opt/ml/input/data/code/train.py"],
-        },
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-        "ResourceConfig": {
-            "InstanceType": "ml.m5.large",
-            "InstanceCount": count,
-            "VolumeSizeInGB": 10,
-        },
-        "StoppingCondition": stopping,
-        "EnableManagedSpotTraining": spot,
-        "Tags": [{"Key": "relay:stage", "Value": "pretrain"}],
-    } | changes
 
 
 def channel(name: str, uri: str) -> dict[str, Any]:

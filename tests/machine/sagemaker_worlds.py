@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.training_jobs import training_job
 from workflows.local.capacity import Capacity, Scripted
 from workflows.local.clock import VirtualClock
 from workflows.local.objects import MemoryObjects
@@ -12,35 +13,13 @@ from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
 from workflows.local.scenario import parse_scenario
 
-ROLE = "arn:aws:iam::000000000000:role/relay"
 PREFIX = "pipeline/runs/r1/pretrain/checkpoints/"
 
 
 def request(name: str = "job-1", *, spot: bool = True, **changes: Any) -> dict[str, Any]:
     """A CreateTrainingJob request as the compiler makes it."""
-    stopping = {"MaxRuntimeInSeconds": 36000}
-    if spot:
-        stopping["MaxWaitTimeInSeconds"] = 72000
-    return {
-        "TrainingJobName": name,
-        "RoleArn": ROLE,
-        "AlgorithmSpecification": {
-            "TrainingImage": "image",
-            "TrainingInputMode": "File",
-            "ContainerEntrypoint": ["python3", "-c"],
-            "ContainerArguments": ["pass"],
-        },
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-        "ResourceConfig": {
-            "InstanceType": "ml.g5.2xlarge",
-            "InstanceCount": 1,
-            "VolumeSizeInGB": 10,
-        },
-        "CheckpointConfig": {"S3Uri": f"s3://bucket/{PREFIX}"},
-        "StoppingCondition": stopping,
-        "EnableManagedSpotTraining": spot,
-        "Tags": [{"Key": "relay:stage", "Value": "pretrain"}],
-    } | changes
+    checkpoints = {"S3Uri": f"s3://bucket/{PREFIX}"}
+    return training_job(name, spot=spot, **{"CheckpointConfig": checkpoints, **changes})
 
 
 class World:
