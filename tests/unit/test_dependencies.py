@@ -70,5 +70,13 @@ def test_the_local_world_imports_neither_the_stacks_nor_the_sagemaker_sdk_nor_th
         assert not [n for n in imports(path) if n.startswith("workflows.state_machine")], path
 
 
+@pytest.mark.parametrize("part", ["step_functions", "sagemaker", "front_door"])
+def test_the_services_of_the_local_world_do_not_know_each_other_nor_the_worlds_they_are_in(part):
+    others = {"step_functions", "sagemaker", "front_door", "server", "virtual"} - {part}
+    for path in modules(f"workflows/local/{part}"):
+        known = {n.split(".")[2] for n in imports(path) if n.startswith("workflows.local.")}
+        assert not known & others, path
+
+
 def test_nothing_imports_the_command():
     assert not [p for p in modules("workflows") if "workflows.cli" in set(imports(p))]

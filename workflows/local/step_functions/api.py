@@ -12,9 +12,10 @@ from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
 from workflows.local.service_model import checked
 from workflows.local.step_functions.aliases import Aliases, Tags
+from workflows.local.step_functions.execution import Execution
 from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
-from workflows.local.step_functions.interpreter import Execution, Interpreter
+from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.records import Machine

@@ -5,37 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
+from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import Expression
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, text_of, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
-from workflows.local.step_functions.states import QUICK, Waiting, wait, with_retries
-from workflows.local.step_functions.tasks import attempt_task
 
-if TYPE_CHECKING:
-    from workflows.local.step_functions.interpreter import Execution
+Waiting = Generator[simpy.Event, Any, Any]
 
 _MISSING = object()
 # States that wait for something say so when they are cut off; the others take no time.
 _ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
 # A redrive goes on inside these without entering them again (AWS, "Redriving executions").
 _GOES_ON = frozenset({"Task", "Wait", "Parallel", "Map", "Choice"})
-
-_ATTEMPTS = {"Task": attempt_task, "Parallel": attempt_parallel, "Map": attempt_map}
-
-
-def _slow(branch: Branch, state: State) -> Waiting:
-    if state.type == "Wait":
-        return wait(branch, state)
-    return with_retries(branch, state, _ATTEMPTS[state.type])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,34 @@ class Conclusion:
     texts: dict[str, str]
 
 
+class Owner(Protocol):
+    """What a branch asks of the execution that it belongs to."""
+
+    interpreter: Interpreter
+    arn: str
+    role_arn: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the execution has ended, however it ended."""
+
+    @property
+    def behaviour(self) -> Mapping[str, Behaviour]:
+        """What each type of state does."""
+
+    def save(self) -> None:
+        """Keep the resume point."""
+
+    def context(self) -> dict[str, Any]:
+        """Return a fresh context object without the parts that belong to a state."""
+
+    def map_run_arn(self, label: str) -> str:
+        """Return the ARN of a new run of a distributed Map."""
+
+    def child_identity(self, label: str) -> dict[str, Any]:
+        """Return what the context object calls one iteration of a distributed Map."""
+
+
 class Branch:
     """Walks a program from its start, or on from where it was, and is the scope of its expressions.
 
@@ -58,7 +75,7 @@ class Branch:
 
     def __init__(
         self,
-        execution: Execution,
+        execution: Owner,
         program: Program,
         value: Any,
         *,
@@ -108,11 +125,9 @@ class Branch:
             state = program[self.at]
             self._enter(state)
             try:
-                quick = QUICK.get(state.type)
-                if quick is not None:
-                    conclusion = quick(self, state)
-                else:
-                    conclusion = yield from _slow(self, state)
+                conclusion = self.execution.behaviour[state.type](self, state)
+                if not isinstance(conclusion, Conclusion):
+                    conclusion = yield from conclusion
             except TaskError as error:
                 self.note(state, error)
                 raise
@@ -272,3 +287,7 @@ class Branch:
         if self.item is not None:
             context["Map"] = {"Item": self.item}
         return context
+
+
+Behaviour = Callable[[Branch, State], Conclusion | Waiting]
+"""Concludes a state at once, or waits and then returns its Conclusion."""

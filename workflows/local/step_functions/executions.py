@@ -9,8 +9,9 @@ from typing import Any
 import simpy
 
 from workflows.local.errors import ServiceError
+from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
-from workflows.local.step_functions.interpreter import RUNNING, SUCCEEDED, Execution, Interpreter
+from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import (
     MAX_EVENTS,
     MAX_OPEN_DAYS,

@@ -6,19 +6,17 @@ import math
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import simpy
 
 from workflows.local.errors import TaskError
+from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError, evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.program import State
-from workflows.local.step_functions.states import Waiting, arguments_of
-
-if TYPE_CHECKING:
-    from workflows.local.step_functions.branch import Branch
+from workflows.local.step_functions.states import arguments_of
 
 INLINE_CONCURRENCY = 40
 """Most iterations of an inline Map at once (AWS quota); more may be asked for, not had."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-import simpy
+from typing import Any
 
 from workflows.local.errors import TaskError
+from workflows.local.step_functions.branch import Branch, Conclusion, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import matches
-
-if TYPE_CHECKING:
-    from workflows.local.step_functions.branch import Branch, Conclusion
-
-Waiting = Generator[simpy.Event, Any, Any]
 
 NO_CHOICE = "States.NoChoiceMatched"
 LONGEST_WAIT = 99_999_999

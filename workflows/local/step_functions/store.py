@@ -19,8 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from workflows.local.step_functions.execution import RUNNING, Execution
 from workflows.local.step_functions.history import Event, History
-from workflows.local.step_functions.interpreter import RUNNING, Execution, Interpreter
+from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.program import load_program
 from workflows.local.step_functions.records import Machine
 from workflows.local.step_functions.resume import restore, snapshot

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import simpy
 
 from workflows.local.errors import TaskError
+from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
 from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, TaskCall
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
-from workflows.local.step_functions.states import Waiting, arguments_of
-
-if TYPE_CHECKING:
-    from workflows.local.step_functions.branch import Branch
+from workflows.local.step_functions.states import arguments_of
 
 LONGEST = 99_999_999
 
