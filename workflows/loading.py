@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from workflows.durations import format_duration
 from workflows.errors import RelayError
 from workflows.pipeline import Pipeline, ProcessStage, TrainStage
 
@@ -146,6 +148,11 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
         return f"found {_show(found)}; expected {context.get('error', detail['msg'])}"
     if kind == "string_pattern_mismatch":
         return f"found {_show(found)}; allowed: {_explain(str(context['pattern']))}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        bound = context[name]
+        shown = format_duration(bound) if isinstance(bound, timedelta) else bound
+        return f"found {_show(found)}; expected {words} {shown}"
     if kind in _SHAPES:
         return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:
@@ -155,6 +162,7 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
+_BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 _SHAPES = {
     "tuple_type": "a list",
     "dict_type": "a mapping",

@@ -78,7 +78,8 @@ def test_a_reference_is_a_need(write):
             "need each other in a circle: prepare -> train",
         ),
         (("script: train.py", "script: ../train.py"), 9, "`script` must be a path inside"),
-        (("retry_budget: 3", "retry_budget: -1"), 3, "greater than or equal to 0"),
+        (("retry_budget: 3", "retry_budget: -1"), 3, "expected at least 0"),
+        (("patience: 10m", "patience: 4m"), 3, "expected at least 5m"),
         (("retry_budget: 3", "retry_budget: 3, retry_budget: 4"), 3, "the key `retry_budget` stands twice"),
         (("stages:", "stages: [\n"), 6, "not YAML"),
         (
