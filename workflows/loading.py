@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +11,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from workflows.durations import format_duration
 from workflows.errors import RelayError
 from workflows.pipeline import Pipeline, ProcessStage, TrainStage
 
@@ -150,9 +148,7 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
         return f"found {_show(found)}; allowed: {_explain(str(context['pattern']))}"
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        bound = context[name]
-        shown = format_duration(bound) if isinstance(bound, timedelta) else bound
-        return f"found {_show(found)}; expected {words} {shown}"
+        return f"found {_show(found)}; expected {words} {context[name]}"
     if kind in _SHAPES:
         return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:

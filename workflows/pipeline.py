@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from workflows.durations import Duration
+from workflows.durations import Duration, between
 from workflows.settings import (
     DAY,
     DEFAULT_IMAGE,
@@ -55,7 +55,7 @@ class BaseStage(Model):
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
     expected: Duration | None = None
-    limit: Annotated[Duration, Field(ge=timedelta(seconds=1), le=LONGEST_JOB)] = DAY
+    limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_JOB)] = DAY
     on_demand: OnDemand = OnDemand()
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class ProcessStage(BaseStage):
     kind: Literal["process"] = "process"
     arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(default_factory=dict)
     outputs: tuple[Channel, ...] = ()
-    limit: Annotated[Duration, Field(ge=timedelta(seconds=1), le=5 * DAY)] = DAY
+    limit: Annotated[Duration, between(timedelta(seconds=1), 5 * DAY)] = DAY
 
     @model_validator(mode="after")
     def _can_run(self) -> ProcessStage:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from workflows.durations import Duration
+from workflows.durations import Duration, between
 
 DAY = timedelta(days=1)
 LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
@@ -83,7 +83,7 @@ class Spot(Model):
     enabled: bool = True
     ladder: Ladder = DEFAULT_LADDER
     retry_budget: Annotated[int, Field(ge=0, le=200)] = 5
-    patience: Annotated[Duration, Field(ge=SHORTEST_PATIENCE, le=LONGEST_JOB)] = timedelta(minutes=45)
+    patience: Annotated[Duration, between(SHORTEST_PATIENCE, LONGEST_JOB)] = timedelta(minutes=45)
     no_progress_limit: Annotated[int, Field(ge=1, le=50)] = 2
     backoff: Backoff = Backoff()
 

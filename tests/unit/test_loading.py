@@ -79,7 +79,7 @@ def test_a_reference_is_a_need(write):
         ),
         (("script: train.py", "script: ../train.py"), 9, "`script` must be a path inside"),
         (("retry_budget: 3", "retry_budget: -1"), 3, "expected at least 0"),
-        (("patience: 10m", "patience: 4m"), 3, "expected at least 5m"),
+        (("patience: 10m", "patience: 4m"), 3, "expected 5m to 28d"),
         (("retry_budget: 3", "retry_budget: 3, retry_budget: 4"), 3, "the key `retry_budget` stands twice"),
         (("stages:", "stages: [\n"), 6, "not YAML"),
         (
