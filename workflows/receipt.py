@@ -141,6 +141,7 @@ def _attempt(line: Line) -> dict[str, Any]:
     return {
         "attempt": entry["attempt"],
         "job": entry["job"],
+        "market": entry["market"],
         "rung": {
             "market": entry["market"],
             "instance_type": entry["instance_type"],

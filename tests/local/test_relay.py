@@ -10,6 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from workflows.local.scenario import Scenario
+from workflows.rehearsal import open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
 RELAY = Path(sys.prefix) / "bin" / "relay"
@@ -139,6 +143,19 @@ def saved_step(folder):
 
 def digest(done):
     return json.loads(done.stdout)["stages"][0]["model_sha256"]
+
+
+@pytest.mark.processes
+def test_the_machine_that_runs_is_the_one_that_compile_prints(small):
+    printed = json.loads(relay("compile", "pipeline.yaml", cwd=small).stdout)
+
+    console = Console(stderr=True)
+    with open_world(small / "world", speed=2000, scenario=Scenario(), seed=0, console=console) as world:
+        rehearsal = start(world, small / "pipeline.yaml", "run", {}, console, quiet=True)
+        states = world.client("stepfunctions")
+        running = states.describe_state_machine_for_execution(executionArn=rehearsal.arn)
+
+    assert json.loads(running["definition"]) == printed
 
 
 @pytest.mark.parametrize(
