@@ -17,6 +17,7 @@ from pathlib import Path
 from workflows.errors import RelayError
 
 LARGEST = 200 * 1024 * 1024  # bytes of source; data belongs into `inputs`
+CACHE_TAG = "CACHEDIR.TAG"  # marks folders that hold nothing of the user's (Cache Directory Tagging)
 SKIPPED = {"__pycache__", "node_modules", "cdk.out"}
 _PACKAGE = Path(__file__).parent
 
@@ -52,9 +53,12 @@ def pack(folder: Path) -> Source:
 
 def _members(root: Path) -> Iterator[tuple[str, bytes]]:
     size = 0
+    caches = {tag.parent for tag in root.rglob(CACHE_TAG)}  # a local world's folder is one, too
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         if any(part.startswith(".") or part in SKIPPED for part in relative.parts) or path.is_dir():
+            continue
+        if caches.intersection(path.parents):
             continue
         if not path.resolve().is_relative_to(root):
             raise SourceError(f"{path}: points outside {root}: copy the file into the folder")

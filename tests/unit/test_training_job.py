@@ -75,6 +75,16 @@ def test_a_changed_script_has_another_key(tmp_path):
     assert pack(tmp_path).key_prefix != before
 
 
+def test_a_local_world_in_the_folder_is_not_packed(tmp_path):
+    (tmp_path / "train.py").write_text("print(1)\n")
+    before = pack(tmp_path).key_prefix
+    (tmp_path / "world" / "s3").mkdir(parents=True)
+    (tmp_path / "world" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
+    (tmp_path / "world" / "s3" / "object").write_text("x")
+
+    assert pack(tmp_path).key_prefix == before
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "secret").write_text("x")

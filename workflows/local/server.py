@@ -38,6 +38,10 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 """moto's account, so that every ARN of the world names the same one."""
 
+CACHE_TAG = """Signature: 8a477f597d28d172789f06886806bc55
+# A local world of Relay. The tag keeps it out of source archives and backups (Cache Directory Tagging).
+"""
+
 _open_world = threading.Lock()
 
 
@@ -67,6 +71,7 @@ class LocalWorld:
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)
+            (root / "CACHEDIR.TAG").write_text(CACHE_TAG, "ascii")
         except OSError as error:
             raise WorldError(f"{root}: cannot hold the local world: {error.strerror}") from None
         if not _open_world.acquire(blocking=False):

@@ -105,6 +105,7 @@ class ProcessWork:
         self._ended.set()
         self._trained = False
         self._succeeded = True
+        self._destroyed = False
         self._fraction = 0.0
         self._waiting: list[tuple[float, simpy.Event]] = []
 
@@ -155,13 +156,19 @@ class ProcessWork:
         return self._background(self._upload)
 
     def close(self) -> None:
-        """Give the instances back, without waiting."""
-        self._background(self.destroy)
+        """Give the instances back, without waiting.
+
+        When the world was closed they are given back, and this is called by the collector of garbage, perhaps
+        at the interpreter's end, when a thread can no longer be started.
+        """
+        if not self._destroyed:
+            self._background(self.destroy)
 
     # On threads of their own
 
     def destroy(self) -> None:
         """Kill what is left, wait for it, and remove the instances' disks."""
+        self._destroyed = True
         self._leashes.tell("KILL")
         self._wait_for_end()
         if self._sync is not None:
