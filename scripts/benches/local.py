@@ -34,6 +34,9 @@ stages:
 """
 
 
+Moment = tuple[float, str, str]  # real seconds, job, TrainingJobStatus
+
+
 def run() -> dict[str, Any]:
     """The figures; seconds are real ones unless named machine seconds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -52,10 +55,8 @@ def _run(folder: Path) -> dict[str, Any]:
     with open_world(folder / "world", speed=SPEED, scenario=scenario, seed=0, console=console) as world:
         started = time.perf_counter() - began
         began = time.perf_counter()
-        moments: list[tuple[float, str]] = []
-        world.sagemaker.subscribers.append(
-            lambda event: moments.append((time.perf_counter(), event["detail"]["SecondaryStatus"]))
-        )
+        moments: list[Moment] = []
+        world.sagemaker.subscribers.append(lambda event: moments.append(_moment(event["detail"])))
         rehearsal = start(world, folder / "pipeline.yaml", "bench", {}, console, quiet=True)
         installed = time.perf_counter() - began
         view = rehearsal.follow()
@@ -72,6 +73,10 @@ def _run(folder: Path) -> dict[str, Any]:
     }
 
 
+def _moment(detail: dict[str, Any]) -> Moment:
+    return time.perf_counter(), detail["TrainingJobName"], detail["TrainingJobStatus"]
+
+
 def _transitions(events: list[dict[str, Any]]) -> dict[str, int]:
     """Counted from the history: from a lost attempt's job to the next one's, and of the last attempt."""
     states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
@@ -83,12 +88,15 @@ def _transitions(events: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _delay(moments: list[tuple[float, str]], attempts: list[Any]) -> float:
+def _delay(moments: list[Moment], attempts: list[Any]) -> float:
     """Real seconds from a job's end to the next one's creation, the longest, less the machine's pause."""
-    ends = [moment for moment, status in moments if status in {"MaxWaitTimeExceeded", "Completed"}]
-    creations = [ends[0]]
-    for before, (moment, status) in itertools.pairwise([(0.0, ""), *moments]):
-        if status == "Starting" and before[1] in {"MaxWaitTimeExceeded"}:
-            creations.append(moment)
-    pauses = [attempt["wait_seconds"] / SPEED for attempt in attempts[:-1]]
-    return max(create - end - pause for end, create, pause in zip(ends, creations[1:], pauses, strict=False))
+    created: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for moment, job, status in moments:
+        created.setdefault(job, moment)
+        if status in {"Completed", "Failed", "Stopped"}:
+            ended[job] = moment
+    return max(
+        created[later["job"]] - ended[earlier["job"]] - earlier["wait_seconds"] / SPEED
+        for earlier, later in itertools.pairwise(attempts)
+    )

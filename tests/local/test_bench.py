@@ -1,0 +1,23 @@
+"""The figures of the local world: those that must not move are held, the others only have to be there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.processes
+def test_the_bench_of_the_local_world_counts_the_transitions_from_the_history():
+    command = [sys.executable, "-m", "scripts.bench", "local", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    figures = json.loads(done.stdout)
+    assert figures["transitions_of_a_lost_attempt"] == 5
+    assert figures["transitions_of_the_last_attempt"] == 3
+    assert figures["attempts"] == 3
+    assert figures["seconds_from_end_to_next_create_beyond_back_off"] >= 0
+    assert figures["memory_mib"] > 0
