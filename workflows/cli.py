@@ -98,12 +98,11 @@ def resume(
 @app.command()
 def check(pipeline: PipelineFile, as_json: Json = False) -> None:
     """Checks a pipeline: every mistake with its place, what was found and what is allowed."""
-    from workflows.loading import SpecificationError, load
+    from workflows.loading import SpecificationError
     from workflows.rehearsal import compile_file
 
     try:
-        found = load(pipeline)
-        definition = compile_file(pipeline)[1]
+        found, definition, _ = compile_file(pipeline)
     except SpecificationError as error:
         if as_json:
             print(json.dumps({"ok": False, "problems": error.problems}, indent=2))

@@ -40,7 +40,7 @@ MARKET = Fact("market")  # where the attempt ran: "spot" or "on-demand"
 REPORTED = Fact("reported")  # the script wrote progress.json
 PROGRESSED = Fact("progressed")  # a newer checkpoint than before the attempt
 TRAINED = Fact("trained")  # the attempt got instances
-SEEN = Fact("seen")  # interruptions inside the job (SecondaryStatusTransitions)
+# "seen": interruptions inside the job (SecondaryStatusTransitions), an amount and never a condition
 INTERRUPTIONS = Fact("interruptions")
 STALLED = Fact("stalled")  # attempts in a row that trained and moved the checkpoint nowhere
 FAULTS = Fact("faults")  # platform faults in a row without progress

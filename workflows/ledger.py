@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from workflows.training_job import variable
@@ -50,7 +49,6 @@ class StageView:
     job: str | None = None  # the job that runs now
     attempts: list[Entry] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
-    since: datetime | None = None  # when the present phase began
 
 
 @dataclass
@@ -76,7 +74,7 @@ class RunView:
         for event in events:
             for key, details in event.items():
                 if key == "stateEnteredEventDetails":
-                    self._entered(details["name"], event["timestamp"])
+                    self._entered(details["name"])
                 elif key == "stateExitedEventDetails":
                     self._assigned(details.get("assignedVariables", {}))
                 elif key == "taskScheduledEventDetails":
@@ -110,11 +108,10 @@ class RunView:
         """The stage that a state belongs to, by the state's name."""
         return self.stages.get(state.partition(":")[0])
 
-    def _entered(self, state: str, moment: datetime) -> None:
+    def _entered(self, state: str) -> None:
         stage = self.stage_of(state)
         if stage:
-            self._current = stage
-            stage.status, stage.phase, stage.since = "running", state.partition(": ")[2], moment
+            stage.status, stage.phase = "running", state.partition(": ")[2]
             if stage.phase not in {"on spot", "on demand"}:
                 stage.job = None
 

@@ -44,8 +44,7 @@ class Line:
     @property
     def billed(self) -> float:
         """Billed seconds of one instance; the trained ones where AWS reported none."""
-        billed = self.entry["billed_seconds"]
-        return float(self.entry["trained_seconds"] if billed is None else billed)
+        return _billed(self.entry)
 
 
 def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
@@ -56,17 +55,20 @@ def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
         if not entry["trained_seconds"]:
             entry["resumed_step"] = kept
-        billed = entry["billed_seconds"]
-        seconds = float(entry["trained_seconds"] if billed is None else billed)
         kind, count = entry["instance_type"], entry["instance_count"]
         done = entry["reached_step"] - entry["resumed_step"]
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(
             entry,
-            prices.cost(kind, count, _priced_as(entry), seconds),
+            prices.cost(kind, count, _priced_as(entry), _billed(entry)),
             prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
             entry["reached_step"] - kept,
         )
+
+
+def _billed(entry: Entry) -> float:
+    billed = entry["billed_seconds"]
+    return float(entry["trained_seconds"] if billed is None else billed)
 
 
 def _kept(entry: Entry, later: Sequence[Entry]) -> int:

@@ -114,7 +114,7 @@ class _Screen:
     def __init__(self, console: Console, view: RunView, quiet: bool) -> None:
         self.console, self.view, self.quiet = console, view, quiet
         self.moving = console.is_terminal and not quiet
-        self._narrator, self._began, self._shown = Narrator(view), time.monotonic(), 0
+        self._narrator, self._began = Narrator(view), time.monotonic()
         self._live: Live | None = None
 
     def live(self) -> AbstractContextManager[Any]:
@@ -153,9 +153,11 @@ def open_world(
 
 def compile_file(path: Path) -> tuple[Pipeline, dict[str, Any], Packed]:
     """The pipeline in a file, its machine's definition, and what there is to upload."""
-    from workflows.state_machine.graph import compile_pipeline
-
     pipeline = load(path)
+    from workflows.state_machine.graph import (
+        compile_pipeline,
+    )  # three seconds that a mistake need not wait for
+
     packed = gather(pipeline, path.parent, SITE.bucket, lambda image, kind: image_uri(image, kind, REGION))
     return pipeline, compile_pipeline(pipeline, SITE, packed.stages), packed
 

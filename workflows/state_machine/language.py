@@ -153,11 +153,6 @@ class Graph(sdk.Graph):  # type: ignore[misc]
         return [Field.Comment, New.QUERY_LANGUAGE, Field.TimeoutSeconds]
 
 
-def chain(*steps: Any) -> Any:
-    """The steps one after the other; sub-graphs are linked by their exits beforehand."""
-    return sdk.Chain(list(steps))
-
-
 def machine(start: Any, *, comment: str) -> dict[str, Json]:
     """The definition of a state machine that begins at `start`."""
     text: dict[str, Json] = Graph(start, comment=comment, query_language="JSONata").to_dict()
