@@ -2,8 +2,9 @@
 
     spot (interrupted) -> spot, next rung (no capacity) -> ... retry budget used up -> on demand -> done
 
-The policy counts. After an attempt, `tally` brings the stage's counters up to date and `decide` answers from
-them; both have a JSONata rendering made from the same objects (`TALLY`, `TABLE`).
+The policy counts, and with a deadline it looks at the clock. After an attempt, `tally` brings the stage's
+counters up to date and `decide` answers from them; both have a JSONata rendering made from the same objects
+(`TALLY`, `TABLE`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, cast
 
-from workflows.outcomes import Outcome
-from workflows.rules import ALWAYS, Condition, Fact, Facts, Rule, RuleTable
+from workflows.outcomes import HELD, OUTCOMES, Hold, Outcome
+from workflows.rules import ALWAYS, Condition, Data, Fact, Facts, Rule, RuleTable
 
 FAULT_BUDGET = 2  # platform faults in a row without progress; the third fails the stage
 UNKNOWN_BUDGET = 1  # "unknown: resume once on the same rung, then fail"
+EXIT_BUDGET = 3  # exits in a row with a code of `retry_on_exit_codes`; the fourth without progress fails
 WAIT_BUDGET = 8  # throttled or quota-full create calls in a row, each after the Retry of the state
 
 
@@ -27,6 +29,8 @@ class Next(StrEnum):
     SPOT = "spot"
     ON_DEMAND = "on-demand"
     LOOK_AGAIN = "look again"
+    LOOK_UP = "look up"
+    SKIP = "skip"
     DONE = "done"
     FAIL = "fail"
 
@@ -46,6 +50,9 @@ STALLED = Fact("stalled")  # attempts in a row that trained and moved the checkp
 FAULTS = Fact("faults")  # platform faults in a row without progress
 UNKNOWNS = Fact("unknowns")
 WAITS = Fact("waits")  # refusals in a row that only time cures: throttling, quota, on-demand capacity
+EXITS = Fact("exits")  # exits in a row with a code that is to be tried again
+EXIT_LISTED = Fact("exit_listed")  # the script ended with a code of `retry_on_exit_codes`
+LATE = Fact("late")  # the time left falls below what on-demand would need
 RETRY_BUDGET = Fact("retry_budget")
 NO_PROGRESS_LIMIT = Fact("no_progress_limit")
 ON_DEMAND_ENABLED = Fact("on_demand_enabled")
@@ -95,14 +102,17 @@ class Count:
 
 
 _MOVED = PROGRESSED.holds()
+_WITH_RUN = OUTCOME.is_(Outcome.STOPPED_WITH_RUN, Outcome.NOT_STARTED)
+_RETRIED_EXIT = OUTCOME.is_(Outcome.USER_ERROR) & EXIT_LISTED.holds()
 
 TALLY = (
     Count("interruptions", _SPOT, amount=_INTERRUPTIONS),
-    Count("stalled", TRAINED.holds() & ~_MOVED, _MOVED),
+    Count("stalled", TRAINED.holds() & ~_MOVED & ~_WITH_RUN, _MOVED),
     Count("faults", OUTCOME.is_(Outcome.PLATFORM_FAULT), _MOVED),
     Count("unknowns", OUTCOME.is_(Outcome.UNKNOWN)),
+    Count("exits", _RETRIED_EXIT, _MOVED),
     Count("waits", _WAITED, ~_WAITED),
-    Count("backoffs", ~_MOVED, _MOVED),
+    Count("backoffs", ~_MOVED & ~_WITH_RUN, _MOVED),
 )
 COUNTERS = tuple(count.name for count in TALLY)
 
@@ -132,6 +142,39 @@ _FALLBACK = _SPOT & ON_DEMAND_ENABLED.holds()
 _SPENT = "retry budget used up ({interruptions} of {retry_budget} interruptions)"
 _STUCK = "{stalled} attempts in a row left the checkpoint where it was"
 
+
+def _held(reason: Hold) -> Condition:
+    return OUTCOME.is_(Outcome.NOT_STARTED) & HELD.is_(reason)
+
+
+_HELD = (
+    Rule(
+        _held(Hold.REUSE),
+        _then(Next.LOOK_UP, "an earlier run may have done the same: look for it"),
+    ),
+    Rule(
+        _held(Hold.FIND),
+        _then(Next.LOOK_UP, "not asked for: its results are taken from the newest run that has them"),
+    ),
+    Rule(
+        _held(Hold.NOT_FOUND),
+        _then(Next.FAIL, "not asked for, but needed, and no earlier run has its results: leave out `from`"),
+    ),
+    Rule(_held(Hold.NOT_ASKED), _then(Next.SKIP, "not asked for, and nothing asked for needs it")),
+    Rule(_held(Hold.GATE), _then(Next.SKIP, "a gate before it said stop")),
+    Rule(
+        _held(Hold.MONEY),
+        _then(
+            Next.FAIL,
+            "the spending limit: another attempt could cost more than is left of it. "
+            "Start a new run with a higher `budget_usd` (and `reuse`), or lower `limit`",
+        ),
+    ),
+    Rule(
+        _held(Hold.NO_BUDGET),
+        _then(Next.ON_DEMAND, "a retry budget of 0: on-demand", rung="first"),
+    ),
+)
 _ENDS = (
     Rule(
         OUTCOME.is_(Outcome.STILL_RUNNING),
@@ -141,6 +184,14 @@ _ENDS = (
     Rule(
         OUTCOME.is_(Outcome.UNFINISHED) & ~REPORTED.holds(),
         _then(Next.DONE, "the job completed; its script reports no progress of its own"),
+    ),
+    Rule(
+        _RETRIED_EXIT & ~EXITS.at_least(EXIT_BUDGET + 1),
+        _then(
+            _HERE,
+            f"an exit code of `retry_on_exit_codes`, {{exits}} of {EXIT_BUDGET}: once more",
+            pause="back off",
+        ),
     ),
     Rule(
         OUTCOME.is_(Outcome.USER_ERROR),
@@ -159,6 +210,36 @@ _ENDS = (
         OUTCOME.is_(Outcome.SLICE_OVER) & ~_MOVED,
         _then(Next.FAIL, "the time limit passed without a new checkpoint: raise `limit`"),
     ),
+)
+_EXHAUSTED = (
+    Rule(
+        OUTCOME.is_(Outcome.PLATFORM_FAULT) & FAULTS.at_least(FAULT_BUDGET + 1),
+        _then(
+            Next.FAIL,
+            "{faults} platform faults in a row without progress; "
+            "a checkpoint prefix of hundreds of GB also causes them",
+        ),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.UNKNOWN) & UNKNOWNS.at_least(UNKNOWN_BUDGET + 1),
+        _then(Next.FAIL, "ended for an unknown reason again"),
+    ),
+)
+_CLOCK = (
+    # With a deadline the counts are a ceiling and the clock decides: whatever took the attempt away.
+    Rule(
+        LATE.holds() & _FALLBACK,
+        _then(
+            Next.ON_DEMAND,
+            "the deadline: no time is left for another wait for spot capacity: on-demand",
+            rung="first",
+        ),
+    ),
+    Rule(
+        OUTCOME.is_(Outcome.STOPPED_WITH_RUN),
+        _then(_HERE, "the run was stopped while it ran, and redriven: go on from the checkpoint"),
+    ),
+    Rule(OUTCOME.is_(Outcome.NOT_STARTED), _then(_HERE, "it had not begun: begin")),
 )
 _WAITS = (
     Rule(
@@ -188,20 +269,8 @@ _WAITS = (
 )
 _FAULTS = (
     Rule(
-        OUTCOME.is_(Outcome.PLATFORM_FAULT) & FAULTS.at_least(FAULT_BUDGET + 1),
-        _then(
-            Next.FAIL,
-            "{faults} platform faults in a row without progress; "
-            "a checkpoint prefix of hundreds of GB also causes them",
-        ),
-    ),
-    Rule(
         OUTCOME.is_(Outcome.PLATFORM_FAULT),
         _then(_HERE, "a fault of the platform: the same rung again", pause="back off"),
-    ),
-    Rule(
-        OUTCOME.is_(Outcome.UNKNOWN) & UNKNOWNS.at_least(UNKNOWN_BUDGET + 1),
-        _then(Next.FAIL, "ended for an unknown reason again"),
     ),
     Rule(
         OUTCOME.is_(Outcome.UNKNOWN),
@@ -238,21 +307,26 @@ _LOSSES = (
     ),
     Rule(ALWAYS, _then(Next.FAIL, "an end that the policy does not know")),
 )
-TABLE = RuleTable(_ENDS + _WAITS + _FAULTS + _LOSSES)
+TABLE = RuleTable(
+    _HELD + _ENDS + _EXHAUSTED + _CLOCK + _WAITS + _FAULTS + _LOSSES,
+    key=OUTCOME,
+    values=tuple(outcome.value for outcome in Outcome),
+)
 
 
 def decision_jsonata() -> str:
-    """The decision as an expression over `$f`; the variable `$policy` holds the answers (`policy_data`)."""
+    """The decision as an expression over `$f`; the machine's variable `$policy` holds the table."""
     next_ = f'$answer.next = "{_HERE}" ? $f.market : $answer.next'
     return (
-        f"($rule := {TABLE.index_jsonata()}; $answer := $policy[$rule]; "
-        f'$merge([$answer, {{"next": {next_}, "why": {TABLE.fill_jsonata("$answer.why")}}}]))'
+        f"($answer := {TABLE.jsonata('$policy.decisions')}; "
+        f'{{"next": {next_}, "rung": $answer.rung, "pause": $answer.pause, '
+        f'"why": {TABLE.fill_jsonata("$answer.why")}}})'
     )
 
 
-def policy_data() -> list[dict[str, str]]:
-    """The contents of the machine's variable `$policy`."""
-    return TABLE.answers()
+def policy_data() -> Data:
+    """The contents of the machine's variable `$policy`: both tables, which every stage asks."""
+    return {"outcomes": OUTCOMES.data(), "decisions": TABLE.data()}
 
 
 @dataclass(frozen=True)
@@ -268,8 +342,9 @@ class Decision:
 def decide(facts: Facts) -> Decision:
     """The decision for an attempt.
 
-    `facts` are the attempt's (outcome, market, reported, progressed, trained, seen), the stage's limits
-    (retry_budget, no_progress_limit, on_demand_enabled) and its counters as `tally` left them.
+    `facts` are the attempt's (outcome, held, market, reported, progressed, trained, seen, exit_listed, late),
+    the stage's limits (retry_budget, no_progress_limit, on_demand_enabled) and its counters as `tally` left
+    them.
     """
     answer = TABLE.decide(facts)
     return Decision(
@@ -278,8 +353,3 @@ def decide(facts: Facts) -> Decision:
         cast(Pause, answer["pause"]),
         answer["why"],
     )
-
-
-def first_market(*, spot: bool, retry_budget: int) -> str:
-    """Where a stage starts: a retry budget of 0 allows no interruption, so it starts on-demand."""
-    return "spot" if spot and retry_budget > 0 else "on-demand"

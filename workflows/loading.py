@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from workflows.errors import RelayError
-from workflows.pipeline import Pipeline, ProcessStage, TrainStage
+from workflows.pipeline import KINDS, Pipeline
+from workflows.stages import JobStage
 
 Place = tuple[str | int, ...]
-UNION_TAGS = {"train", "process", "uri", "framework"}  # in pydantic's locations, not in the file
+UNION_TAGS = {*KINDS, "uri", "framework"}  # in pydantic's locations, not in the file
 LARGEST_FILE = 1_000_000  # bytes; a pipeline is written by hand
 
 
@@ -153,7 +154,7 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
         return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:
         return _unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
-    if kind in {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind"}:
+    if kind in {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind", "sweep"}:
         return detail["msg"]
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
@@ -241,8 +242,8 @@ def _fields_at(location: Place) -> list[str]:
     """The fields of the model at pydantic's location."""
     models: list[type[BaseModel]] = [Pipeline]
     for part in location:
-        if part in {"train", "process"} and isinstance(part, str):
-            models = [TrainStage if part == "train" else ProcessStage]
+        if part in KINDS and isinstance(part, str):
+            models = [KINDS[part]]
         elif isinstance(part, str):
             inner = [m.model_fields[part].annotation for m in models if part in m.model_fields]
             models = [model for annotation in inner for model in _models_in(annotation)] or models
@@ -257,6 +258,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _missing_files(path: Path, root: yaml.Node, pipeline: Pipeline) -> Iterator[str]:
     for index, stage in enumerate(pipeline.stages):
+        if not isinstance(stage, JobStage):
+            continue
         folder = path.parent / stage.source
         script = folder / stage.script
         if script.is_file():

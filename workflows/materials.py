@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from workflows.errors import RelayError
-from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
+from workflows.pipeline import Pipeline
 from workflows.settings import Image
 from workflows.source_archive import Source, pack
+from workflows.stages import REFERENCE, JobStage, RegisterStage
 from workflows.training_job import Materials
 
 ImageOf = Callable[[Image, str], str]  # (image, instance type) -> registry URI
@@ -42,6 +43,10 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
     sources: dict[str, Source] = {}
     stages: dict[str, Materials] = {}
     for stage in pipeline.stages:
+        if isinstance(stage, RegisterStage):
+            stages[stage.name] = Materials("", {"": _serving_image(pipeline, stage, image_of)})
+        if not isinstance(stage, JobStage):
+            continue
         if stage.source not in sources:
             sources[stage.source] = pack(folder / stage.source)
         source = sources[stage.source]
@@ -70,14 +75,18 @@ def upload(packed: Packed, s3: Any, bucket: str) -> int:
     return count
 
 
-def _instance_types(stage: TrainStage | ProcessStage) -> set[str]:
-    rungs = stage.on_demand_rungs()
-    if isinstance(stage, TrainStage):
-        rungs += stage.spot_rungs()
-    return {instance_type for instance_type, _ in rungs}
+def _instance_types(stage: JobStage) -> set[str]:
+    return {instance_type for instance_type, _ in (*stage.spot_rungs(), *stage.on_demand_rungs())}
 
 
-def _local_inputs(stage: TrainStage | ProcessStage, folder: Path) -> Iterator[tuple[str, Path]]:
+def _serving_image(pipeline: Pipeline, stage: RegisterStage, image_of: ImageOf) -> str:
+    """The stage's own image, or the one that trained the model: framework images also serve."""
+    source = pipeline.stage(stage.of)
+    assert isinstance(source, JobStage)
+    return image_of(stage.image or source.image, source.on_demand_rungs()[0][0])
+
+
+def _local_inputs(stage: JobStage, folder: Path) -> Iterator[tuple[str, Path]]:
     for channel, value in stage.inputs.items():
         if REFERENCE.match(value) or value.startswith("s3://"):
             continue

@@ -5,21 +5,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from workflows.durations import Duration, between
+from workflows.deadlines import Deadline
 from workflows.settings import (
-    DAY,
     DEFAULT_IMAGE,
-    DEFAULT_LADDER,
-    LONGEST_JOB,
     Checkpoint,
     Image,
     Model,
@@ -27,116 +20,26 @@ from workflows.settings import (
     Spot,
     problem,
 )
+from workflows.stages import (
+    AnyStage,
+    BaseStage,
+    GateStage,
+    JobStage,
+    Name,
+    ProcessStage,
+    RegisterStage,
+    SweepStage,
+    TrainStage,
+)
 
 WATCH_SUFFIX = "-watch"  # of the state machine that watches a pipeline's jobs
-UNSAFE_WITHOUT_CHECKPOINT = timedelta(hours=1)
-
-Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-Channel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-REFERENCE = re.compile(r"^\{\{\s*([a-z0-9-]+)\.outputs\.([A-Za-z0-9_-]+)\s*\}\}$")
-
-# -------------------------------------------------------------------------------------------------- stages
-Scalar = str | bool | int | float
-
-
-class BaseStage(Model):
-    """What every stage that runs a script has."""
-
-    name: Name
-    needs: tuple[Name, ...] = ()
-    script: Annotated[str, Field(min_length=1, max_length=200)]
-    source: str = "."
-    image: Image = DEFAULT_IMAGE
-    inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str] = Field(default_factory=dict)
-    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(
-        default_factory=dict
-    )
-    instances: Annotated[int, Field(ge=1, le=64)] = 1
-    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
-    expected: Duration | None = None
-    limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_JOB)] = DAY
-    on_demand: OnDemand = OnDemand()
-
-    @model_validator(mode="after")
-    def _sound(self) -> BaseStage:
-        path = PurePosixPath(self.script)
-        if path.is_absolute() or ".." in path.parts:
-            raise problem("script", "`script` must be a path inside the folder of `source`")
-        for channel in self.inputs:
-            if channel == "code":
-                raise problem("inputs", "the channel `code` is Relay's own: take another name")
-        if self.expected is not None and self.expected > self.limit:
-            raise problem("expected", "`expected` must not be longer than `limit`")
-        return self
-
-    def references(self) -> Iterator[tuple[str, str, str]]:
-        """(input, stage, output) of every input that names an earlier stage's output."""
-        for channel, value in self.inputs.items():
-            if match := REFERENCE.match(value):
-                yield channel, match[1], match[2]
-
-
-class TrainStage(BaseStage):
-    """Training on spot capacity, with on-demand as the fallback."""
-
-    kind: Literal["train"] = "train"
-    distribution: Literal["torchrun"] | None = None  # who starts the script on each instance
-    hyperparameters: dict[Annotated[str, Field(max_length=256)], Scalar] = Field(default_factory=dict)
-    spot: Spot = Spot()
-    checkpoint: Checkpoint | None = Checkpoint()
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """`model`: the model.tar.gz that the winning attempt left."""
-        return ("model",)
-
-    @model_validator(mode="after")
-    def _can_survive(self) -> TrainStage:
-        if not self.spot.enabled and not self.on_demand.enabled:
-            raise problem("market", "`spot` and `on_demand` are both disabled: nowhere to run")
-        if self.spot.retry_budget == 0 and not self.on_demand.enabled:
-            raise problem(
-                "market",
-                "a `retry_budget` of 0 goes on-demand at once, and `on_demand` is disabled",
-            )
-        long = self.expected is not None and self.expected > UNSAFE_WITHOUT_CHECKPOINT
-        if self.spot.enabled and self.checkpoint is None and long:
-            raise problem(
-                "checkpoint",
-                "spot without a checkpoint, expected to run longer than an hour: an interruption "
-                "would cost all of it. Set `checkpoint`, or `spot: {{enabled: false}}`",
-            )
-        return self
-
-    def spot_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each spot rung, in order."""
-        return tuple((rung.type, rung.count or self.instances) for rung in self.spot.ladder)
-
-    def on_demand_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each on-demand rung, in order."""
-        ladder = self.on_demand.ladder or self.spot.ladder[:1]
-        return tuple((rung.type, rung.count or self.instances) for rung in ladder)
-
-
-class ProcessStage(BaseStage):
-    """A SageMaker processing job. SageMaker offers no spot capacity for it, so it runs on-demand."""
-
-    kind: Literal["process"] = "process"
-    arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(default_factory=dict)
-    outputs: tuple[Channel, ...] = ()
-    limit: Annotated[Duration, between(timedelta(seconds=1), 5 * DAY)] = DAY
-
-    @model_validator(mode="after")
-    def _can_run(self) -> ProcessStage:
-        if not self.on_demand.enabled:
-            raise problem("market", "processing knows no spot: `on_demand` cannot be disabled")
-        return self
-
-    def on_demand_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each rung, in order."""
-        ladder = self.on_demand.ladder or DEFAULT_LADDER
-        return tuple((rung.type, rung.count or self.instances) for rung in ladder)
+KINDS: dict[str, type[BaseStage]] = {
+    "train": TrainStage,
+    "process": ProcessStage,
+    "sweep": SweepStage,
+    "gate": GateStage,
+    "register": RegisterStage,
+}
 
 
 def _kind_of(value: Any) -> str:
@@ -145,11 +48,15 @@ def _kind_of(value: Any) -> str:
 
 
 Stage = Annotated[
-    Annotated[TrainStage, Tag("train")] | Annotated[ProcessStage, Tag("process")],
+    Annotated[TrainStage, Tag("train")]
+    | Annotated[ProcessStage, Tag("process")]
+    | Annotated[SweepStage, Tag("sweep")]
+    | Annotated[GateStage, Tag("gate")]
+    | Annotated[RegisterStage, Tag("register")],
     Discriminator(
         _kind_of,
         custom_error_type="kind",
-        custom_error_message="`kind` must be one of: train, process",
+        custom_error_message=f"`kind` must be one of: {', '.join(KINDS)}",
     ),
 ]
 
@@ -168,6 +75,9 @@ class Pipeline(Model):
 
     name: Name
     description: str = ""
+    deadline: Deadline | None = None
+    budget_usd: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+    reuse: bool = False  # take finished stages of earlier runs with the same code, inputs and parameters
     defaults: Defaults = Defaults()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=100)]
 
@@ -188,15 +98,35 @@ class Pipeline(Model):
         if self.name.endswith(WATCH_SUFFIX):
             raise problem("graph", "names that end in `-watch` are those of the capacity watch", at=["name"])
         check_graph(self)
+        if self.deadline is not None:
+            for index, stage in enumerate(self.stages):
+                if isinstance(stage, JobStage) and stage.expected is None:
+                    raise problem(
+                        "graph",
+                        "the pipeline has a `deadline`, and the stage `{name}` does not say how long it is "
+                        "`expected` to take, e.g. `expected: 2h`",
+                        name=stage.name,
+                        at=["stages", index, "name"],
+                    )
         return self
 
-    def stage(self, name: str) -> TrainStage | ProcessStage:
+    def stage(self, name: str) -> AnyStage:
         """The stage of that name; KeyError if there is none."""
         return {stage.name: stage for stage in self.stages}[name]
 
-    def needs(self, stage: TrainStage | ProcessStage) -> tuple[str, ...]:
-        """What must be done before: `needs`, and every stage whose output is an input."""
-        return tuple(dict.fromkeys([*stage.needs, *(ref[1] for ref in stage.references())]))
+    def needs(self, stage: AnyStage) -> tuple[str, ...]:
+        """What must be done before: `needs`, and every stage whose output or metric it reads."""
+        return tuple(dict.fromkeys([*stage.needs, *stage.sources()]))
+
+    def before(self, name: str) -> frozenset[str]:
+        """Every stage that must be done before that one, directly or not."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = set(self.needs(self.stage(waiting.pop()))) - found
+            found |= new
+            waiting += new
+        return frozenset(found)
 
 
 def _complete(stage: Any, defaults: Defaults) -> Any:
@@ -205,8 +135,10 @@ def _complete(stage: Any, defaults: Defaults) -> Any:
     if not isinstance(raw, dict):
         return stage
     base = defaults.model_dump(exclude_unset=True)
-    wanted = {"image", "on_demand"} | ({"spot", "checkpoint"} if _kind_of(stage) == "train" else set())
-    kind = {"kind": stage.kind} if isinstance(stage, TrainStage | ProcessStage) else {}
+    wanted = set(Defaults.model_fields) & set(KINDS.get(_kind_of(stage), TrainStage).model_fields)
+    if _kind_of(stage) == "register":
+        wanted -= {"image"}  # it serves with the image of the model's own stage
+    kind = {"kind": stage.kind} if isinstance(stage, AnyStage) else {}
     return _over({key: base[key] for key in wanted if key in base}, {**raw, **kind})
 
 
@@ -234,13 +166,17 @@ def check_graph(pipeline: Pipeline) -> None:
         for position, need in enumerate(stage.needs):
             if need not in names:
                 raise _unknown("stage", need, names, ["stages", index, "needs", position])
-        for channel, need, output in stage.references():
-            place: list[str | int] = ["stages", index, "inputs", channel]
+        for where, need, output in stage.references():
+            place: list[str | int] = ["stages", index, *where]
             if need not in names:
                 raise _unknown("stage", need, names, place)
             offered = pipeline.stage(need).outputs
             if output not in offered:
                 raise _unknown(f"output of `{need}`", output, list(offered), place)
+        for where, need, _ in stage.measures():
+            if need not in names or not pipeline.stage(need).measured:
+                able = [other.name for other in pipeline.stages if other.measured]
+                raise _unknown("stage with metrics", need, able, ["stages", index, *where])
     order(pipeline)
 
 

@@ -1,7 +1,7 @@
 """Conditions and ordered rule tables that are written once and used twice.
 
-A rule is data: Python evaluates it (planner, tests), and the compiler renders the same object as a JSONata
-expression into the state machine. `tests/unit/test_rules.py` proves on random facts that both agree.
+A rule is data: Python evaluates it (planner, tests), and the machine carries the same table in a variable and
+evaluates it with one short expression. `tests/unit/test_rules.py` proves on random facts that both agree.
 
 Facts are a flat mapping of names to strings, integers and booleans; a fact is never missing and never null,
 because JSONata answers a comparison with nothing by nothing.
@@ -9,80 +9,193 @@ because JSONata answers a comparison with nothing by nothing.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 Value = str | int | bool
 Facts = Mapping[str, Value]
+Data = Any  # what json.dumps takes
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True)
 class Condition:
-    """A predicate over facts, with its JSONata text; combine with `&`, `|` and `~`."""
+    """A predicate over facts; combine with `&`, `|` and `~`."""
 
-    holds: Callable[[Facts], bool]
-    jsonata: str
+    def holds(self, facts: Facts) -> bool:
+        """Whether it holds for these facts."""
+        raise NotImplementedError
+
+    @property
+    def jsonata(self) -> str:
+        """The same as an expression over `$f`, for the few that stand in a machine's text by themselves."""
+        raise NotImplementedError
+
+    def given(self, fact: str, value: Value) -> Condition:
+        """What is left to ask when that fact is known."""
+        raise NotImplementedError
+
+    def negated(self) -> Condition:
+        """The opposite."""
+        raise NotImplementedError
+
+    def alternatives(self) -> list[list[Test]]:
+        """Tests that must hold together, in groups of which one is enough; no group: never."""
+        raise NotImplementedError
 
     def __and__(self, other: Condition) -> Condition:
-        return Condition(lambda f: self.holds(f) and other.holds(f), f"({self.jsonata} and {other.jsonata})")
+        return _All((self, other))
 
     def __or__(self, other: Condition) -> Condition:
-        return Condition(lambda f: self.holds(f) or other.holds(f), f"({self.jsonata} or {other.jsonata})")
+        return _Any((self, other))
 
     def __invert__(self) -> Condition:
-        return Condition(lambda f: not self.holds(f), f"$not({self.jsonata})")
+        return self.negated()
 
 
-ALWAYS = Condition(lambda f: True, "true")
+@dataclass(frozen=True)
+class _All(Condition):
+    """Every one of them; none at all holds always."""
+
+    parts: tuple[Condition, ...]
+
+    def holds(self, facts: Facts) -> bool:
+        return all(part.holds(facts) for part in self.parts)
+
+    @property
+    def jsonata(self) -> str:
+        return "(" + " and ".join(part.jsonata for part in self.parts) + ")" if self.parts else "true"
+
+    def given(self, fact: str, value: Value) -> Condition:
+        return _All(tuple(part.given(fact, value) for part in self.parts))
+
+    def negated(self) -> Condition:
+        return _Any(tuple(part.negated() for part in self.parts))
+
+    def alternatives(self) -> list[list[Test]]:
+        chosen = itertools.product(*(part.alternatives() for part in self.parts))
+        return [[test for group in groups for test in group] for groups in chosen]
+
+
+@dataclass(frozen=True)
+class _Any(Condition):
+    """One of them; none at all holds never."""
+
+    parts: tuple[Condition, ...]
+
+    def holds(self, facts: Facts) -> bool:
+        return any(part.holds(facts) for part in self.parts)
+
+    @property
+    def jsonata(self) -> str:
+        return "(" + " or ".join(part.jsonata for part in self.parts) + ")" if self.parts else "false"
+
+    def given(self, fact: str, value: Value) -> Condition:
+        return _Any(tuple(part.given(fact, value) for part in self.parts))
+
+    def negated(self) -> Condition:
+        return _All(tuple(part.negated() for part in self.parts))
+
+    def alternatives(self) -> list[list[Test]]:
+        return [group for part in self.parts for group in part.alternatives()]
+
+
+ALWAYS: Condition = _All(())
+NEVER: Condition = _Any(())
+
+
+@dataclass(frozen=True)
+class Test(Condition):
+    """One question about one fact.
+
+    `is`: it is one of the values. `least`: it is at least the value, or the fact of that name. `starts`,
+    `has`: it begins with, or contains, one of the values.
+    """
+
+    __test__ = False  # pytest takes the name for a test's
+
+    fact: str
+    how: Literal["is", "least", "starts", "has"]
+    values: tuple[Value, ...]
+    no: bool = False
+
+    def holds(self, facts: Facts) -> bool:
+        return self._asked(facts) != self.no
+
+    def _asked(self, facts: Facts) -> bool:
+        value = facts[self.fact]
+        if self.how == "is":
+            return value in self.values
+        if self.how == "least":
+            bound = self.values[0]
+            return int(value) >= int(facts[bound] if isinstance(bound, str) else bound)
+        if self.how == "starts":
+            return str(value).startswith(tuple(map(str, self.values)))
+        return any(str(part) in str(value) for part in self.values)
+
+    @property
+    def jsonata(self) -> str:
+        value, values = f"$f.{self.fact}", [json.dumps(each) for each in self.values]
+        if self.how == "is":
+            text = f"{value} = {values[0]}" if len(values) == 1 else f"{value} in [{', '.join(values)}]"
+        elif self.how == "least":
+            bound = self.values[0]
+            text = f"{value} >= {f'$f.{bound}' if isinstance(bound, str) else bound}"
+        elif self.how == "starts":
+            starts = [f"$substring({value}, 0, {len(str(v))}) = {json.dumps(v)}" for v in self.values]
+            text = f"({' or '.join(starts)})"
+        else:
+            text = f"({' or '.join(f'$contains({value}, {each})' for each in values)})"
+        return f"$not({text})" if self.no else text
+
+    def given(self, fact: str, value: Value) -> Condition:
+        if fact != self.fact or self.how == "least":
+            return self
+        return ALWAYS if self.holds({fact: value}) else NEVER
+
+    def negated(self) -> Condition:
+        return replace(self, no=not self.no)
+
+    def alternatives(self) -> list[list[Test]]:
+        return [[self]]
+
+    def data(self) -> Data:
+        """The test as the machine carries it."""
+        if self.how == "is" and self.values == (True,):
+            return {"f": self.fact, "holds": not self.no}
+        value = self.values[0] if self.how == "least" else list(self.values)
+        return {"f": self.fact, self.how: value, **({"no": True} if self.no else {})}
 
 
 @dataclass(frozen=True)
 class Fact:
-    """The name of one fact; its methods make conditions. Rendered as a field of the variable `$f`."""
+    """The name of one fact; its methods make conditions."""
 
     name: str
 
-    @property
-    def jsonata(self) -> str:
-        return f"$f.{self.name}"
-
     def is_(self, *values: Value) -> Condition:
         """Equal to one of `values`."""
-        one = len(values) == 1
-        text = (
-            f"{self.jsonata} = {json.dumps(values[0])}" if one else f"{self.jsonata} in {json.dumps(values)}"
-        )
-        return Condition(lambda f: f[self.name] in values, text)
+        return Test(self.name, "is", values)
 
     def holds(self) -> Condition:
         """For a boolean fact: true."""
-        return Condition(lambda f: f[self.name] is True, self.jsonata)
+        return Test(self.name, "is", (True,))
 
     def starts_with(self, *prefixes: str) -> Condition:
         """Anchored at the first character: the rest of a FailureReason is text that users control."""
-        tests = [
-            f"$substring({self.jsonata}, 0, {len(prefix)}) = {json.dumps(prefix)}" for prefix in prefixes
-        ]
-        text = tests[0] if len(tests) == 1 else f"({' or '.join(tests)})"
-        return Condition(lambda f: str(f[self.name]).startswith(prefixes), text)
+        return Test(self.name, "starts", prefixes)
 
     def contains(self, *parts: str) -> Condition:
         """Only for text that AWS alone writes (errors of a create call), never for a FailureReason."""
-        tests = [f"$contains({self.jsonata}, {json.dumps(part)})" for part in parts]
-        text = tests[0] if len(tests) == 1 else f"({' or '.join(tests)})"
-        return Condition(lambda f: any(part in str(f[self.name]) for part in parts), text)
+        return Test(self.name, "has", parts)
 
     def at_least(self, other: Fact | int) -> Condition:
-        if isinstance(other, Fact):
-            return Condition(
-                lambda f: int(f[self.name]) >= int(f[other.name]),
-                f"{self.jsonata} >= {other.jsonata}",
-            )
-        return Condition(lambda f: int(f[self.name]) >= other, f"{self.jsonata} >= {other}")
+        """For a number: at least so many, or as many as another fact says."""
+        return Test(self.name, "least", (other.name if isinstance(other, Fact) else other,))
 
 
 @dataclass(frozen=True)
@@ -93,11 +206,34 @@ class Rule:
     then: Mapping[str, str]
 
 
+_FUNCTIONS = """
+$holds := function($t, $f) { ($v := $lookup($f, $t.f);
+$r := $exists($t.holds) ? $v = $t.holds
+: $exists($t.is) ? $v in $t.is
+: $exists($t.least) ? $v >= ($type($t.least) = "string" ? $lookup($f, $t.least) : $t.least)
+: $exists($t.starts) ? $count($t.starts[$substring($v, 0, $length($)) = $]) > 0
+: $count($t.has[$contains($v, $)]) > 0;
+$t.no = true ? $not($r) : $r) };
+$rule := function($rules, $f) { $filter($rules, function($r) { $not($exists($r.when))
+or $count($filter($r.when, function($a) {
+$count($filter($a, function($t) { $not($holds($t, $f)) })) = 0 })) > 0 })[0] };
+"""
+
+FUNCTIONS = " ".join(_FUNCTIONS.split())
+"""What `RuleTable.jsonata` calls; assignments, to stand once in the block where it stands."""
+
+
 @dataclass(frozen=True)
 class RuleTable:
-    """Ordered rules: the first that holds gives the answer; the last one must always hold."""
+    """Ordered rules: the first that holds gives the answer; the last one must always hold.
+
+    `key` is the fact that the machine looks up first: it carries for each of its `values`, and for any other,
+    only the rules that can then hold, and of these only what is left to ask.
+    """
 
     rules: tuple[Rule, ...]
+    key: Fact
+    values: tuple[str, ...]
 
     def decide(self, facts: Facts) -> dict[str, str]:
         """The answer for these facts, its texts filled in."""
@@ -106,21 +242,32 @@ class RuleTable:
                 return {key: _fill(text, facts) for key, text in rule.then.items()}
         raise LookupError(f"no rule covers {dict(facts)!r}; the last rule must always hold")
 
-    def jsonata(self) -> str:
-        """The table as one expression over `$f`, the same order, the same texts."""
-        return self._chain([_object(rule.then) for rule in self.rules])
+    def data(self) -> Data:
+        """The table as the machine carries it: value of the key fact -> rules, in order."""
+        other = "\0"  # no value of the fact
+        tables = {f"is {value}": self._rules_given(value) for value in self.values}
+        return {**tables, "other": self._rules_given(other)}
 
-    def index_jsonata(self) -> str:
-        """The index of the first rule that holds; `answers()[index]`, filled, is what `decide` returns.
+    def _rules_given(self, value: str) -> list[Data]:
+        found: list[Data] = []
+        for rule in self.rules:
+            groups = rule.when.given(self.key.name, value).alternatives()
+            if not groups:
+                continue
+            when = [[test.data() for test in dict.fromkeys(group)] for group in groups]
+            always = any(not group for group in groups)
+            found.append({**({} if always else {"when": when}), **rule.then})
+            if always:
+                break
+        return found
 
-        A table that is rendered many times is kept as data in one variable of the machine, and only its
-        conditions are repeated.
+    def jsonata(self, table: str) -> str:
+        """The first rule that holds, its texts not filled in, as an expression over `$f` (after `FUNCTIONS`).
+
+        `table` is the expression of `data()` in the machine.
         """
-        return self._chain([str(index) for index in range(len(self.rules))])
-
-    def answers(self) -> list[dict[str, str]]:
-        """The answers in order, their texts not filled in."""
-        return [{key: str(text) for key, text in rule.then.items()} for rule in self.rules]
+        rules = f'$lookup({table}, "is " & $f.{self.key.name})'
+        return f"($known := {rules}; $rule($exists($known) ? $known : {table}.other, $f))"
 
     def fill_jsonata(self, text: str) -> str:
         """The expression `text`, a string, with each `{fact}` in it replaced by the fact."""
@@ -129,26 +276,6 @@ class RuleTable:
         replaced = '$replace($text, "{" & $name & "}", $string($lookup($f, $name)))'
         return f"$reduce({names}, function($text, $name) {{ {replaced} }}, {text})"
 
-    def _chain(self, answers: list[str]) -> str:
-        text = answers[-1]
-        for rule, answer in zip(reversed(self.rules[:-1]), reversed(answers[:-1]), strict=True):
-            text = f"{rule.when.jsonata} ? {answer} : {text}"
-        return text
-
 
 def _fill(text: str, facts: Facts) -> str:
     return _PLACEHOLDER.sub(lambda match: str(facts[match[1]]), text)
-
-
-def _object(answer: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{json.dumps(k)}: {_text(v)}" for k, v in answer.items()) + "}"
-
-
-def _text(text: str) -> str:
-    parts = _PLACEHOLDER.split(text)  # literal, fact, literal, fact, ..., literal
-    rendered = [
-        f"$f.{part}" if index % 2 else json.dumps(part, ensure_ascii=False)
-        for index, part in enumerate(parts)
-        if index % 2 or part
-    ]
-    return " & ".join(rendered) or '""'

@@ -1,8 +1,9 @@
 """The job request of one attempt: names, channels, checkpoint prefix, stopping condition.
 
 A request is the `Arguments` of a task: plain values where the pipeline fixes them, JSONata expressions where
-they change from attempt to attempt. The expressions read variables of the machine: `$run` (id, key prefix,
-name tag), the stage's own (attempt, rung, job), and those that hold what finished stages left.
+they change from run to run or from attempt to attempt. The expressions read variables of the machine: `$run`
+(id, name tag, the stage's settings for this run), the stage's own (attempt, rung, job, place), and those that
+hold what finished stages left.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
+from workflows.pipeline import Pipeline
+from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
 
 Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
 MARK = "stopped-by-watch.json"
-PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"  # the capacity watch reads them
+# What the capacity watch reads in a job's environment.
+PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"
+SLACK, REDONE = "RELAY_SLACK", "RELAY_REDONE"
+NO_DEADLINE = "none"  # in the place of a number of seconds
 LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
-# "-<tag of 10>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
-_SUFFIX = 1 + 10 + 1 + 3 + 1 + 4
+STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
+# "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
+_SUFFIX = 1 + 10 + 1 + STAGE_ID + CONTENT + 1 + 3 + 1 + 4
 
 
 @dataclass(frozen=True)
@@ -49,70 +55,76 @@ def variable(stage: str) -> str:
     return "stage_" + stage.replace("-", "_")
 
 
+def settings(stage: str) -> str:
+    """The expression of the stage's settings in this run: limits, ladders, parameters."""
+    return f"$run.stages.`{stage}`"
+
+
+def stage_id(pipeline: str, stage: str) -> str:
+    """A few digits that tell the jobs of a stage from all others, whatever is cut off from their names."""
+    return hashlib.sha256(f"{pipeline}/{stage}".encode()).hexdigest()[:STAGE_ID]
+
+
 def job_base(pipeline: str, stage: str) -> str:
-    """The fixed beginning of the job names of a stage: unique per stage, and short enough for the rest."""
-    name, room = f"{pipeline}-{stage}", LONGEST_NAME - _SUFFIX
-    if len(name) <= room:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: room - 9].rstrip('-')}-{digest}"
+    """The beginning of the job names of a stage, for people; what is too long is cut."""
+    return f"{pipeline}-{stage}"[: LONGEST_NAME - _SUFFIX].rstrip("-")
 
 
 def job_prefix(pipeline: str) -> str:
     """The text with which the job names of all stages of a pipeline begin."""
-    cut = LONGEST_NAME - _SUFFIX - 9  # what `job_base` keeps of a name that is too long
-    return f"{pipeline}-" if len(pipeline) < cut else pipeline[:cut].rstrip("-")
+    room = LONGEST_NAME - _SUFFIX
+    return f"{pipeline}-" if len(pipeline) < room else pipeline[:room].rstrip("-")
 
 
 def job_name(pipeline: str, stage: str) -> str:
     """The expression of an attempt's job name.
 
-    Unique for ever: the tag is a hash of the execution's ARN and start, a redrive resets the retry counts but
-    raises RedriveCount, and each attempt has its number.
+    Unique for ever: the tag is a hash of the execution's ARN and start, a redrive raises the number that the
+    attempt keeps, each attempt has its number, and the trials of a sweep differ in what they compute
+    (`print`).
     """
+    own = f"${variable(stage)}"
     return (
-        f'"{job_base(pipeline, stage)}-" & $run.tag & "-" '
-        f'& $string($states.context.Execution.RedriveCount) & "-" & $string(${variable(stage)}.attempt)'
+        f'"{job_base(pipeline, stage)}-" & $run.tag & "-" & {own}.print & "-" '
+        f'& $string({own}.redrive) & "-" & $string({own}.attempt)'
     )
 
 
 def training_request(
-    pipeline: Pipeline, stage: TrainStage, site: Site, materials: Materials, *, spot: bool
+    pipeline: Pipeline, stage: TrainStage, site: Site, materials: Materials, *, spot: bool, slack: str
 ) -> dict[str, Json]:
-    """CreateTrainingJob, on spot or on demand; both share the checkpoint prefix."""
-    rungs = stage.spot_rungs() if spot else stage.on_demand_rungs()
+    """CreateTrainingJob, on spot or on demand; both share the checkpoint prefix.
+
+    `slack` is the expression of the seconds that a spot job may spend without training.
+    """
     launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
     limit = _seconds(stage.limit)
-    stopping = {"MaxRuntimeInSeconds": limit}
+    stopping: dict[str, Json] = {"MaxRuntimeInSeconds": limit}
     if spot:
         # MaxWait counts waiting and running together and must not be below MaxRuntime.
-        stopping["MaxWaitTimeInSeconds"] = limit + _seconds(stage.spot.patience)
+        stopping["MaxWaitTimeInSeconds"] = _expression(f"{limit} + {settings(stage.name)}.patience")
     request: dict[str, Json] = {
         "TrainingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AlgorithmSpecification": {
-            "TrainingImage": _by_rung(stage, [materials.images[rung[0]] for rung in rungs]),
+            "TrainingImage": _image(stage, materials),
             "TrainingInputMode": "File",
             "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
             "ContainerArguments": [*launcher, stage.script],
         },
         "RoleArn": site.job_role_arn,
         "InputDataConfig": [_channel(name, uri) for name, uri in _inputs(stage, site, materials).items()],
-        "OutputDataConfig": {"S3OutputPath": _expression(_run_uri(site, f"/{stage.name}/output"))},
-        "ResourceConfig": {
-            "InstanceType": _by_rung(stage, [rung[0] for rung in rungs]),
-            "InstanceCount": _by_rung(stage, [rung[1] for rung in rungs]),
-            "VolumeSizeInGB": stage.volume_gb,
-        },
+        "OutputDataConfig": {"S3OutputPath": _expression(_uri(stage, site, "/output"))},
+        "ResourceConfig": _cluster(stage),
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": spot,
-        "HyperParameters": {k: _parameter(v) for k, v in stage.hyperparameters.items()},
-        "Environment": _environment(stage) | (_for_the_watch(stage) if spot else {}),
+        "HyperParameters": _hyperparameters(stage),
+        "Environment": _environment(stage) | (_for_the_watch(stage, slack) if spot else {}),
         "Tags": _tags(pipeline, stage),
     }
     if stage.checkpoint:
         # Without the `/` at its end, `run-1` would restore the files of `run-10` as well.
         request["CheckpointConfig"] = {
-            "S3Uri": _expression(_run_uri(site, f"/{stage.name}/checkpoints/")),
+            "S3Uri": _expression(_uri(stage, site, "/checkpoints/")),
             "LocalPath": "/opt/ml/checkpoints",
         }
     return request
@@ -122,14 +134,12 @@ def processing_request(
     pipeline: Pipeline, stage: ProcessStage, site: Site, materials: Materials
 ) -> dict[str, Json]:
     """CreateProcessingJob; a later attempt overwrites the outputs of an earlier one."""
-    rungs = stage.on_demand_rungs()
-    arguments = [f for k, v in stage.arguments.items() for f in (f"--{k}", _parameter(v))]
     return {
         "ProcessingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AppSpecification": {
-            "ImageUri": _by_rung(stage, [materials.images[rung[0]] for rung in rungs]),
+            "ImageUri": _image(stage, materials),
             "ContainerEntrypoint": ["python3", f"{CODE['process']}/launch.py"],
-            "ContainerArguments": [stage.script, *arguments],
+            "ContainerArguments": _arguments(stage),
         },
         "RoleArn": site.job_role_arn,
         "ProcessingInputs": [
@@ -139,31 +149,24 @@ def processing_request(
         "ProcessingOutputConfig": {
             "Outputs": [_processing_output(stage, site, name) for name in stage.outputs]
         },
-        "ProcessingResources": {
-            "ClusterConfig": {
-                "InstanceType": _by_rung(stage, [rung[0] for rung in rungs]),
-                "InstanceCount": _by_rung(stage, [rung[1] for rung in rungs]),
-                "VolumeSizeInGB": stage.volume_gb,
-            }
-        },
+        "ProcessingResources": {"ClusterConfig": _cluster(stage)},
         "StoppingCondition": {"MaxRuntimeInSeconds": _seconds(stage.limit)},
         "Environment": _environment(stage),
         "Tags": _tags(pipeline, stage),
     }
 
 
-def outputs(stage: TrainStage | ProcessStage, site: Site) -> dict[str, str]:
+def outputs(stage: JobStage, site: Site) -> dict[str, str]:
     """Output name -> expression of its S3 URI, valid once the stage is done."""
-    if isinstance(stage, TrainStage):
-        job = f"${variable(stage.name)}.job"
-        base = _run_uri(site, f"/{stage.name}/output/")
-        return {"model": f'{base} & {job} & "/output/model.tar.gz"'}
-    return {name: _run_uri(site, f"/{stage.name}/output/{name}") for name in stage.outputs}
+    if isinstance(stage, ProcessStage):
+        return {name: _uri(stage, site, f"/output/{name}") for name in stage.outputs}
+    job = f"${variable(stage.name)}.job"
+    return {"model": f'{_uri(stage, site, "/output/")} & {job} & "/output/model.tar.gz"'}
 
 
 def checkpoint_key(stage: str, name: str) -> str:
     """The expression of the S3 key of `progress.json` or `complete.json`."""
-    return f'$run.prefix & "/{stage}/checkpoints/{name}"'
+    return f'${variable(stage)}.place & "/checkpoints/{name}"'
 
 
 def mark_key(stage: str) -> str:
@@ -172,7 +175,7 @@ def mark_key(stage: str) -> str:
     Next to what the job itself leaves, by the job's own name: no script writes there, no later attempt finds
     it, and a stage without a checkpoint prefix has it too.
     """
-    return f'$run.prefix & "/{stage}/output/" & ${variable(stage)}.job & "/{MARK}"'
+    return f'${variable(stage)}.place & "/output/" & ${variable(stage)}.job & "/{MARK}"'
 
 
 # -------------------------------------------------------------------------------------------------- parts
@@ -180,18 +183,63 @@ def _expression(text: str) -> str:
     return "{% " + text + " %}"
 
 
-def _run_uri(site: Site, rest: str) -> str:
-    return f'"s3://{site.bucket}/" & $run.prefix & {json.dumps(rest)}'
+def _uri(stage: JobStage, site: Site, rest: str) -> str:
+    """The expression of a place in the stage's own prefix."""
+    return f'"s3://{site.bucket}/" & ${variable(stage.name)}.place & {json.dumps(rest)}'
 
 
-def _by_rung(stage: TrainStage | ProcessStage, values: list[Json]) -> Json:
-    """The value at the stage's rung; a plain value when every rung has the same."""
-    if all(value == values[0] for value in values):
-        return values[0]
-    return _expression(f"{json.dumps(values)}[${variable(stage.name)}.rung]")
+def rung(stage: JobStage) -> str:
+    """The expression of the rung that the stage is on: type, count, dollars an hour."""
+    own = f"${variable(stage.name)}"
+    return f"$lookup({settings(stage.name)}, {own}.market)[{own}.rung]"
 
 
-def _inputs(stage: TrainStage | ProcessStage, site: Site, materials: Materials) -> dict[str, str]:
+def _cluster(stage: JobStage) -> dict[str, Json]:
+    return {
+        "InstanceType": _expression(f"{rung(stage)}.type"),
+        "InstanceCount": _expression(f"{rung(stage)}.count"),
+        "VolumeSizeInGB": stage.volume_gb,
+    }
+
+
+def _image(stage: JobStage, materials: Materials) -> Json:
+    """The image for the rung's instance type; a plain value when all types take the same."""
+    if len(set(materials.images.values())) == 1:
+        return next(iter(materials.images.values()))
+    images = json.dumps(dict(sorted(materials.images.items())))
+    return _expression(f"$lookup({images}, {rung(stage)}.type)")
+
+
+def _hyperparameters(stage: TrainStage) -> Json:
+    """Those of the stage, under those of the run input, under those of a sweep's trial."""
+    fixed = json.dumps(parameters(stage.hyperparameters))
+    layers = [fixed, f"{settings(stage.name)}.parameters"]
+    if isinstance(stage, SweepStage):
+        layers.append(f"${variable(stage.name)}.parameters")
+    return _expression(f"$merge([{', '.join(layers)}])")
+
+
+def _arguments(stage: ProcessStage) -> Json:
+    """The script and its arguments; those that the run input changes in its words."""
+    if not stage.arguments:
+        return [stage.script]
+    fixed = json.dumps(parameters(stage.arguments))
+    pairs = "".join(f', "--{name}", $p.{_field(name)}' for name in stage.arguments)
+    return _expression(
+        f"($p := $merge([{fixed}, {settings(stage.name)}.parameters]); [{json.dumps(stage.script)}{pairs}])"
+    )
+
+
+def _field(name: str) -> str:
+    return f"`{name}`"
+
+
+def parameters(values: Mapping[str, Json]) -> dict[str, str]:
+    """Hyperparameters as SageMaker wants them, strings: JSON, except for text."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+
+
+def _inputs(stage: JobStage, site: Site, materials: Materials) -> dict[str, str]:
     """Channel -> S3 URI (or its expression), the code first."""
     channels = {"code": materials.code_prefix}
     for name, value in stage.inputs.items():
@@ -221,14 +269,14 @@ def _processing_input(name: str, uri: str) -> dict[str, Json]:
 
 def _processing_output(stage: ProcessStage, site: Site, name: str) -> dict[str, Json]:
     destination = {
-        "S3Uri": _expression(_run_uri(site, f"/{stage.name}/output/{name}")),
+        "S3Uri": _expression(_uri(stage, site, f"/output/{name}")),
         "LocalPath": f"/opt/ml/processing/output/{name}",
         "S3UploadMode": "EndOfJob",
     }
     return {"OutputName": name, "S3Output": destination}
 
 
-def _environment(stage: TrainStage | ProcessStage) -> dict[str, str]:
+def _environment(stage: JobStage) -> dict[str, str]:
     ours = {"RELAY_STAGE": stage.name, "RELAY_RUN": _expression("$run.id")}
     if isinstance(stage, TrainStage) and stage.checkpoint:
         ours |= {
@@ -239,28 +287,30 @@ def _environment(stage: TrainStage | ProcessStage) -> dict[str, str]:
     return {**stage.environment, **ours}
 
 
-def _for_the_watch(stage: TrainStage) -> dict[str, str]:
+def _for_the_watch(stage: TrainStage, slack: str) -> dict[str, str]:
     """How long, and how often, the job may be without capacity; it keeps what it was created with."""
-    left = f"$string({stage.spot.retry_budget} - ${variable(stage.name)}.interruptions)"
+    limits = settings(stage.name)
+    left = f"$string({limits}.retry_budget - ${variable(stage.name)}.interruptions)"
+    # What an interruption costs besides the waiting: at most the work since the last checkpoint.
+    redone = _seconds(stage.checkpoint.longest if stage.checkpoint else stage.limit)
     return {
-        PATIENCE: str(_seconds(stage.spot.patience)),
+        PATIENCE: _expression(f"$string({limits}.patience)"),
         INTERRUPTIONS_LEFT: _expression(left),
+        SLACK: _expression(f'$exists($run.deadline) ? $string($floor({slack})) : "{NO_DEADLINE}"'),
+        REDONE: str(redone),
     }
 
 
-def _tags(pipeline: Pipeline, stage: TrainStage | ProcessStage) -> list[dict[str, str]]:
+def _tags(pipeline: Pipeline, stage: JobStage) -> list[dict[str, str]]:
     tags = {
         "relay:pipeline": pipeline.name,
         "relay:run": _expression("$run.id"),
         "relay:stage": stage.name,
         "relay:attempt": _expression(f"$string(${variable(stage.name)}.attempt)"),
     }
+    if isinstance(stage, SweepStage):
+        tags["relay:trial"] = _expression(f"$string(${variable(stage.name)}.trial)")
     return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def _parameter(value: Json) -> str:
-    """A hyperparameter as SageMaker wants it, a string: JSON, except for text."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _seconds(duration: timedelta) -> int:

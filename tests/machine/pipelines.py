@@ -9,7 +9,8 @@ from workflows.ledger import RunView, stages_in
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
-from workflows.pipeline import Pipeline, TrainStage
+from workflows.pipeline import Pipeline
+from workflows.stages import JobStage, RegisterStage
 from workflows.state_machine.graph import compile_pipeline
 from workflows.state_machine.watch import compile_watch
 from workflows.training_job import Materials, Site
@@ -17,28 +18,42 @@ from workflows.watch_rule import watch_pattern
 
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
+PLAIN = {"gate", "register"}  # kinds of stages that run no job
 PATIENT = {"patience": "10m", "backoff": {"first": "60s", "max": "10m"}}
 
 
 def pipeline(*stages: dict[str, Any], **defaults: Any) -> Pipeline:
-    """A pipeline of these stages; scripts and limits have usual values."""
+    """A pipeline of these stages; scripts and limits have usual values.
+
+    What is not a field of the pipeline itself is a default of the stages.
+    """
     usual = {"script": "train.py", "limit": "1h"}
     spot = {**PATIENT, **defaults.pop("spot", {})}
+    top = {key: defaults.pop(key) for key in ("deadline", "budget_usd", "reuse") if key in defaults}
     return Pipeline.model_validate(
         {
             "name": "demo",
+            **top,
             "defaults": {"image": IMAGE, "spot": spot, **defaults},
-            "stages": [{**usual, **stage} for stage in stages],
+            "stages": [stage if stage.get("kind") in PLAIN else {**usual, **stage} for stage in stages],
         }
     )
 
 
 def definition(found: Pipeline) -> dict[str, Any]:
-    materials = {}
+    return compile_pipeline(found, SITE, materials(found))
+
+
+def materials(found: Pipeline, code: str = "abc") -> dict[str, Materials]:
+    """What `gather` would find."""
+    made = {}
     for stage in found.stages:
-        rungs = stage.on_demand_rungs() + (stage.spot_rungs() if isinstance(stage, TrainStage) else ())
-        materials[stage.name] = Materials("s3://bucket/code/abc/", {kind: IMAGE for kind, _ in rungs})
-    return compile_pipeline(found, SITE, materials)
+        if isinstance(stage, RegisterStage):
+            made[stage.name] = Materials("", {"": IMAGE})
+        elif isinstance(stage, JobStage):
+            rungs = stage.on_demand_rungs() + stage.spot_rungs()
+            made[stage.name] = Materials(f"s3://bucket/code/{code}/", {kind: IMAGE for kind, _ in rungs})
+    return made
 
 
 def watch(arrivals: Any = once) -> Watch:
@@ -60,6 +75,7 @@ class Run:
         models: dict[str, WorkModel] | None = None,
         stop_after: float | None = None,
         before: Callable[[VirtualWorld], None] = lambda world: None,
+        run_input: Any = None,
         **world: Any,
     ) -> None:
         self.definition = definition(found)
@@ -72,7 +88,7 @@ class Run:
         before(self.world)
         if stop_after is not None:
             self.world.clock.env.process(self._stop(stop_after))
-        self.arn = self.world.run(self.definition)
+        self.arn = self.world.run(self.definition, run_input)
 
     @property
     def view(self) -> RunView:

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PURE = ["settings", "durations", "pipeline", "rules", "outcomes", "decisions", "prices", "errors"]
+PURE = [
+    "settings",
+    "durations",
+    "deadlines",
+    "conditions",
+    "stages",
+    "pipeline",
+    "rules",
+    "outcomes",
+    "decisions",
+    "prices",
+    "errors",
+]
 STANDARD = set(sys.stdlib_module_names)
 
 

@@ -12,6 +12,8 @@ BASE = {
     "whole": False,
     "trained": True,
     "watched": False,
+    "redriven": False,
+    "held": "",
 }
 
 FAILURES = [

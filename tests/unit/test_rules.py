@@ -10,6 +10,7 @@ from workflows import decisions, outcomes
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.outcomes import Outcome
+from workflows.rules import FUNCTIONS
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
 
@@ -37,12 +38,17 @@ ended = st.fixed_dictionaries(
         "whole": st.booleans(),
         "trained": st.booleans(),
         "watched": st.booleans(),
+        "redriven": st.booleans(),
+        "held": st.sampled_from(["", *(hold.value for hold in outcomes.Hold)]),
     }
 )
 small = st.integers(0, 12)
 facts = st.fixed_dictionaries(
     {
         "outcome": st.sampled_from([outcome.value for outcome in Outcome]),
+        "held": st.sampled_from(["", *(hold.value for hold in outcomes.Hold)]),
+        "exit_listed": st.booleans(),
+        "late": st.booleans(),
         "market": st.sampled_from(["spot", "on-demand"]),
         "reported": st.booleans(),
         "progressed": st.booleans(),
@@ -64,7 +70,10 @@ def evaluate(expression, **variables):
 @settings(max_examples=300, deadline=None)
 @given(ended)
 def test_an_outcome_is_the_same_in_python_and_in_the_machine(attempt):
-    assert evaluate(outcomes.OUTCOMES.jsonata(), f=attempt)["outcome"] == outcomes.classify(attempt)
+    rendered = evaluate(
+        f"({FUNCTIONS} {outcomes.outcome_jsonata()})", f=attempt, policy=decisions.policy_data()
+    )
+    assert rendered == outcomes.classify(attempt)
 
 
 @settings(max_examples=300, deadline=None)
@@ -84,7 +93,8 @@ def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
 
     after = {**attempt, **counted}
     decision = decisions.decide(after)
-    rendered = evaluate(decisions.decision_jsonata(), f=after, policy=decisions.policy_data())
+    text = f"({FUNCTIONS} {decisions.decision_jsonata()})"
+    rendered = evaluate(text, f=after, policy=decisions.policy_data())
     assert rendered == {
         "next": decision.next,
         "rung": decision.rung,
@@ -101,7 +111,10 @@ def test_no_decision_leaves_a_market_that_is_closed_or_runs_user_errors_again(at
     if decision.next == "on-demand" and attempt["market"] == "spot":
         assert attempt["on_demand_enabled"]
         assert attempt["outcome"] != Outcome.USER_ERROR
-    if attempt["outcome"] in {Outcome.USER_ERROR, Outcome.BAD_REQUEST, Outcome.STOPPED}:
+    if attempt["outcome"] in {Outcome.BAD_REQUEST, Outcome.STOPPED}:
         assert decision.next == "fail"
+    if attempt["outcome"] == Outcome.USER_ERROR and decision.next != "fail":
+        assert attempt["exit_listed"]
+        assert decision.next == attempt["market"]
     if attempt["market"] == "on-demand":
         assert decision.next != "spot"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.source_archive import SourceError, pack
-from workflows.state_machine.graph import _run
-from workflows.training_job import job_base, job_name
+from workflows.state_machine.start import identity
+from workflows.training_job import job_base, job_name, stage_id
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # TrainingJobName, CreateTrainingJob API reference
@@ -38,8 +38,10 @@ def test_a_job_name_is_valid_whatever_the_execution_is_called(pipeline, stage, e
             "RedriveCount": redrives,
         }
     }
-    run = evaluate(_run(pipeline), states={"context": context})
-    own = {"stage_" + stage.replace("-", "_"): {"attempt": attempt}}
+    bound = "; ".join(f"${name} := {text}" for name, text in identity(pipeline).items())
+    run = evaluate(f'({bound}; {{"id": $id, "tag": $tag}})', states={"context": context})
+    print_ = stage_id(pipeline, stage) + "0123abcd"
+    own = {"stage_" + stage.replace("-", "_"): {"attempt": attempt, "redrive": redrives, "print": print_}}
 
     name = evaluate(job_name(pipeline, stage), run=run, states={"context": context}, **own)
 
@@ -49,7 +51,10 @@ def test_a_job_name_is_valid_whatever_the_execution_is_called(pipeline, stage, e
 
 
 def test_long_stage_names_that_begin_alike_get_different_job_names():
-    assert job_base("p" * 30, "stage-" + "x" * 30 + "a") != job_base("p" * 30, "stage-" + "x" * 30 + "b")
+    one, other = "stage-" + "x" * 30 + "a", "stage-" + "x" * 30 + "b"
+
+    assert job_base("p" * 30, one) == job_base("p" * 30, other)  # cut
+    assert stage_id("p" * 30, one) != stage_id("p" * 30, other)
 
 
 def test_equal_sources_have_equal_bytes_and_the_package_travels_with_them(tmp_path):

@@ -1,47 +1,78 @@
-"""The JSONata that a stage's states share: facts, outcome, decision, ledger entry.
+"""How the machine finds the facts of an attempt: JSONata over what SageMaker says of a job.
 
-Every function returns the text of one expression. The rules themselves come from `outcomes.py` and
-`decisions.py`; what is written here is only how the machine finds the facts.
+Every function returns the text of one expression. The rules that are asked with these facts come from
+`outcomes.py` and `decisions.py` (`verdict.py` puts them together).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from workflows import decisions, outcomes
-from workflows.pipeline import ProcessStage, TrainStage
-from workflows.settings import Backoff
-from workflows.training_job import variable
+from workflows.stages import JobStage, TrainStage
+from workflows.training_job import settings, variable
 
 LONGEST_CAUSE = 1000  # characters of a create call's error
-LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
-READ_ON = "read on"  # in the place of a decision: the watch left no mark, so progress.json is to be read
-_STEEPEST = 30  # exponent of the back-off: more only overflows
+REDRIVES = "$states.context.Execution.RedriveCount"
 
 
-def fresh(stage: TrainStage | ProcessStage) -> dict[str, Any]:
-    """The stage's variable before its first attempt."""
-    return {
-        "attempt": 1,
-        "market": first_market(stage),
-        "rung": 0,
-        "step": 0,
-        **dict.fromkeys(decisions.COUNTERS, 0),
-        "ledger": [],
-    }
+# ---------------------------------------------------------------------------------------------- small ones
+def fields(values: dict[str, str]) -> str:
+    """An object of expressions."""
+    return "{" + ", ".join(f'"{name}": {text}' for name, text in values.items()) + "}"
 
 
-def first_market(stage: TrainStage | ProcessStage) -> str:
-    """Where the first attempt runs."""
-    if isinstance(stage, ProcessStage):
-        return "on-demand"
-    return decisions.first_market(spot=stage.spot.enabled, retry_budget=stage.spot.retry_budget)
+def or_else(path: str, default: str) -> str:
+    """The value at a path, or the default where AWS left it out."""
+    return f"($exists({path}) ? {path} : {default})"
+
+
+def millis(path: str) -> str:
+    """A moment in milliseconds, whether AWS wrote it as text (SDK integrations) or as a number (.sync)."""
+    return f"($type({path}) = 'string' ? $toMillis({path}) : {path})"
 
 
 def merged(stage: str, *parts: str) -> str:
     """The stage's variable with more fields laid over it."""
     return f"$merge([${variable(stage)}, {', '.join(parts)}])"
+
+
+def _text(path: str) -> str:
+    return or_else(path, '""')
+
+
+# --------------------------------------------------------------------------------------- before an attempt
+def first_market(stage: JobStage) -> str:
+    """Where the first attempt runs, unless the run's input or the clock says otherwise."""
+    return "spot" if isinstance(stage, TrainStage) and stage.on_spot else "on-demand"
+
+
+BEGINNING = dict.fromkeys(("rung", *decisions.COUNTERS), "0")
+"""What a stage begins with, and begins with again when it goes on after a redrive: fresh budgets."""
+
+
+def fresh(stage: JobStage, *, place: str = "", more: dict[str, str] | None = None) -> str:
+    """The stage's variable before its first attempt; `place` is the end of its key prefix (an expression)."""
+    home = f'$run.prefix & "/{stage.name}"{place}'
+    known = {
+        "attempt": "1",
+        "market": json.dumps(first_market(stage)),
+        "step": "0",
+        "ledger": "[]",
+        "redrive": REDRIVES,
+        # Where it keeps checkpoints and outputs, and where it would if it had not found another's.
+        "place": home,
+        "home": home,
+        "do": f"{settings(stage.name)}.do",
+        "print": f"{settings(stage.name)}.print",
+        "left": f"{settings(stage.name)}.expected",
+        **BEGINNING,
+    }
+    return fields({**known, **(more or {})})
+
+
+# ------------------------------------------------------------------------------------------ why did it end
+_RESULT = "$states.result"
 
 
 def refused(stage: str, name: str) -> str:
@@ -54,19 +85,6 @@ def refused(stage: str, name: str) -> str:
     return merged(stage, fields({"job": name, "error": error, "cause": kept}))
 
 
-def or_else(path: str, default: str) -> str:
-    """The value at a path, or the default where AWS left it out."""
-    return f"($exists({path}) ? {path} : {default})"
-
-
-def _text(path: str) -> str:
-    return or_else(path, '""')
-
-
-# -------------------------------------------------------------------------------------- why did it end
-_RESULT = "$states.result"
-
-
 def training_end() -> str:
     """From DescribeTrainingJob: how the job ended."""
     facts = {
@@ -74,6 +92,7 @@ def training_end() -> str:
         "secondary": f"{_RESULT}.SecondaryStatus",
         "reason": f"$trim({_text(f'{_RESULT}.FailureReason')})",
         "error": '""',
+        "held": '""',
         "whole": "false",
     }
     return fields({**facts, **training_figures()})
@@ -90,7 +109,19 @@ def training_figures() -> dict[str, str]:
         "trained_seconds": or_else(f"{_RESULT}.TrainingTimeInSeconds", "0"),
         "billed_seconds": or_else(f"{_RESULT}.BillableTimeInSeconds", f"({trained} ? null : 0)"),
         "seen": f"$count({_RESULT}.SecondaryStatusTransitions[Status = 'Interrupted'])",
+        # Of a job that named several types (InstancePreferences): the one that it got.
+        "type": f"{_RESULT}.ResourceConfig.SelectedInstanceType",
     }
+
+
+def training_metrics() -> str:
+    """From DescribeTrainingJob and complete.json (`$p`): the last value of every metric, by its name.
+
+    What the script reported itself goes before what SageMaker read in its output.
+    """
+    listed = f"{_RESULT}.FinalMetricDataList.{{MetricName: Value}}"
+    reported = '($type($p.metrics) = "object" ? $p.metrics : {})'
+    return f"$merge($append($append([{{}}], {listed}), {reported}))"
 
 
 def processing_end() -> str:
@@ -100,6 +131,7 @@ def processing_end() -> str:
         "secondary": '""',
         "reason": f"$trim({_text(f'{_RESULT}.FailureReason')})",
         "error": '""',
+        "held": '""',
         "whole": "true",
     }
     return fields({**facts, **processing_figures()})
@@ -108,8 +140,7 @@ def processing_end() -> str:
 def processing_figures() -> dict[str, str]:
     """From DescribeProcessingJob: it has no billable seconds and bills from its start to its end."""
     start, end = f"{_RESULT}.ProcessingStartTime", f"{_RESULT}.ProcessingEndTime"
-    span = f"$round(({millis(end)} - {millis(start)}) / 1000)"
-    ran = f"($exists({start}) and $exists({end}) ? {span} : 0)"
+    ran = f"($exists({start}) and $exists({end}) ? $round(({millis(end)} - {millis(start)}) / 1000) : 0)"
     return {
         "trained": f"$exists({start})",
         "trained_seconds": ran,
@@ -118,14 +149,19 @@ def processing_figures() -> dict[str, str]:
     }
 
 
-def never_created(stage: str) -> str:
-    """In the catcher of the describe call: there is no such job, so the create call's error tells."""
+def never_created(stage: str, hold: str) -> str:
+    """In the catcher of the describe call: there is no such job, so the create call's error tells.
+
+    `hold`: why the attempt was not to start. It is only asked when the machine's own expression failed: an
+    error from SageMaker is the error of a call that was made.
+    """
     own = f"${variable(stage)}"
     facts = {
         "status": '""',
         "secondary": '""',
         "reason": f"$trim({own}.cause)",
         "error": f"{own}.error",
+        "held": f'{own}.error = "States.QueryEvaluationError" ? {hold} : ""',
         "whole": "false",
     }
     figures = {"trained": "false", "trained_seconds": "0", "billed_seconds": "0", "seen": "0"}
@@ -134,132 +170,7 @@ def never_created(stage: str) -> str:
 
 def looks_for_mark(stage: str) -> str:
     """Whether the watch's mark is to be read, not progress.json: the mark of a job that was asked to stop."""
-    return f"($f := ${variable(stage)}.end; {_MARK_READ})"
+    return f"($f := ${variable(stage)}.end; {MARK_READ})"
 
 
-_MARK_READ = f"{outcomes.ASKED_TO_STOP.jsonata} and $not($exists($f.unmarked))"
-
-
-def not_found(stage: TrainStage) -> str:
-    """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
-    own = f"${variable(stage.name)}"
-    unmarked = f'{{"next": "{READ_ON}", "end": $merge([{own}.end, {{"unmarked": true}}])}}'
-    return f"{looks_for_mark(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
-
-
-def fields(values: dict[str, str]) -> str:
-    """An object of expressions."""
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in values.items()) + "}"
-
-
-def millis(path: str) -> str:
-    """A moment in milliseconds, whether AWS wrote it as text (SDK integrations) or as a number (.sync)."""
-    return f"($type({path}) = 'string' ? $toMillis({path}) : {path})"
-
-
-# ------------------------------------------------------------------------------------- what happens next
-def decided(stage: TrainStage | ProcessStage, found: str, end: str = "$s.end") -> str:
-    """The stage's variable after an attempt: outcome, counters, decision, ledger entry, and the next place.
-
-    `found` is an expression for the contents of progress.json, or of the watch's mark, which holds the same
-    and more; an empty object when there is none. `end` is one for how the job ended.
-    """
-    saved = or_else("$p.saved_step", "$s.step")
-    # Only what was read in the mark's place is the mark: a script may write the same into progress.json.
-    watched = '{"watched": $marked, "reason": $marked ? $p.because : $f.reason}'
-    return (
-        f"($s := ${variable(stage.name)}; $p := {found}; $f := {end}; "
-        f"$marked := {_MARK_READ} and $exists($p.stopped_by_watch); "
-        f"$f := $merge([$f, {watched}]); $e := $merge([$f, {outcomes.OUTCOMES.jsonata()}]); "
-        f"$saved := {saved}; "
-        f"$f := $merge([$s, {_facts(stage)}]); "
-        f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "
-        f"$d := {decisions.decision_jsonata()}; "
-        '$d.next in ["look again", "done"] ? $merge([$s, $d]) : '
-        f"$merge([$s, $t, $d, {_next_place(stage)}]))"
-    )
-
-
-def finished(stage: TrainStage | ProcessStage, figures: dict[str, str], outputs: dict[str, str]) -> str:
-    """What a finished stage leaves to those after it: outputs, ledger, the last progress."""
-    progress = or_else("$s.final", "{}")
-    decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
-    line = entry(stage, outcome='"completed"', decision=decision)
-    result = fields({"outputs": fields(outputs), "ledger": f"$append($s.ledger, [{line}])", "final": "$p"})
-    end = fields({**figures, "reason": '""'})
-    return f"($s := ${variable(stage.name)}; $e := {end}; $p := {progress}; {result})"
-
-
-def _facts(stage: TrainStage | ProcessStage) -> str:
-    spot = stage.spot if isinstance(stage, TrainStage) else None
-    return fields(
-        {
-            "outcome": "$e.outcome",
-            "reported": "$exists($p.step)",
-            "progressed": "$saved > $s.step",
-            "trained": "$e.trained",
-            "seen": "$e.seen",
-            "retry_budget": str(spot.retry_budget if spot else 0),
-            "no_progress_limit": str(spot.no_progress_limit if spot else 1),
-            "on_demand_enabled": json.dumps(stage.on_demand.enabled),
-        }
-    )
-
-
-def entry(stage: TrainStage | ProcessStage, *, outcome: str, decision: str) -> str:
-    """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress)."""
-    places = {"on-demand": [{"type": t, "count": c} for t, c in stage.on_demand_rungs()]}
-    if isinstance(stage, TrainStage):
-        places["spot"] = [{"type": t, "count": c} for t, c in stage.spot_rungs()]
-    ran = "$e.trained and $exists($p.step)"
-    line = fields(
-        {
-            "stage": json.dumps(stage.name),
-            "attempt": "$s.attempt",
-            "job": "$s.job",
-            "market": "$s.market",
-            "instance_type": "$place.type",
-            "instance_count": "$place.count",
-            "outcome": outcome,
-            "message": f"$substring($e.reason, 0, {LONGEST_MESSAGE})",
-            "trained_seconds": "$e.trained_seconds",
-            "billed_seconds": "$e.billed_seconds",
-            "interruptions": "$e.seen",
-            "resumed_step": f"{ran} ? $p.resumed_step : $s.step",
-            "reached_step": f"{ran} ? $p.step : $s.step",
-            "saved_step": or_else("$p.saved_step", "$s.step"),
-        }
-    )
-    return f"($place := $lookup({json.dumps(places)}, $s.market)[$s.rung]; $merge([{line}, {{{decision}}}]))"
-
-
-def _next_place(stage: TrainStage | ProcessStage) -> str:
-    spot = len(stage.spot_rungs()) if isinstance(stage, TrainStage) else 1
-    rungs = f'($market = "spot" ? {spot} : {len(stage.on_demand_rungs())})'
-    decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
-    line = entry(stage, outcome="$e.outcome", decision=decision)
-    last_words = '($e.reason = "" ? "" : ". It said: " & $substring($e.reason, 0, 700))'
-    place = fields(
-        {
-            "attempt": "$again ? $s.attempt + 1 : $s.attempt",
-            "market": "$market",
-            "rung": f'$d.rung = "first" ? 0 : $d.rung = "next" ? ($s.rung + 1) % {rungs} : $s.rung',
-            "step": "$saved",
-            "wait": "$wait",
-            "redrive": "$states.context.Execution.RedriveCount",
-            "message": f'"{stage.name}: " & $e.outcome & ": " & $d.why & {last_words}',
-            "ledger": f"$append($s.ledger, [{line}])",
-        }
-    )
-    again = '$again := $d.next in ["spot", "on-demand"]; $market := $again ? $d.next : $s.market'
-    return f"({again}; $wait := {_pause(stage)}; {place})"
-
-
-def _pause(stage: TrainStage | ProcessStage) -> str:
-    """Whole seconds, because Wait takes no others."""
-    backoff = stage.spot.backoff if isinstance(stage, TrainStage) else Backoff()
-    first, longest = backoff.first.total_seconds(), backoff.max.total_seconds()
-    power = f"$power({backoff.rate}, $min([$t.backoffs, {_STEEPEST}]))"
-    drawn = "$random() * " if backoff.jitter == "full" else ""
-    seconds = f"$ceil({drawn}$min([{longest}, {first} * {power}]))"
-    return f'$d.pause = "back off" ? {seconds} : 0'
+MARK_READ = f"{outcomes.ASKED_TO_STOP.jsonata} and $not($exists($f.unmarked))"

@@ -1,161 +1,155 @@
-"""Stages -> one state machine: sequence and Parallel, the run's variables, the run's output."""
+"""Stages -> one state machine: sequence and Parallel, the run's variables, the run's output.
+
+start -> can it start -> stage -> ... -> side by side: stage | stage -> ... -> run: done
+              |
+              +-> refused
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from workflows import decisions
-from workflows.pipeline import Pipeline, order
-from workflows.state_machine import expressions as x
+from workflows.pipeline import Pipeline
+from workflows.prices import PriceBook, load_prices
+from workflows.stages import GateStage, JobStage, RegisterStage, SweepStage
 from workflows.state_machine import language as asl
+from workflows.state_machine.arrangement import SideBySide, Steps, arrange
+from workflows.state_machine.holds import Scope, spent_in
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.stage import StageStates
-from workflows.training_job import Materials, Site, variable
+from workflows.state_machine.plain_stages import gate_states, register_states
+from workflows.state_machine.stage import Place, StageStates, States
+from workflows.state_machine.start import run_variable
+from workflows.state_machine.sweep import sweep_states
+from workflows.state_machine.timing import bindings
+from workflows.training_job import Materials, Site
 
 LONGEST_STATE_NAME = 80
+REFUSED = "Relay.CannotStart"
 
 
-def compile_pipeline(pipeline: Pipeline, site: Site, materials: Mapping[str, Materials]) -> dict[str, Any]:
+def compile_pipeline(
+    pipeline: Pipeline, site: Site, materials: Mapping[str, Materials], prices: PriceBook | None = None
+) -> dict[str, Any]:
     """The definition of the pipeline's state machine.
 
-    `materials`: for each stage its image URIs, code prefix and uploaded inputs. Pure: the same input gives
-    the same text, in every world.
+    `materials`: for each stage its image URIs, code prefix and uploaded inputs; `prices`: what an hour costs,
+    for the ledger and the spending limit (the snapshot's otherwise). Pure: the same input gives the same
+    text, in every world.
     """
     return asl.machine(
-        _Compiler(pipeline, site, materials).whole(),
+        _Compiler(pipeline, site, materials, prices or load_prices()).whole(),
         comment=pipeline.description or f"{pipeline.name}, compiled by Relay",
     )
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Steps one after the other: stages' names and side-by-side groups."""
-
-    steps: tuple[str | SideBySide, ...]
-
-
-@dataclass(frozen=True)
-class SideBySide:
-    """Sequences without an order between them."""
-
-    branches: tuple[Steps, ...]
-
-
-def arrange(pipeline: Pipeline) -> Steps:
-    """The stages as nested sequences and side-by-side groups that keep every need."""
-    names = order(pipeline)
-    needs = {name: set(pipeline.needs(pipeline.stage(name))) for name in names}
-    return _arrange(names, needs)
-
-
-def _arrange(names: list[str], needs: Mapping[str, set[str]]) -> Steps:
-    if len(names) <= 1:
-        return Steps(tuple(names))
-    groups = _connected(names, needs)
-    if len(groups) > 1:
-        return Steps((SideBySide(tuple(_arrange(group, needs) for group in groups)),))
-    inside = set(names)
-    first = [name for name in names if not needs[name] & inside]
-    last = [name for name in names if not any(name in needs[other] for other in names)]
-    cut = set(last) if len(last) == 1 and len(first) > 1 else inside - set(first)
-    before = [name for name in names if name not in cut]
-    after = [name for name in names if name in cut]
-    return Steps(_arrange(before, needs).steps + _arrange(after, needs).steps)
-
-
-def _connected(names: list[str], needs: Mapping[str, set[str]]) -> list[list[str]]:
-    """The names in groups that no need ties together, in their order."""
-    group = {name: {name} for name in names}
-    for name in names:
-        for need in needs[name] & set(names):
-            joined = group[name] | group[need]
-            for member in joined:
-                group[member] = joined
-    unique = dict.fromkeys(frozenset(members) for members in (group[name] for name in names))
-    return [[name for name in names if name in members] for members in unique]
 
 
 class _Compiler:
     """Walks the arrangement once; a scope is the machine itself or one branch of a Parallel."""
 
-    def __init__(self, pipeline: Pipeline, site: Site, materials: Mapping[str, Materials]) -> None:
-        self.pipeline, self.site, self.materials = pipeline, site, materials
+    def __init__(
+        self, pipeline: Pipeline, site: Site, materials: Mapping[str, Materials], prices: PriceBook
+    ) -> None:
+        self.pipeline, self.site, self.materials, self.prices = pipeline, site, materials, prices
         self.scopes = 0
 
     def whole(self) -> Any:
         """The first state of the machine, everything linked behind it."""
         steps = arrange(self.pipeline)
-        fixed = {"run": jsonata(_run(self.pipeline.name)), "policy": decisions.policy_data()}
-        start = asl.Pass("start", assign=fixed | self._variables(steps, "done"), output={})
+        run = run_variable(self.pipeline, self.materials, self.prices, *bindings(steps))
+        fixed = {"run": jsonata(run), "policy": decisions.policy_data(), "done": {}}
+        start = asl.Pass("start", assign=fixed, output={})
+        refused = asl.Fail("refused", error=REFUSED, cause=jsonata("$run.problems"))
+        begin = asl.Choice("can it start", output={}).when("$exists($run.problems)", refused)
+        start.next(begin)
         end = asl.Succeed("run: done", output={"run": jsonata("$run.id"), "stages": jsonata("$done")})
-        self._link(steps, "done", {}, start).next(end)
+        for last in self._link(steps, Scope("done", "$run.budget"), {}, [begin]):
+            last.next(end)
         return start
 
-    def _variables(self, steps: Steps, results: str) -> dict[str, Any]:
-        """What a scope assigns first: its results, and a variable for each stage that runs in it."""
-        names = [step for step in steps.steps if isinstance(step, str)]
-        return {results: {}, **{variable(n): x.fresh(self.pipeline.stage(n)) for n in names}}
+    def _link(self, steps: Steps, scope: Scope, known: Mapping[str, str], lasts: list[Any]) -> list[Any]:
+        """Appends the steps to the states `lasts`; returns the states in which they end.
 
-    def _link(self, steps: Steps, results: str, known: Mapping[str, str], last: Any) -> Any:
-        """Appends the steps to `last`. `known`: finished stage -> variable of an enclosing scope."""
+        `known`: finished stage -> variable that holds what it left. What a stage needs before its first state
+        is assigned by those before it, so that it costs no transition.
+        """
         known = dict(known)
         for step in steps.steps:
             if isinstance(step, SideBySide):
-                parallel = self._parallel(step, results, known)
-                last.next(parallel)
-                last = parallel
-                known |= dict.fromkeys(_names(step), results)
+                parallel = self._parallel(step, scope, known)
+                before, entry, exits = {}, parallel, [parallel]
+                known |= dict.fromkeys(step.names(), scope.results)
             else:
-                materials = replace(self.materials[step], results=known)
-                states = StageStates(self.pipeline, self.pipeline.stage(step), self.site, materials, results)
-                last.next(states.entry)
-                last = states.done
-                known[step] = results
-        return last
+                states = self._states(step, scope, known)
+                before, entry, exits = states.before, states.entry, states.exits
+                known[step] = scope.results
+            for last in lasts:
+                asl.assign_more(last, before)
+                last.next(entry)
+            lasts = exits
+        return lasts
 
-    def _parallel(self, side: SideBySide, results: str, known: Mapping[str, str]) -> Any:
-        """Branches may read outer variables but not assign them, so each has its own results to hand over."""
-        joined = f"$merge($append([${results}], $states.result))"
-        parallel = asl.Parallel(
-            _title("side by side: ", _names(side)), assign={results: jsonata(joined)}, output={}
-        )
-        for branch in side.branches:
+    def _states(self, name: str, scope: Scope, known: Mapping[str, str]) -> States:
+        stage = self.pipeline.stage(name)
+        if isinstance(stage, GateStage):
+            return gate_states(self.pipeline, stage, scope, known)
+        if isinstance(stage, RegisterStage):
+            return register_states(self.pipeline, stage, self._place(name, scope, known))
+        if isinstance(stage, SweepStage):
             self.scopes += 1
-            own = f"done_{self.scopes}"
-            names = list(_names(SideBySide((branch,))))
-            start = asl.Pass(_title("branch: ", names), assign=self._variables(branch, own), output={})
-            end = asl.Pass(_title("branch done: ", names), output=jsonata(f"${own}"))
-            self._link(branch, own, known, start).next(end)
+            return sweep_states(stage, self._place(name, scope, known), self.scopes)
+        return StageStates(stage, self._place(name, scope, known)).states
+
+    def _place(self, name: str, scope: Scope, known: Mapping[str, str]) -> Place:
+        gates = [
+            (stage.name, known[stage.name])
+            for stage in self.pipeline.stages
+            if isinstance(stage, GateStage) and stage.name in self.pipeline.before(name)
+        ]
+        materials = replace(self.materials[name], results=dict(known))
+        return Place(self.pipeline, self.site, materials, scope, tuple(gates))
+
+    def _parallel(self, side: SideBySide, outer: Scope, known: Mapping[str, str]) -> Any:
+        """Branches may read outer variables but not assign them, so each has its own results to hand over.
+
+        Nor do they see what the others spend: each gets its share of what is left of the spending limit.
+        """
+        joined = f"$merge($append([${outer.results}], $states.result))"
+        parallel = asl.Parallel(
+            _title("side by side: ", side.names()), assign={outer.results: jsonata(joined)}, output={}
+        )
+        shares = self._shares(side)
+        for branch, share in zip(side.branches, shares, strict=True):
+            self.scopes += 1
+            scope = Scope(f"done_{self.scopes}", f"$purse_{self.scopes}")
+            names = list(branch.names())
+            purse = f"$exists($run.budget) ? ({outer.purse} - {spent_in(outer)}) * {share:.6f} : 0"
+            own = {scope.results: {}, scope.purse.removeprefix("$"): jsonata(purse)}
+            start = asl.Pass(_title("branch: ", names), assign=own, output={})
+            end = asl.Pass(_title("branch done: ", names), output=jsonata(f"${scope.results}"))
+            for last in self._link(branch, scope, known, [start]):
+                last.next(end)
             parallel.add_branch(start)
         return parallel
 
+    def _shares(self, side: SideBySide) -> list[float]:
+        """How the money is shared among branches: by what they could cost at most."""
+        weights = [sum(self._worst(name) for name in branch.names()) for branch in side.branches]
+        whole = sum(weights)
+        return [weight / whole if whole else 1 / len(weights) for weight in weights]
 
-def _names(side: SideBySide) -> Iterable[str]:
-    for branch in side.branches:
-        for step in branch.steps:
-            if isinstance(step, SideBySide):
-                yield from _names(step)
-            else:
-                yield step
+    def _worst(self, name: str) -> float:
+        """Dollars of one attempt that runs into its limit, for each trial of a sweep; 0 without a job."""
+        stage = self.pipeline.stage(name)
+        if not isinstance(stage, JobStage):
+            return 0.0
+        rungs = (*stage.spot_rungs(), *stage.on_demand_rungs())
+        seconds = stage.limit.total_seconds()
+        dearest = max(self.prices.cost(kind, count, "on-demand", seconds) or 0.0 for kind, count in rungs)
+        return dearest * (len(stage.parameters()) if isinstance(stage, SweepStage) else 1)
 
 
 def _title(phrase: str, names: Iterable[str]) -> str:
     text = phrase + ", ".join(names)
     return text if len(text) <= LONGEST_STATE_NAME else text[: LONGEST_STATE_NAME - 4] + " ..."
-
-
-def _run(pipeline: str) -> str:
-    """The variable `$run`: id (safe in keys and tags), key prefix, and the tag of the job names.
-
-    Execution names are free again after 90 days, and a run must never find the checkpoints of an older one:
-    so the date is part of the prefix, and the start time part of the tag.
-    """
-    return (
-        "($execution := $states.context.Execution; $name := $execution.Name; "
-        "$id := $contains($name, /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/) ? $name : "
-        '$replace($name, /[^A-Za-z0-9_-]/, "-") & "-" & $substring($hash($name, "SHA-256"), 0, 8); '
-        f'{{"id": $id, "prefix": "{pipeline}/runs/" & $substring($execution.StartTime, 0, 10) & "-" & $id, '
-        '"tag": $substring($hash($execution.Id & $execution.StartTime, "SHA-256"), 0, 10)})'
-    )

@@ -39,6 +39,8 @@ class New(enum.Enum):
     OUTPUT = "output"
     MAX_DELAY_SECONDS = "max_delay_seconds"
     JITTER_STRATEGY = "jitter_strategy"
+    ITEMS = "items"
+    ITEM_SELECTOR = "item_selector"
 
 
 _DATA = [Field.Comment, New.ASSIGN, New.OUTPUT]
@@ -119,6 +121,34 @@ class Parallel(sdk.Parallel):  # type: ignore[misc]
         return [*_DATA, New.ARGUMENTS, Field.Retry, Field.Catch]
 
 
+class Map(sdk.Map):  # type: ignore[misc]
+    """The same states for each item; `distributed` makes each iteration an execution of its own."""
+
+    def __init__(self, state_id: str, *, iterator: Any, distributed: bool = False, **fields: Any) -> None:
+        super().__init__(state_id, iterator=iterator, **fields)
+        self.distributed = distributed
+
+    def allowed_fields(self) -> list[enum.Enum]:
+        return [
+            *_DATA,
+            New.ITEMS,
+            New.ITEM_SELECTOR,
+            Field.Iterator,
+            Field.MaxConcurrency,
+            Field.Retry,
+            Field.Catch,
+        ]
+
+    def to_dict(self) -> dict[str, Json]:
+        """The SDK renders the iterator under its name of before 2022."""
+        text: dict[str, Json] = super().to_dict()
+        mode = (
+            {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"} if self.distributed else {"Mode": "INLINE"}
+        )
+        text["ItemProcessor"] = {"ProcessorConfig": mode, **text.pop("Iterator")}
+        return text
+
+
 class Choice(sdk.Choice):  # type: ignore[misc]
     """Branches on conditions, in their order."""
 
@@ -131,9 +161,11 @@ class Choice(sdk.Choice):  # type: ignore[misc]
         return self
 
     def otherwise(self, next_state: Any) -> Choice:
-        """Goes to `next_state` when no condition is true."""
+        """Goes to `next_state` when no condition is true; `Assign` and `Output` belong to this way."""
         self.default_choice(next_state)
         return self
+
+    next = otherwise
 
 
 class Condition:
@@ -151,6 +183,11 @@ class Graph(sdk.Graph):  # type: ignore[misc]
 
     def allowed_fields(self) -> list[enum.Enum]:
         return [Field.Comment, New.QUERY_LANGUAGE, Field.TimeoutSeconds]
+
+
+def assign_more(state: Any, variables: dict[str, Json]) -> None:
+    """Adds variables to what a state assigns when it is left in the ordinary way."""
+    state.fields["assign"] = {**(state.fields.get("assign") or {}), **variables}
 
 
 def machine(start: Any, *, comment: str) -> dict[str, Json]:

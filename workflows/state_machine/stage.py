@@ -4,24 +4,35 @@
        |            |
        +-> why did it end -> how far did it get -> what next -> back off -> on spot | on demand
                                                       |
+                                                      +-> was it done before -> what did it leave
+                                                      |                             -> is it whole
+                                                      +-> skipped
                                                       +-> failed, redrive to go on
 
-An undisturbed stage takes three transitions; from a lost attempt's job to the next one's it takes five.
+An undisturbed stage takes three transitions; from a lost attempt's job to the next one's it takes five. An
+attempt that is not to start (`holds.py`) goes the way of one that was refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from workflows.decisions import Next
-from workflows.pipeline import Pipeline, ProcessStage, TrainStage
+from workflows.outcomes import Hold
+from workflows.pipeline import Pipeline
+from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
+from workflows.state_machine import verdict
+from workflows.state_machine.holds import Scope, hold, slack, unless_held
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
 from workflows.training_job import (
+    CONTENT,
+    STAGE_ID,
     Materials,
     Site,
     checkpoint_key,
@@ -29,77 +40,103 @@ from workflows.training_job import (
     mark_key,
     outputs,
     processing_request,
+    settings,
     training_request,
     variable,
 )
 
 LOOK_AGAIN_SECONDS = 60
+NOTHING: dict[str, Any] = {"outputs": {}, "metrics": {}, "ledger": []}  # what a stage without a job leaves
+SKIPPED = "not asked for, or a gate before it said stop"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage stands: its pipeline, site and materials, its scope, and the gates before it."""
+
+    pipeline: Pipeline
+    site: Site
+    materials: Materials
+    scope: Scope
+    gates: tuple[tuple[str, str], ...] = ()  # (name, variable that holds its result)
+
+
+@dataclass
+class States:
+    """A stage's states, linked among themselves."""
+
+    before: dict[str, Any]  # variables that whoever leads to `entry` assigns
+    entry: Any
+    exits: list[Any] = field(default_factory=list)  # the states that lead on
 
 
 class StageStates:
-    """The states of one stage, linked; `entry` is the first one, `done` the last one."""
+    """The states of one stage that runs jobs."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        stage: TrainStage | ProcessStage,
-        site: Site,
-        materials: Materials,
-        results: str,
-    ) -> None:
-        """`results` names the variable that holds what the finished stages of this scope left."""
-        self.pipeline, self.stage, self.site, self.materials = pipeline, stage, site, materials
-        self.results = results
-        self.job_name = job_name(pipeline.name, stage.name)
+    def __init__(self, stage: JobStage, place: Place, *, failed: Any = None) -> None:
+        """`failed` takes the place of the state that fails the run."""
+        self.stage, self.place, self.site = stage, place, place.site
         self.own = variable(stage.name)
+        self.job_name = job_name(place.pipeline.name, stage.name)
+        self.hold = hold(stage, place.scope, place.gates)
         self.training = isinstance(stage, TrainStage)
+        self.failed = failed
         self.attempts = dict(self._attempts())
         self.entry = self.attempts[x.first_market(stage)]
-        self.done = self._done()
+        self.done, self.skipped = self._done(), self._skipped()
         self._link()
+
+    @property
+    def states(self) -> States:
+        """The states as a part of the machine."""
+        return States({self.own: jsonata(x.fresh(self.stage))}, self.entry, [self.done, self.skipped])
 
     def _link(self) -> None:
         why = self._why()
         how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
-        what_next = self._what_next(why, how_far)
         whole = self._is_it_whole() if self.training else self.done
+        what_next = self._what_next(why, how_far, self._done_before(whole))
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
         if how_far and isinstance(self.stage, TrainStage):
             whole.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=why))
             whole.next(self.done)
-            how_far.add_catch(self._catch(what_next, x.not_found(self.stage)))
+            how_far.add_catch(self._catch(what_next, verdict.not_found(self.stage)))
             how_far.next(what_next)
-        gone = x.never_created(self.stage.name)
+        gone = x.never_created(self.stage.name, self.hold)
         why.add_catch(self._catch(how_far or what_next, self._ended(gone)))
         why.next(how_far or what_next)
 
     # ------------------------------------------------------------------------------------- an attempt
     def _attempts(self) -> Iterator[tuple[str, Any]]:
         """(market, the state that runs a job there)."""
-        stage = self.stage
+        stage, pipeline, materials = self.stage, self.place.pipeline, self.place.materials
         if isinstance(stage, ProcessStage):
-            request = processing_request(self.pipeline, stage, self.site, self.materials)
+            request = processing_request(pipeline, stage, self.site, materials)
             yield "on-demand", self._attempt("on demand", "createProcessingJob", request)
             return
+        assert isinstance(stage, TrainStage)
         for market, title, wanted in (
-            ("spot", "on spot", x.first_market(stage) == "spot"),
+            ("spot", "on spot", stage.on_spot),
             ("on-demand", "on demand", stage.on_demand.enabled),
         ):
             if wanted:
+                left = slack(stage, f"${self.own}.left")
                 spot = market == "spot"
-                request = training_request(self.pipeline, stage, self.site, self.materials, spot=spot)
+                request = training_request(pipeline, stage, self.site, materials, spot=spot, slack=left)
                 yield market, self._attempt(title, "createTrainingJob", request)
 
     def _attempt(self, title: str, operation: str, request: dict[str, Any]) -> Any:
-        status = f"$states.result.{'Training' if self.training else 'Processing'}JobStatus"
+        kind = "Training" if self.training else "Processing"
+        status = f"$states.result.{kind}JobStatus"
         # A stopped job may come as an error or as a success, AWS does not say: both go to the catcher.
         completed = f'{status} = "Completed" ? {{}} : $error("the job ended as " & {status})'
+        name = jsonata(unless_held(self.hold, self.job_name))
         state = asl.Task(
             self._title(title),
             resource=self._arn(f"sagemaker:{operation}.sync"),
-            arguments=request,
+            arguments={**request, f"{kind}JobName": name},
             assign=self._assign(x.merged(self.stage.name, f'{{"job": {self.job_name}}}')),
             output=jsonata(completed),
         )
@@ -121,7 +158,7 @@ class StageStates:
     def _ended(self, end: str) -> str:
         """A processing job reports no progress and nobody watches it: the decision falls at once."""
         if isinstance(self.stage, ProcessStage):
-            return x.decided(self.stage, "{}", end)
+            return verdict.decided(self.stage, "{}", end)
         return x.merged(self.stage.name, f'{{"end": {end}}}')
 
     def _how_far(self, stage: TrainStage) -> Any:
@@ -132,15 +169,17 @@ class StageStates:
         """
         name = stage.name
         key = f"{x.looks_for_mark(name)} ? {mark_key(name)} : {checkpoint_key(name, 'progress.json')}"
-        found = x.decided(stage, "$parse($states.result.Body)")
+        found = verdict.decided(stage, "$parse($states.result.Body)")
         return self._read("how far did it get", key, found)
 
-    def _what_next(self, why: Any, how_far: Any) -> Any:
+    def _what_next(self, why: Any, how_far: Any, done_before: Any) -> Any:
         choice = asl.Choice(self._title("what next"))
         own = f"${self.own}"
         if how_far:
             choice.when(f'{own}.next = "{Next.DONE}"', self.done)
-            choice.when(f'{own}.next = "{x.READ_ON}"', how_far)
+            choice.when(f'{own}.next = "{verdict.READ_ON}"', how_far)
+        choice.when(f'{own}.next = "{Next.LOOK_UP}"', done_before)
+        choice.when(f'{own}.next = "{Next.SKIP}"', self.skipped)
         for market, attempt in self.attempts.items():
             # A Wait has one successor, so each market has its own.
             back_off = asl.Wait(
@@ -153,39 +192,92 @@ class StageStates:
         look_again = asl.Wait(self._title("still running, look again"), seconds=LOOK_AGAIN_SECONDS)
         look_again.next(why)
         choice.when(f'{own}.next = "{Next.LOOK_AGAIN}"', look_again)
-        return choice.otherwise(self._failed())
+        return choice.otherwise(self.failed or self._failed())
 
     def _failed(self) -> Any:
-        """Fails the run with the reason, in a way that a redrive can go on from.
-
-        A redriven Fail state fails again; a redriven Task evaluates its Arguments anew. So the stage fails in
-        the arguments of a task, and after a redrive the same task lets the stage begin again: fresh
-        budgets, the same checkpoint.
-        """
+        """Fails the run with the reason; after a redrive the stage begins again: fresh budgets, the same
+        checkpoint."""
         own = f"${self.own}"
-        redriven = f"$states.context.Execution.RedriveCount > {own}.redrive"
-        start = {**x.fresh(self.stage)}
-        kept = ("attempt", "ledger", "step")
-        again = json.dumps({key: value for key, value in start.items() if key not in kept})
-        state = asl.Task(
+        again = {
+            **x.BEGINNING,
+            "market": json.dumps(x.first_market(self.stage)),
+            "attempt": f"{own}.attempt + 1",
+            "redrive": x.REDRIVES,
+            "do": f"{settings(self.stage.name)}.do",
+        }
+        state = fails_until_redriven(
             self._title("failed, redrive to go on"),
-            resource=self._arn("aws-sdk:s3:listObjectsV2"),
-            arguments={
-                "Bucket": jsonata(f'{redriven} ? "{self.site.bucket}" : $error({own}.message)'),
-                "Prefix": jsonata("$run.prefix"),
-                "MaxKeys": 1,
-            },
-            assign=self._assign(x.merged(self.stage.name, again, f'{{"attempt": {own}.attempt + 1}}')),
-            output={},
+            self.site,
+            redriven=f"{x.REDRIVES} > {own}.redrive",
+            message=f"{own}.message",
+            assign=self._assign(x.merged(self.stage.name, x.fields(again))),
         )
         state.next(self.entry)
         return state
 
     def _done(self) -> Any:
+        stage = self.stage
         figures = x.training_figures() if self.training else x.processing_figures()
-        left = x.finished(self.stage, figures, outputs(self.stage, self.site))
-        results = f"$merge([${self.results}, {{{json.dumps(self.stage.name)}: {left}}}])"
-        return self._describe("done", {self.results: jsonata(results)})
+        metrics = x.training_metrics() if self.training else "{}"
+        left = verdict.finished(stage, self.site.bucket, figures, outputs(stage, self.site), metrics)
+        return self._describe("done", self._leave(left))
+
+    def _skipped(self) -> Any:
+        left = f'$merge([{json.dumps(NOTHING)}, {{"skipped": ${self.own}.why}}])'
+        return asl.Pass(self._title("skipped"), assign=self._leave(left), output={})
+
+    def _leave(self, left: str) -> dict[str, str]:
+        return leave(self.place.scope, self.stage.name, left)
+
+    # --------------------------------------------------------------------------------- an earlier run's
+    def _done_before(self, whole: Any) -> Any:
+        """Looks for a job that did the same (or, not asked for, the newest of the stage).
+
+        What a job computes stands in its name; so the newest completed one is found without a table that
+        somebody would have to keep. `is it whole` then decides as of any other job.
+        """
+        kind = "Training" if self.training else "Processing"
+        own = f"${self.own}"
+        # The trials of a sweep differ in their contents only.
+        digits = CONTENT + STAGE_ID
+        exact = "true" if isinstance(self.stage, SweepStage) else f'{own}.do = "{Hold.REUSE}"'
+        part = f"$substring({own}.print, 0, {exact} ? {digits} : {STAGE_ID})"
+        first = f"$states.result.{kind}JobSummaries[0].{kind}JobName"
+        none = f'{own}.do = "{Hold.REUSE}" ? "run" : "{Hold.NOT_FOUND}"'
+        found = x.fields({"reused": f"$exists({first})", "job": x.or_else(first, '""'), "do": none})
+        look = asl.Task(
+            self._title("was it done before"),
+            resource=self._arn(f"aws-sdk:sagemaker:list{kind}Jobs"),
+            arguments={
+                "NameContains": jsonata(f'"-" & {part}'),
+                "StatusEquals": "Completed",
+                "SortBy": "CreationTime",
+                "SortOrder": "Descending",
+                "MaxResults": 1,
+            },
+            assign=self._assign(x.merged(self.stage.name, found)),
+            output={},
+        )
+        look.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        moved = f'{{"place": {self._place_of_found()}}}'
+        take = self._describe("what did it leave", self._assign(x.merged(self.stage.name, moved)))
+        job = jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')
+        take.fields["arguments"] = {f"{kind}JobName": job}
+        take.add_catch(self._catch(self.entry, x.merged(self.stage.name, '{"reused": false}')))
+        look.next(take)
+        take.next(whole)
+        return look
+
+    def _place_of_found(self) -> str:
+        """The key prefix under which the job that was found keeps checkpoints and outputs."""
+        bucket = f"s3://{self.site.bucket}/"
+        uri, end = "$states.result.OutputDataConfig.S3OutputPath", "/output"
+        if isinstance(self.stage, ProcessStage):
+            if not self.stage.outputs:
+                return f"${self.own}.place"
+            uri = "$states.result.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"
+            end = f"/output/{self.stage.outputs[0]}"
+        return f"$substring({uri}, {len(bucket)}, $length({uri}) - {len(bucket) + len(end)})"
 
     # --------------------------------------------------------------------------------------------- parts
     def _title(self, phrase: str) -> str:
@@ -229,3 +321,30 @@ class StageStates:
         )
         state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
         return state
+
+
+def leave(scope: Scope, stage: str, left: str) -> dict[str, str]:
+    """What a stage hands over to those after it; `left` is an expression."""
+    results = f"$merge([${scope.results}, {{{json.dumps(stage)}: {left}}}])"
+    return {scope.results: jsonata(results)}
+
+
+def fails_until_redriven(
+    title: str, site: Site, *, redriven: str, message: str, assign: dict[str, str]
+) -> Any:
+    """A state that fails the run with a message, in a way that a redrive can go on from.
+
+    A redriven Fail state fails again; a redriven Task evaluates its Arguments anew. So it fails in the
+    arguments of a task, and after a redrive the same task leads on.
+    """
+    return asl.Task(
+        title,
+        resource=f"arn:{site.partition}:states:::aws-sdk:s3:listObjectsV2",
+        arguments={
+            "Bucket": jsonata(f'{redriven} ? "{site.bucket}" : $error({message})'),
+            "Prefix": jsonata("$run.prefix"),
+            "MaxKeys": 1,
+        },
+        assign=assign,
+        output={},
+    )

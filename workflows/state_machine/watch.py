@@ -39,7 +39,7 @@ from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
-from workflows.training_job import INTERRUPTIONS_LEFT, MARK, PATIENCE, Site
+from workflows.training_job import INTERRUPTIONS_LEFT, MARK, NO_DEADLINE, PATIENCE, REDONE, SLACK, Site
 from workflows.watch_rule import WAITING
 
 _JOB = "$states.input.detail.TrainingJobName"
@@ -139,8 +139,8 @@ def _looked(bucket: str, pipeline: str) -> str:
         "job": "$states.result",
         "waiting": json.dumps(WAITING),
         "changes": "$job.SecondaryStatusTransitions",
-        **_times(),
         "seen": '$count($changes[Status = "Interrupted"])',
+        **_times(),
         "left": x.or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
         "place": x.or_else("$job.OutputDataConfig.S3OutputPath", '""'),
         # s3://BUCKET/PIPELINE/runs/RUN/STAGE/output
@@ -149,7 +149,7 @@ def _looked(bucket: str, pipeline: str) -> str:
     bound = " ".join(f"${name} := {text};" for name, text in names.items())
     rest = x.fields(
         {
-            "seconds": "$max([1, $ceil($patience - $waited)])",
+            "seconds": "$max([1, $ceil($min([$patience - $waited, $slack - $lost]))])",
             "mark": f'$base & "/output/" & $job.TrainingJobName & "/{MARK}"',
             "progress": '$base & "/checkpoints/progress.json"',
         }
@@ -172,6 +172,25 @@ def _times() -> dict[str, str]:
         "since": '$exists($began) and $began != "" ? $began : $job.LastModifiedTime',
         "waited": f"($millis() - {x.millis('$since')}) / 1000",
         "patience": f"$number({x.or_else(f'$job.Environment.{PATIENCE}', '0')})",
+        **_clock(),
+    }
+
+
+def _clock() -> dict[str, str]:
+    """What the deadline leaves: `$slack`, the seconds that the job may spend without getting on with its
+    work, and `$lost`, how many it has spent.
+
+    Lost is all that was not training, and for each interruption the work that may have to be redone: what the
+    job says of its checkpoints bounds it. Without a deadline the patience alone counts.
+    """
+    slack = f"$job.Environment.{SLACK}"
+    known = f'$exists({slack}) and {slack} != "{NO_DEADLINE}"'
+    training = '$changes[Status = "Training" and $exists(EndTime)]'
+    trained = f"$sum([0, {training}.({x.millis('EndTime')} - {x.millis('StartTime')})]) / 1000"
+    redone = f"$seen * $number({x.or_else(f'$job.Environment.{REDONE}', '0')})"
+    return {
+        "slack": f"{known} ? $number({slack}) : $patience + $waited + 1",
+        "lost": f"{known} ? ($millis() - {x.millis('$job.CreationTime')}) / 1000 - {trained} + {redone} : 0",
     }
 
 
@@ -184,6 +203,7 @@ def _answer(runs: str) -> str:
     refused = '"the stop was refused: " & $states.input.refused'
     spent = '"interrupted " & $seen & " times, and the retry budget allowed " & $left'
     over = '"no capacity for " & $floor($waited) & " s, with a patience of " & $patience & " s"'
+    short = '"waited " & $floor($waited) & " s for capacity; the deadline leaves no time to wait longer"'
     answers = [
         (f"$not({ours})", "leave", '"no spot job of this pipeline"'),
         ('$job.TrainingJobStatus != "InProgress"', "leave", '"the job is " & $job.TrainingJobStatus'),
@@ -195,6 +215,7 @@ def _answer(runs: str) -> str:
         ("$exists($states.input.refused)", "fail", refused),
         ("$seen >= $number($left)", "stop", spent),
         ("$waited >= $patience", "stop", over),
+        ("$lost >= $slack", "stop", short),
         ("true", "wait", '"no capacity yet"'),
     ]
     text = ""

@@ -1,0 +1,129 @@
+"""What may be said when a run is started: one JSON schema for the console, the API, the schedule and the CLI.
+
+Everything is optional; `{}` runs the pipeline as it is written. The machine's first state checks the same
+schema (`state_machine/input_check.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workflows.deadlines import INPUT_PATTERN
+from workflows.durations import PATTERN
+from workflows.errors import RelayError
+from workflows.pipeline import Pipeline
+from workflows.stages import JobStage, ProcessStage, TrainStage
+
+Schema = dict[str, Any]
+
+_DURATION = {
+    "type": "string",
+    "pattern": PATTERN.replace(r"\d", "[0-9]").replace(r"\.", "[.]"),
+    "description": "a duration such as 90s, 45m, 2h or 1h30m",
+}
+_DEADLINE = {
+    "type": "string",
+    "pattern": INPUT_PATTERN,
+    "description": "a deadline such as 36h, 07:30+01:00 or 2026-12-01T06:00:00Z",
+}
+_KEY = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+    "description": "1 to 64 letters, digits, hyphens and underscores",
+}
+_SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+
+
+class RunInputError(RelayError):
+    """A run input that the schema does not allow."""
+
+
+def input_schema(pipeline: Pipeline) -> Schema:
+    """The JSON schema of the pipeline's run input (draft 4 and later understand it)."""
+    names = [stage.name for stage in pipeline.stages]
+    jobs = [stage for stage in pipeline.stages if isinstance(stage, JobStage)]
+    training = [stage for stage in jobs if isinstance(stage, TrainStage)]
+    fields = {
+        "deadline": _DEADLINE,
+        "budget_usd": {"type": "number", "minimum": 0.01},
+        "parameters": _object({stage.name: _object(_parameters(stage)) for stage in jobs}),
+        "spot": _object({stage.name: _object(_spot(stage)) for stage in training if stage.on_spot}),
+        "on_demand": _object(
+            {stage.name: _object({"ladder": _ladder(stage)}) for stage in jobs if stage.on_demand.enabled}
+        ),
+        "from": {"type": "string", "enum": names},
+        "only": {
+            "type": "array",
+            "items": {"type": "string", "enum": names},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        "reuse": {"type": "boolean"},
+        "key": _KEY,
+    }
+    return {**_object(fields), "not": {"required": ["from", "only"]}}
+
+
+def check_input(pipeline: Pipeline, run_input: Any) -> None:
+    """Raises RunInputError with a line for every mistake."""
+    import jsonschema
+
+    found = list(jsonschema.Draft202012Validator(input_schema(pipeline)).iter_errors(run_input))
+    # What is no object at all also "excludes" nothing: its type is the mistake.
+    kinds = [error for error in found if error.validator == "type" and not error.path] or found
+    problems = [_line(error) for error in sorted(kinds, key=lambda error: [str(p) for p in error.path])]
+    if problems:
+        raise RunInputError("\n".join(problems))
+
+
+def parameter_names(stage: JobStage) -> tuple[str, ...]:
+    """The hyperparameters (arguments) of a stage that a run may change: those that it has."""
+    if isinstance(stage, ProcessStage):
+        return tuple(stage.arguments)
+    return tuple(stage.hyperparameters) if isinstance(stage, TrainStage) else ()
+
+
+def _object(properties: Mapping[str, Any]) -> Schema:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def _parameters(stage: JobStage) -> dict[str, Schema]:
+    return dict.fromkeys(parameter_names(stage), _SCALAR)
+
+
+def _spot(stage: TrainStage) -> dict[str, Schema]:
+    least = 0 if stage.on_demand.enabled else 1
+    return {
+        "retry_budget": {"type": "integer", "minimum": least, "maximum": 200},
+        "no_progress_limit": {"type": "integer", "minimum": 1, "maximum": 50},
+        "patience": _DURATION,
+        "ladder": _ladder(stage),
+    }
+
+
+def instance_types(stage: JobStage) -> list[str]:
+    """The types that a run may name in a ladder: their images and prices stand in the machine."""
+    return sorted({kind for kind, _ in (*stage.spot_rungs(), *stage.on_demand_rungs())})
+
+
+def _ladder(stage: JobStage) -> Schema:
+    rung = _object(
+        {
+            "type": {"type": "string", "enum": instance_types(stage)},
+            "count": {"type": "integer", "minimum": 1, "maximum": 64},
+        }
+    )
+    return {"type": "array", "items": {**rung, "required": ["type"]}, "minItems": 1, "maxItems": 10}
+
+
+def _line(error: Any) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    if error.validator == "pattern":
+        return f"run input{place}: found {error.instance}, expected {error.schema['description']}"
+    if error.validator == "not":
+        return "run input: `from` and `only` exclude each other"
+    if error.validator == "additionalProperties":
+        allowed = ", ".join(error.schema["properties"]) or "none"
+        return f"run input{place}: {error.message.split('(')[-1].rstrip(')')}; allowed: {allowed}"
+    return f"run input{place}: {error.message}"

@@ -1,0 +1,220 @@
+"""The sub-graph of a sweep: the states of one training, in a Map over its trials.
+
+    trials wanted -> try all -> enough succeeded -> best trial
+         |              |              |
+         v         (each trial)        +-> failed, redrive to go on -> try all
+      skipped
+
+Each trial has what a stage has: spot, interruptions, its own budgets, its own checkpoint prefix. A large
+sweep is a Distributed Map, whose trials are executions of their own: they have a history of their own, and
+see no variable of the run, so they are handed what they need.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from workflows.outcomes import Hold
+from workflows.stages import SweepStage
+from workflows.state_machine import expressions as x
+from workflows.state_machine import language as asl
+from workflows.state_machine.holds import Scope, spent_in
+from workflows.state_machine.language import jsonata
+from workflows.state_machine.stage import (
+    NOTHING,
+    SKIPPED,
+    Place,
+    StageStates,
+    States,
+    fails_until_redriven,
+    leave,
+)
+from workflows.training_job import CONTENT, parameters, settings, variable
+
+MOST_INLINE = 40  # trials at once in an inline Map, and about what its history holds
+MOST_EVENTS = 10_000  # of a run's 25,000 that one sweep may take
+EVENTS_OF_ATTEMPT = 30  # history events of a lost attempt, retries of its calls included
+
+
+def distributed(stage: SweepStage) -> bool:
+    """Whether its trials are executions of their own."""
+    trials = len(stage.parameters())
+    attempts = stage.spot.retry_budget + stage.spot.no_progress_limit + 2
+    return trials > MOST_INLINE or trials * attempts * EVENTS_OF_ATTEMPT > MOST_EVENTS
+
+
+def sweep_states(stage: SweepStage, place: Place, number: int) -> States:
+    """`number` tells the variables of this sweep's trials from those of other scopes."""
+    return _Sweep(stage, place, number).states()
+
+
+class _Sweep:
+    def __init__(self, stage: SweepStage, place: Place, number: int) -> None:
+        self.stage, self.place, self.number = stage, place, number
+        self.results, self.tried = place.scope.results, f"trials_{number}"
+        self.trial_scope = Scope(f"done_{number}", f"$purse_{number}")
+        self.distributed = distributed(stage)
+        self.count = len(stage.parameters())
+
+    def states(self) -> States:
+        """The sweep's states, linked."""
+        name = self.stage.name
+        stopped = [f"${results}.`{gate}`.passed = false" for gate, results in self.place.gates]
+        unwanted = " or ".join([f'{settings(name)}.do = "{Hold.NOT_ASKED}"', *stopped])
+        skipped = asl.Pass(
+            self._title("skipped"),
+            assign=self._leave(json.dumps({**NOTHING, "skipped": SKIPPED})),
+            output={},
+        )
+        try_all = self._map()
+        failed = fails_until_redriven(
+            self._title("failed, redrive to go on"),
+            self.place.site,
+            redriven=f"{x.REDRIVES} > $redriven_{self.number}",
+            message=self._message(),
+            assign={},
+        )
+        failed.next(try_all)
+        best = asl.Pass(self._title("best trial"), assign=self._leave(self._best()), output={})
+        enough = asl.Choice(self._title("enough succeeded"), output={}).when(self._enough(), best)
+        try_all.next(enough.otherwise(failed))
+        entry = asl.Choice(self._title("trials wanted"), output={}).when(unwanted, skipped).otherwise(try_all)
+        return States({}, entry, [best, skipped])
+
+    # ------------------------------------------------------------------------------------------- the trials
+    def _map(self) -> Any:
+        """After a redrive, trials that are done already are found by what they compute."""
+        trials = [{"trial": i, "parameters": parameters(p)} for i, p in enumerate(self.stage.parameters())]
+        item = {
+            "trial": jsonata("$states.context.Map.Item.Value.trial"),
+            "parameters": jsonata("$states.context.Map.Item.Value.parameters"),
+            "again": jsonata(f"{x.REDRIVES} > 0"),
+        }
+        if self.distributed:
+            item |= {name: jsonata(f"${name}") for name in self._needed()}
+            item["purse"] = jsonata(self._purse())
+        return asl.Map(
+            self._title("try all"),
+            items=trials,
+            item_selector=item,
+            iterator=self._trial(),
+            distributed=self.distributed,
+            max_concurrency=self.stage.concurrency,
+            assign={self.tried: jsonata("$states.result"), f"redriven_{self.number}": jsonata(x.REDRIVES)},
+            output={},
+        )
+
+    def _needed(self) -> list[str]:
+        """The variables that a trial in an execution of its own has to be handed."""
+        results = set(self.place.materials.results.values()) | {self.results}
+        return ["run", "policy", *sorted(results)]
+
+    def _trial(self) -> Any:
+        stage, scope = self.stage, self.trial_scope
+        own, kept = variable(stage.name), stage.tolerated_failures > 0
+        given = "$states.input"
+        more = {
+            "trial": f"{given}.trial",
+            "parameters": f"{given}.parameters",
+            "do": f'{given}.again and {self._limits()}.do = "run" ? "{Hold.REUSE}" : {self._limits()}.do',
+            "print": f"$substring({self._limits()}.print, 0, 6) & $substring($hash({self._limits()}.print "
+            f'& $string({given}.parameters), "SHA-256"), 0, {CONTENT})',
+        }
+        fresh = x.fresh(stage, place=f' & "/" & $string({given}.trial)', more=more)
+        purse = f"{given}.purse" if self.distributed else self._purse()
+        variables: dict[str, Any] = {
+            scope.results: {},
+            scope.purse.removeprefix("$"): jsonata(purse),
+            own: jsonata(fresh),
+        }
+        start = asl.Pass(self._title("trial"), assign=variables, output=jsonata(given))
+        if self.distributed:
+            # Its variables come first: those of one state are evaluated together, from the old ones.
+            begin = asl.Pass(
+                self._title("trial of its own"),
+                assign={name: jsonata(f"{given}.{name}") for name in self._needed()},
+                output=jsonata(given),
+            )
+            begin.next(start)
+        failed = self._failed() if kept else None
+        inner = StageStates(stage, replace(self.place, scope=scope, gates=()), failed=failed)
+        end = asl.Pass(self._title("trial done"), output=jsonata(f"${scope.results}.`{stage.name}`"))
+        start.next(inner.entry)
+        for last in inner.states.exits:
+            last.next(end)
+        return begin if self.distributed else start
+
+    def _failed(self) -> Any:
+        """The end of a trial that may fail; how many did is looked at when all have ended."""
+        own = f"${variable(self.stage.name)}"
+        left = {
+            "trial": f"{own}.trial",
+            "parameters": f"{own}.parameters",
+            "failed": f"{own}.message",
+            "ledger": f"{own}.ledger",
+        }
+        return asl.Pass(self._title("trial failed"), output=jsonata(x.fields(left)))
+
+    def _limits(self) -> str:
+        return settings(self.stage.name)
+
+    def _purse(self) -> str:
+        """Each trial its equal share of what is left: it does not see what the others spend."""
+        left = f"{self.place.scope.purse} - {spent_in(self.place.scope)}"
+        return f"$exists($run.budget) ? ({left}) / {self.count} : 0"
+
+    # ------------------------------------------------------------------------------------------- their result
+    def _good(self) -> str:
+        """The trials that succeeded and reported the metric, the best one first."""
+        value = f"metrics.`{self.stage.best.metric}`"
+        # $sort asks whether the first is to stand behind the second.
+        behind = "<" if self.stage.best.goal == "maximize" else ">"
+        worse = f"function($a, $b) {{ $a.{value} {behind} $b.{value} }}"
+        return f'$sort(${self.tried}[$type({value}) = "number"], {worse})'
+
+    def _enough(self) -> str:
+        failures = f"$count(${self.tried}[$exists(failed)])"
+        return f"{failures} <= {self.stage.tolerated_failures} and $count({self._good()}) > 0"
+
+    def _message(self) -> str:
+        failures = f"${self.tried}[$exists(failed)]"
+        limit = self.stage.tolerated_failures
+        metric = self.stage.best.metric
+        return (
+            f'$count({failures}) > {limit} ? "{self.stage.name}: " & $count({failures}) & " of {self.count} '
+            f'trials failed, {limit} may: " & {failures}[0].failed : '
+            f'"{self.stage.name}: no trial reported a number named {metric}"'
+        )
+
+    def _best(self) -> str:
+        best = "$good[0]"
+        kept = {
+            "outputs": f"{best}.outputs",
+            "metrics": f"{best}.metrics",
+            "best": f"$sift({best}, function($v, $k) {{ $k in ['trial', 'parameters', 'job'] }})",
+            "job": f"{best}.job",
+            "arn": f"{best}.arn",
+            "report": f"{best}.report",
+            "trials": f"[${self.tried}.({self._trial_line()})]",
+            "ledger": f"[${self.tried}.ledger]",
+        }
+        return f"($good := {self._good()}; {x.fields(kept)})"
+
+    def _trial_line(self) -> str:
+        line = {
+            "trial": "trial",
+            "parameters": "parameters",
+            "value": f"metrics.`{self.stage.best.metric}`",
+            "failed": "failed",
+            "reused": "reused",
+        }
+        return x.fields(line)
+
+    # ------------------------------------------------------------------------------------------------ parts
+    def _title(self, phrase: str) -> str:
+        return f"{self.stage.name}: {phrase}"
+
+    def _leave(self, left: str) -> dict[str, str]:
+        return leave(self.place.scope, self.stage.name, left)

@@ -1,0 +1,186 @@
+"""What follows from how an attempt ended: outcome, counters, decision, ledger entry, the next place.
+
+The rules come from `outcomes.py` and `decisions.py`; what is written here is only what they are asked, and
+what becomes of their answer.
+"""
+
+from __future__ import annotations
+
+import json
+
+from workflows import decisions, outcomes
+from workflows.rules import FUNCTIONS
+from workflows.settings import Backoff
+from workflows.stages import JobStage, SweepStage, TrainStage
+from workflows.state_machine.expressions import MARK_READ, REDRIVES, fields, looks_for_mark, merged, or_else
+from workflows.state_machine.holds import SHORTEST_WAIT, late, slack
+from workflows.training_job import rung, settings, variable
+
+LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
+READ_ON = "read on"  # in the place of a decision: the watch left no mark, so progress.json is to be read
+DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount already
+_STEEPEST = 30  # exponent of the back-off: more only overflows
+
+
+def not_found(stage: TrainStage) -> str:
+    """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
+    own = f"${variable(stage.name)}"
+    unmarked = f'{{"next": "{READ_ON}", "end": $merge([{own}.end, {{"unmarked": true}}])}}'
+    return f"{looks_for_mark(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
+
+
+def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
+    """The stage's variable after an attempt: outcome, counters, decision, ledger entry, and the next place.
+
+    `found` is an expression for the contents of progress.json, or of the watch's mark, which holds the same
+    and more; an empty object when there is none. `end` is one for how the job ended.
+    """
+    saved = or_else("$p.saved_step", "$s.step")
+    redriven = f"$s.redrive != {REDRIVES}"
+    # Only what was read in the mark's place is the mark: a script may write the same into progress.json.
+    more = f'{{"watched": $marked, "redriven": {redriven}, "reason": $marked ? $p.because : $f.reason}}'
+    return (
+        f"({FUNCTIONS} $s := ${variable(stage.name)}; $p := {found}; $f := {end}; "
+        f"$marked := {MARK_READ} and $exists($p.stopped_by_watch); "
+        f"$f := $merge([$f, {more}]); $e := $merge([$f, {fields({'outcome': outcomes.outcome_jsonata()})}]); "
+        f"$saved := {saved}; $left := {_work_left()}; "
+        f"$f := $merge([$s, {_facts(stage)}]); "
+        f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "
+        f"$d := {decisions.decision_jsonata()}; "
+        '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $d]) : '
+        f"$merge([$s, $t, $d, {_next_place(stage)}]))"
+    )
+
+
+def finished(
+    stage: JobStage, bucket: str, figures: dict[str, str], outputs: dict[str, str], metrics: str
+) -> str:
+    """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
+    progress = or_else("$s.final", "{}")
+    decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
+    line = entry(stage, outcome='"completed"', decision=decision)
+    left = {
+        "outputs": fields(outputs),
+        "metrics": metrics,
+        "ledger": f"$s.reused = true ? $s.ledger : $append($s.ledger, [{line}])",
+        "reused": "$s.reused = true ? $s.job",
+        "job": "$s.job",
+        "arn": "$states.result.TrainingJobArn",
+        "report": f'$exists($s.final) ? "s3://{bucket}/" & $s.place & "/checkpoints/complete.json"',
+    }
+    if isinstance(stage, SweepStage):
+        left |= {"trial": "$s.trial", "parameters": "$s.parameters"}
+    end = fields({**figures, "reason": '""'})
+    return f"($s := ${variable(stage.name)}; $e := {end}; $p := {progress}; {fields(left)})"
+
+
+def _work_left() -> str:
+    """Seconds of work left after the newest checkpoint; nothing where nobody knows.
+
+    What the script measured goes before what was expected. What is no number counts as not reported.
+    """
+    speed = "$p.seconds_left * ($p.total - $saved) / ($p.total - $p.step)"
+    measured = '$type($p.seconds_left) = "number" and $type($p.total) = "number" and $p.total > $p.step'
+    return f"({measured} ? {speed} : $s.left)"
+
+
+def _facts(stage: JobStage) -> str:
+    training = isinstance(stage, TrainStage)
+    limits = settings(stage.name)
+    return fields(
+        {
+            "outcome": "$e.outcome",
+            "held": "$e.held",
+            "reported": "$exists($p.step)",
+            "progressed": "$saved > $s.step",
+            "trained": "$e.trained",
+            "seen": "$e.seen",
+            "exit_listed": _exit_listed(stage),
+            "late": late(stage, "$left") if training else "false",
+            "retry_budget": f"{limits}.retry_budget" if training else "0",
+            "no_progress_limit": f"{limits}.no_progress_limit" if training else "1",
+            "on_demand_enabled": json.dumps(stage.on_demand.enabled),
+        }
+    )
+
+
+def _exit_listed(stage: JobStage) -> str:
+    """Whether the end of the FailureReason, which SageMaker writes, names one of the stage's exit codes."""
+    codes = stage.retry_on_exit_codes if isinstance(stage, TrainStage) else ()
+    if not codes:
+        return "false"
+    return rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(codes)}"
+
+
+def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
+    """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress)."""
+    ran = "$e.trained and $exists($p.step)"
+    values = {
+        "stage": json.dumps(stage.name),
+        "attempt": "$s.attempt",
+        "job": "$s.job",
+        "market": "$s.market",
+        "instance_type": or_else("$e.type", "$place.type"),
+        "instance_count": "$place.count",
+        "outcome": outcome,
+        "message": f"$substring($e.reason, 0, {LONGEST_MESSAGE})",
+        "trained_seconds": "$e.trained_seconds",
+        "billed_seconds": "$e.billed_seconds",
+        "usd": "$usd",
+        "interruptions": "$e.seen",
+        "resumed_step": f"{ran} ? $p.resumed_step : $s.step",
+        "reached_step": f"{ran} ? $p.step : $s.step",
+        "saved_step": or_else("$p.saved_step", "$s.step"),
+    }
+    return f"($place := {rung(stage)}; $usd := {_cost()}; $merge([{fields(values)}, {{{decision}}}]))"
+
+
+def _cost() -> str:
+    """Dollars; nothing for a type without a price.
+
+    AWS prints the savings of a spot job as 1 - billable / training seconds, so billable seconds hold the
+    discount already; its API reference calls them wall-clock time. Either way: seconds well below the trained
+    ones are priced as on-demand, others as spot (`receipt.py` says the same in Python).
+    """
+    billed = "($e.billed_seconds = null ? $e.trained_seconds : $e.billed_seconds)"
+    whole = f'$s.market = "spot" and {billed} >= {DISCOUNTED} * $e.trained_seconds'
+    share = f"({whole} ? $run.spot_share : 1)"
+    return f"$exists($place.hour) ? $round($place.hour * {billed} * {share} / 3600, 6)"
+
+
+def _next_place(stage: JobStage) -> str:
+    limits = settings(stage.name)
+    decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
+    line = entry(stage, outcome="$e.outcome", decision=decision)
+    last_words = '($e.reason = "" ? "" : ". It said: " & $substring($e.reason, 0, 700))'
+    told = '$e.outcome = "not started" ? $d.why : $e.outcome & ": " & $d.why & ' + last_words
+    place = {
+        "attempt": "$ran and $again ? $s.attempt + 1 : $s.attempt",
+        "market": "$market",
+        "rung": '$d.rung = "first" ? 0 : $d.rung = "next" ? '
+        f"($s.rung + 1) % $count($lookup({limits}, $market)) : $s.rung",
+        # What was found of an earlier run and is not whole after all is nothing to go on from.
+        "place": "$s.home",
+        "reused": "false",
+        "step": "$s.reused = true ? 0 : $saved",
+        "left": "$left",
+        "wait": "$wait",
+        "redrive": REDRIVES,
+        "message": f'"{stage.name}: " & ({told})',
+        "ledger": f"$ran ? $append($s.ledger, [{line}]) : $s.ledger",
+    }
+    again = '$again := $d.next in ["spot", "on-demand"]; $market := $again ? $d.next : $s.market'
+    ran = '$ran := $e.outcome != "not started" and $not($s.reused = true)'
+    return f"({again}; {ran}; $wait := {_pause(stage)}; {fields(place)})"
+
+
+def _pause(stage: JobStage) -> str:
+    """Whole seconds, because Wait takes no others; never so long that the deadline's safety net is passed."""
+    backoff = stage.spot.backoff if isinstance(stage, TrainStage) else Backoff()
+    first, longest = backoff.first.total_seconds(), backoff.max.total_seconds()
+    power = f"$power({backoff.rate:g}, $min([$t.backoffs, {_STEEPEST}]))"
+    drawn = "$random() * " if backoff.jitter == "full" else ""
+    seconds = f"$ceil({drawn}$min([{longest:g}, {first:g} * {power}]))"
+    room = f"$max([0, $floor({slack(stage, '$left')}) - {SHORTEST_WAIT}])"
+    capped = f'($exists($run.deadline) and $market = "spot" ? $min([$w, {room}]) : $w)'
+    return f'$d.pause = "back off" ? ($w := {seconds}; {capped}) : 0'
