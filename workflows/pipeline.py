@@ -21,10 +21,18 @@ from workflows.settings import (
     DEFAULT_LADDER,
     LONGEST_JOB,
     Checkpoint,
+    Container,
+    Encryption,
     Image,
+    ImageRepository,
+    InputMode,
+    Metrics,
     Model,
+    Network,
     OnDemand,
+    RoleArn,
     Spot,
+    Tags,
     problem,
 )
 
@@ -45,8 +53,9 @@ class BaseStage(Model):
 
     name: Name
     needs: tuple[Name, ...] = ()
-    script: Annotated[str, Field(min_length=1, max_length=200)]
+    script: Annotated[str, Field(max_length=200)] = ""  # empty only where `container` stands for it
     source: str = "."
+    dependencies: tuple[str, ...] = ()  # files and folders that are put beside what `source` holds
     image: Image = DEFAULT_IMAGE
     inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], str] = Field(default_factory=dict)
     environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(
@@ -57,9 +66,15 @@ class BaseStage(Model):
     expected: Duration | None = None
     limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_JOB)] = DAY
     on_demand: OnDemand = OnDemand()
+    role: RoleArn | None = None  # of the jobs, instead of the site's
+    network: Network = Network()
+    encryption: Encryption = Encryption()
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sound(self) -> BaseStage:
+        if not self.script and getattr(self, "container", None) is None:
+            raise problem("script", "the field `script` is missing")
         path = PurePosixPath(self.script)
         if path.is_absolute() or ".." in path.parts:
             raise problem("script", "`script` must be a path inside the folder of `source`")
@@ -85,11 +100,34 @@ class TrainStage(BaseStage):
     hyperparameters: dict[Annotated[str, Field(max_length=256)], Scalar] = Field(default_factory=dict)
     spot: Spot = Spot()
     checkpoint: Checkpoint | None = Checkpoint()
+    metrics: Metrics = Field(default_factory=dict)  # name -> regular expression over the job's log
+    metrics_time_series: bool | None = None
+    input_mode: InputMode = "File"
+    container: Container | None = None
+    image_repository: ImageRepository | None = None
+    profiler: bool = True  # whether SageMaker's system profiler may run
+
+    @classmethod
+    def from_estimator(cls, name: str, estimator: Any, **fields: Any) -> TrainStage:
+        """The stage that trains as an estimator of the `sagemaker` SDK would: see `workflows.estimators`."""
+        from workflows.estimators import from_estimator
+
+        return from_estimator(name, estimator, **fields)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """`model`: the model.tar.gz that the winning attempt left."""
         return ("model",)
+
+    @model_validator(mode="after")
+    def _one_program(self) -> TrainStage:
+        if self.container is not None and (self.script or self.distribution or self.dependencies):
+            raise problem(
+                "container",
+                "`container` starts the image's own program, without Relay's launcher: leave out `script`, "
+                "`distribution` and `dependencies`, or leave out `container`",
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_survive(self) -> TrainStage:
@@ -207,15 +245,16 @@ def _complete(stage: Any, defaults: Defaults) -> Any:
     base = defaults.model_dump(exclude_unset=True)
     wanted = {"image", "on_demand"} | ({"spot", "checkpoint"} if _kind_of(stage) == "train" else set())
     kind = {"kind": stage.kind} if isinstance(stage, TrainStage | ProcessStage) else {}
-    return _over({key: base[key] for key in wanted if key in base}, {**raw, **kind})
+    return laid_over({key: base[key] for key in wanted if key in base}, {**raw, **kind})
 
 
-def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def laid_over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `top` over those of `base`, mapping by mapping; an image is replaced as a whole."""
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
         nested = isinstance(value, dict) and isinstance(below, dict) and key != "image"
-        merged[key] = _over(below, value) if nested else value  # type: ignore[arg-type]
+        merged[key] = laid_over(below, value) if nested else value  # type: ignore[arg-type]
     return merged
 
 

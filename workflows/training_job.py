@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage
+from workflows.job_settings import own_program, processing_settings, training_settings
+from workflows.pipeline import REFERENCE, Pipeline, ProcessStage, TrainStage, laid_over
 
 Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
@@ -36,7 +37,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Materials:
-    """What a stage builds on: images by instance type, its code, uploaded inputs, earlier stages' results."""
+    """What a stage builds on: images by instance type, its code, uploaded inputs, earlier stages' results.
+
+    `code_prefix` is empty for a stage without a script.
+    """
 
     code_prefix: str
     images: Mapping[str, str]
@@ -81,7 +85,6 @@ def training_request(
 ) -> dict[str, Json]:
     """CreateTrainingJob, on spot or on demand; both share the checkpoint prefix."""
     rungs = stage.spot_rungs() if spot else stage.on_demand_rungs()
-    launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
     limit = _seconds(stage.limit)
     stopping = {"MaxRuntimeInSeconds": limit}
     if spot:
@@ -91,12 +94,13 @@ def training_request(
         "TrainingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AlgorithmSpecification": {
             "TrainingImage": _by_rung(stage, [materials.images[rung[0]] for rung in rungs]),
-            "TrainingInputMode": "File",
-            "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
-            "ContainerArguments": [*launcher, stage.script],
+            "TrainingInputMode": stage.input_mode,
+            **_program(stage),
         },
         "RoleArn": site.job_role_arn,
-        "InputDataConfig": [_channel(name, uri) for name, uri in _inputs(stage, site, materials).items()],
+        "InputDataConfig": [
+            _channel(name, uri, stage.input_mode) for name, uri in _inputs(stage, site, materials).items()
+        ],
         "OutputDataConfig": {"S3OutputPath": _expression(_run_uri(site, f"/{stage.name}/output"))},
         "ResourceConfig": {
             "InstanceType": _by_rung(stage, [rung[0] for rung in rungs]),
@@ -115,7 +119,9 @@ def training_request(
             "S3Uri": _expression(_run_uri(site, f"/{stage.name}/checkpoints/")),
             "LocalPath": "/opt/ml/checkpoints",
         }
-    return request
+    if not request["InputDataConfig"]:
+        del request["InputDataConfig"]  # AWS takes at least one channel, or none of the member
+    return laid_over(request, training_settings(stage))
 
 
 def processing_request(
@@ -124,7 +130,7 @@ def processing_request(
     """CreateProcessingJob; a later attempt overwrites the outputs of an earlier one."""
     rungs = stage.on_demand_rungs()
     arguments = [f for k, v in stage.arguments.items() for f in (f"--{k}", _parameter(v))]
-    return {
+    request = {
         "ProcessingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AppSpecification": {
             "ImageUri": _by_rung(stage, [materials.images[rung[0]] for rung in rungs]),
@@ -150,6 +156,7 @@ def processing_request(
         "Environment": _environment(stage),
         "Tags": _tags(pipeline, stage),
     }
+    return laid_over(request, processing_settings(stage))
 
 
 def outputs(stage: TrainStage | ProcessStage, site: Site) -> dict[str, str]:
@@ -191,9 +198,20 @@ def _by_rung(stage: TrainStage | ProcessStage, values: list[Json]) -> Json:
     return _expression(f"{json.dumps(values)}[${variable(stage.name)}.rung]")
 
 
+def _program(stage: TrainStage) -> dict[str, Json]:
+    """What the container starts: Relay's launcher with the script, or what the stage says itself."""
+    if stage.container is not None:
+        return own_program(stage.container)
+    launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
+    return {
+        "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
+        "ContainerArguments": [*launcher, stage.script],
+    }
+
+
 def _inputs(stage: TrainStage | ProcessStage, site: Site, materials: Materials) -> dict[str, str]:
     """Channel -> S3 URI (or its expression), the code first."""
-    channels = {"code": materials.code_prefix}
+    channels = {"code": materials.code_prefix} if stage.script else {}
     for name, value in stage.inputs.items():
         if match := REFERENCE.match(value):
             channels[name] = _expression(
@@ -204,9 +222,11 @@ def _inputs(stage: TrainStage | ProcessStage, site: Site, materials: Materials) 
     return channels
 
 
-def _channel(name: str, uri: str) -> dict[str, Json]:
+def _channel(name: str, uri: str, mode: str) -> dict[str, Json]:
+    """The code is always files: the launcher is started from there."""
     source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+    mode = "File" if name == "code" else mode
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
 
 
 def _processing_input(name: str, uri: str) -> dict[str, Json]:
@@ -249,7 +269,7 @@ def _for_the_watch(stage: TrainStage) -> dict[str, str]:
 
 
 def _tags(pipeline: Pipeline, stage: TrainStage | ProcessStage) -> list[dict[str, str]]:
-    tags = {
+    tags = stage.tags | {
         "relay:pipeline": pipeline.name,
         "relay:run": _expression("$run.id"),
         "relay:stage": stage.name,
