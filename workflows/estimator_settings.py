@@ -272,9 +272,13 @@ def _own_hyperparameters(estimator: Any) -> Fields:
     from sagemaker.estimator import Framework
 
     if not isinstance(estimator, Framework):
-        return {name: str(value) for name, value in estimator.hyperparameters().items()}
+        values = estimator.hyperparameters()
+        return {name: value if _is_variable(value) else str(value) for name, value in values.items()}
     encoded = Framework.hyperparameters(estimator)  # type: ignore[no-untyped-call]
-    return {name: _as_sent(json.loads(value), value) for name, value in encoded.items()}
+    return {
+        name: _as_sent(json.loads(value), value) if isinstance(value, str) else value  # a variable
+        for name, value in encoded.items()
+    }
 
 
 def _as_sent(value: Any, encoded: str) -> Any:

@@ -41,7 +41,9 @@ def from_estimator(name: str, estimator: Any, *, ignore: Collection[str] = (), *
 def offline_session(region: str = "us-east-1") -> Any:
     """A `sagemaker.Session` that needs neither an account nor a network, for estimators that Relay runs.
 
-    It only tells the region; its keys are no keys, so a call of AWS through it fails.
+    It only tells the region; its keys are no keys, so a call of AWS through it fails. An estimator looks for
+    credentials in boto3's default session as well (for the address of TensorBoard), and where none are set
+    boto3 asks the metadata service of EC2, for a second or two: AWS_EC2_METADATA_DISABLED=true spares that.
     """
     quiet_sdk()
     import boto3

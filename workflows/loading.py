@@ -51,9 +51,7 @@ def _load_yaml(path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        found = error.errors()
-        details = [detail for detail in found if not _follows(detail, found)]
-        raise SpecificationError([_line(path, node, detail) for detail in details]) from None
+        raise SpecificationError([_line(path, node, detail) for detail in _leading(error)]) from None
     missing = [
         f"{path}:{_find(node, ('stages', index, 'script')).start_mark.line + 1}: {place}: {what}"
         for index, place, what in missing_files(path.parent, pipeline)
@@ -66,14 +64,12 @@ def _load_yaml(path: Path) -> Pipeline:
 def describe(error: ValidationError) -> list[str]:
     """The mistakes in a model that was made in Python, each as `place: problem`."""
     root = next((model for model in _models() if model.__name__ == error.title), Pipeline)
-    found = error.errors()
-    return [
-        ": ".join(filter(None, ["" if root is Pipeline else error.title, _spell(place), problem]))
-        for detail in found
-        if not _follows(detail, found)
-        for place in [_without_tags(tuple(detail.get("ctx", {}).get("at") or detail["loc"]))]
-        for problem in [_problem(detail, place, root)]
-    ]
+    lines = []
+    for detail in _leading(error):
+        place = _without_tags(tuple(detail.get("ctx", {}).get("at") or detail["loc"]))
+        model = "" if error.title == Pipeline.__name__ else error.title
+        lines.append(": ".join(filter(None, [model, _spell(place), _problem(detail, place, root)])))
+    return lines
 
 
 def json_schema() -> dict[str, Any]:
@@ -145,6 +141,12 @@ def _line(path: Path, root: yaml.Node, detail: ErrorDetails) -> str:
     node = _find(root, place)
     where = f"{path}:{node.start_mark.line + 1}: {_spell(place) or 'pipeline'}"
     return f"{where}: {_problem(detail, place)}"
+
+
+def _leading(error: ValidationError) -> list[ErrorDetails]:
+    """The mistakes without those that follow from another one."""
+    found = error.errors()
+    return [detail for detail in found if not _follows(detail, found)]
 
 
 def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
@@ -228,6 +230,8 @@ def _show(value: Any) -> str:
 def _spell(place: Place) -> str:
     text = ""
     for part in place:
+        if part == "[key]":  # pydantic's mark of a key that is wrong itself
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 

@@ -386,6 +386,14 @@ def test_a_debugger_that_is_turned_on_with_true_is_refused_and_with_false_is_fin
         ),
         (lambda: pytorch(hyperparameters={"sagemaker_mpi_enabled": True}), "`sagemaker_mpi_enabled`"),
         (lambda: pytorch(max_run=ParameterInteger("limit", 5)), r"PyTorch\(max_run=...\): a variable"),
+        (
+            lambda: pytorch(hyperparameters={"epochs": ParameterInteger("epochs", 5)}),
+            r"PyTorch\(hyperparameters=...\): a variable",
+        ),
+        (
+            lambda: generic(hyperparameters={"epochs": ParameterInteger("epochs", 5)}),
+            r"Estimator\(hyperparameters=...\): a variable",
+        ),
         (lambda: pytorch(profiler_config=ProfilerConfig()), "disable_profiler=True"),
         (
             lambda: generic(metric_definitions=[{"Name": "a", "Regex": "a"}, {"Name": "a", "Regex": "b"}]),
