@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's YAML file")]
+PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's file, YAML or Python")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 Root = Annotated[Path, typer.Option("--root", help="folder that keeps the local world's S3, jobs and runs")]
 Speed = Annotated[

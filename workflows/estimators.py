@@ -1,61 +1,75 @@
-"""What the `sagemaker` SDK knows and the pipeline needs: the image URIs of the framework images.
+"""Estimators of the `sagemaker` SDK (version 2) as stages.
 
 The SDK's import takes three seconds, so it happens inside the functions.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
-import logging
-import os
-from pathlib import Path
+from collections.abc import Collection
+from typing import Any
 
-from workflows.errors import RelayError
-from workflows.settings import FrameworkImage, Image
+from pydantic import BaseModel
+
+from workflows.estimator_parameters import CARRIED, IGNORED, REFUSED, TRANSLATED
+from workflows.estimator_settings import EstimatorError, Reading, stage_fields
+from workflows.images import quiet_sdk
+from workflows.pipeline import laid_over
+from workflows.stages import TrainStage
+
+__all__ = ["EstimatorError", "from_estimator", "offline_session"]
 
 
-class ImageError(RelayError):
-    """No such framework image."""
+def from_estimator(name: str, estimator: Any, *, ignore: Collection[str] = (), **fields: Any) -> TrainStage:
+    """The stage that trains as an estimator of the `sagemaker` SDK (version 2) would with `fit`.
 
+    Everything that is set on the estimator is carried over or refused; `workflows/estimator_parameters.py`
+    says which. `fields` are those of a stage (`inputs`, `needs`, ...); they come before the estimator's, one
+    by one, so `spot={"retry_budget": 3}` keeps the estimator's instance type. `ignore` names parameters of
+    the estimator that are left out on purpose, e.g. `["output_path"]`.
 
-def image_uri(image: Image, instance_type: str, region: str) -> str:
-    """The registry URI of an image for an instance type: GPU types get the GPU image.
-
-    Raises ImageError for a framework, version or region that the SDK does not list.
+    Raises EstimatorError for what cannot be carried, and pydantic's ValidationError for values that a stage
+    does not take. Nothing is read from AWS.
     """
-    if isinstance(image, FrameworkImage):
-        return _retrieve(image.framework, image.version, image.python, instance_type, region)
-    return image
+    _check_class(estimator)
+    unknown = sorted(set(ignore) - {*CARRIED, *TRANSLATED, *REFUSED, *IGNORED})
+    if unknown:
+        raise EstimatorError(f"`ignore` names `{unknown[0]}`, which is no parameter of an estimator")
+    own = {key: _raw(value) for key, value in fields.items()}
+    found = stage_fields(Reading(estimator, frozenset(ignore), own))
+    return TrainStage.model_validate(laid_over({"name": name, **found}, own))
 
 
-@functools.cache
-def _retrieve(framework: str, version: str, python: str | None, instance_type: str, region: str) -> str:
-    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
-    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
-    logging.getLogger("sagemaker.image_uris").setLevel(logging.WARNING)
-    from sagemaker import image_uris
+def offline_session(region: str = "us-east-1") -> Any:
+    """A `sagemaker.Session` that needs neither an account nor a network, for estimators that Relay runs.
 
-    known = sorted(
-        path.stem for path in Path(image_uris.__file__).with_name("image_uri_config").glob("*.json")
-    )
-    if framework not in known:
-        near = difflib.get_close_matches(framework, known, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        allowed = "the names in sagemaker.image_uris, e.g. pytorch, tensorflow, huggingface, sklearn, xgboost"
-        raise ImageError(f"unknown framework `{framework}`; allowed: {allowed}{hint}")
-    try:
-        uri: str = image_uris.retrieve(
-            framework,
-            region,
-            version=version,
-            py_version=python,
-            instance_type=instance_type,
-            image_scope="training",
+    It only tells the region; its keys are no keys, so a call of AWS through it fails. An estimator looks for
+    credentials in boto3's default session as well (for the address of TensorBoard), and where none are set
+    boto3 asks the metadata service of EC2, for a second or two: AWS_EC2_METADATA_DISABLED=true spares that.
+    """
+    quiet_sdk()
+    import boto3
+    from sagemaker.session import Session
+
+    return Session(boto3.Session(region_name=region, aws_access_key_id="none", aws_secret_access_key="none"))
+
+
+def _check_class(estimator: Any) -> None:
+    """A subclass may mean something by parameters of its own, which nobody here knows: it is refused."""
+    from sagemaker.estimator import Estimator
+    from sagemaker.huggingface.estimator import HuggingFace
+    from sagemaker.pytorch.estimator import PyTorch
+    from sagemaker.sklearn.estimator import SKLearn
+    from sagemaker.tensorflow.estimator import TensorFlow
+    from sagemaker.xgboost.estimator import XGBoost
+
+    known = [PyTorch, TensorFlow, HuggingFace, SKLearn, XGBoost, Estimator]
+    if type(estimator) not in known:
+        names = ", ".join(kind.__name__ for kind in known)
+        raise EstimatorError(
+            f"found a {type(estimator).__name__}; a stage can be made of: {names} (the classes themselves: "
+            "what a subclass adds cannot be known)"
         )
-    except (ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ImageError(
-            f"no image for {framework} {version} on {instance_type} in {region}: {reason}"
-        ) from None
-    return uri
+
+
+def _raw(value: Any) -> Any:
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value

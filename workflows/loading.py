@@ -1,4 +1,4 @@
-"""YAML -> `Pipeline`, and every mistake as one clear line: file, place, what was found, what is allowed."""
+"""File -> `Pipeline`, and every mistake as one clear line: file, place, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from workflows.errors import RelayError
 from workflows.pipeline import KINDS, Pipeline
+from workflows.settings import Model
 from workflows.stages import JobStage
 
 Place = tuple[str | int, ...]
@@ -29,8 +30,16 @@ class SpecificationError(RelayError):
 
 
 def load(path: Path) -> Pipeline:
-    """The pipeline in a YAML file, its scripts looked up beside it. Raises SpecificationError."""
-    text = _read(path)
+    """The pipeline in a YAML or Python file, its scripts looked up beside it. Raises SpecificationError."""
+    if path.suffix == ".py":
+        from workflows.python_pipelines import load_python
+
+        return load_python(path)
+    return _load_yaml(path)
+
+
+def _load_yaml(path: Path) -> Pipeline:
+    text = readable(path)
     node = _compose(path, text)
     data = yaml.safe_load(text)
     if not isinstance(data, dict):
@@ -43,13 +52,25 @@ def load(path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        found = error.errors()
-        details = [detail for detail in found if not _follows(detail, found)]
-        raise SpecificationError([_line(path, node, detail) for detail in details]) from None
-    missing = list(_missing_files(path, node, pipeline))
+        raise SpecificationError([_line(path, node, detail) for detail in _leading(error)]) from None
+    missing = [
+        f"{path}:{_find(node, ('stages', index, 'script')).start_mark.line + 1}: {place}: {what}"
+        for index, place, what in missing_files(path.parent, pipeline)
+    ]
     if missing:
         raise SpecificationError(missing)
     return pipeline
+
+
+def describe(error: ValidationError) -> list[str]:
+    """The mistakes in a model that was made in Python, each as `place: problem`."""
+    root = next((model for model in _models() if model.__name__ == error.title), Pipeline)
+    lines = []
+    for detail in _leading(error):
+        place = _without_tags(tuple(detail.get("ctx", {}).get("at") or detail["loc"]))
+        model = "" if error.title == Pipeline.__name__ else error.title
+        lines.append(": ".join(filter(None, [model, _spell(place), _problem(detail, place, root)])))
+    return lines
 
 
 def json_schema() -> dict[str, Any]:
@@ -62,7 +83,8 @@ def json_schema() -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------ reading
-def _read(path: Path) -> str:
+def readable(path: Path) -> str:
+    """The text of a pipeline's file. Raises SpecificationError."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise SpecificationError([f"{path}: larger than {LARGEST_FILE:,} bytes: is it a pipeline?"])
@@ -72,13 +94,14 @@ def _read(path: Path) -> str:
         hint = f"; did you mean `{path.with_name(near[0])}`?" if near else ""
         raise SpecificationError([f"{path}: no such file{hint}"]) from None
     except IsADirectoryError:
-        raise SpecificationError([f"{path}: is a folder; name the YAML file in it"]) from None
+        raise SpecificationError([f"{path}: is a folder; name the pipeline's file in it"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecificationError([f"{path}: cannot be read: {error}"]) from None
 
 
 def _siblings(path: Path) -> list[Path]:
-    return list(path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+    kinds = "*.py" if path.suffix == ".py" else "*.y*ml"
+    return list(path.parent.glob(kinds)) if path.parent.is_dir() else []
 
 
 def _compose(path: Path, text: str) -> yaml.Node:
@@ -121,6 +144,12 @@ def _line(path: Path, root: yaml.Node, detail: ErrorDetails) -> str:
     return f"{where}: {_problem(detail, place)}"
 
 
+def _leading(error: ValidationError) -> list[ErrorDetails]:
+    """The mistakes without those that follow from another one."""
+    found = error.errors()
+    return [detail for detail in found if not _follows(detail, found)]
+
+
 def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
     """Whether another mistake says it already.
 
@@ -136,10 +165,10 @@ def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
     return detail["type"] == "too_short" and bool(detail.get("input"))
 
 
-def _problem(detail: ErrorDetails, place: Place) -> str:
+def _problem(detail: ErrorDetails, place: Place, root: type[BaseModel] = Pipeline) -> str:
     kind, found, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        allowed = _fields_at(detail["loc"][:-1])
+        allowed = _fields_at(detail["loc"][:-1], root)
         return _unknown("field", str(place[-1]), allowed)
     if kind == "missing":
         return f"the field `{detail['loc'][-1]}` is missing"
@@ -154,11 +183,15 @@ def _problem(detail: ErrorDetails, place: Place) -> str:
         return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:
         return _unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
-    if kind in {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind", "sweep"}:
+    if kind in _OWN_WORDS:
         return detail["msg"]
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
+_OWN_WORDS = {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind", "sweep"} | {
+    "network",
+    "container",
+}
 _BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 _SHAPES = {
     "tuple_type": "a list",
@@ -198,6 +231,8 @@ def _show(value: Any) -> str:
 def _spell(place: Place) -> str:
     text = ""
     for part in place:
+        if part == "[key]":  # pydantic's mark of a key that is wrong itself
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
@@ -238,9 +273,26 @@ def _find(root: yaml.Node, place: Place) -> yaml.Node:
     return shown
 
 
-def _fields_at(location: Place) -> list[str]:
-    """The fields of the model at pydantic's location."""
-    models: list[type[BaseModel]] = [Pipeline]
+def _without_tags(location: Place) -> Place:
+    """Pydantic's location without the names of union members, where there is no file to look at."""
+    pairs = zip(location, (None, *location), strict=False)
+    return tuple(
+        part
+        for part, before in pairs
+        if part not in UNION_TAGS or not (isinstance(before, int) or before == "image")
+    )
+
+
+def _models(base: type[BaseModel] = Model) -> Iterator[type[BaseModel]]:
+    """Every model of the specification."""
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _fields_at(location: Place, root: type[BaseModel]) -> list[str]:
+    """The fields of the model at pydantic's location, seen from `root`."""
+    models: list[type[BaseModel]] = [root]
     for part in location:
         if part in KINDS and isinstance(part, str):
             models = [KINDS[part]]
@@ -256,16 +308,15 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
 
-def _missing_files(path: Path, root: yaml.Node, pipeline: Pipeline) -> Iterator[str]:
+def missing_files(folder: Path, pipeline: Pipeline) -> Iterator[tuple[int, str, str]]:
+    """(index of the stage, place, what is wrong) of every script that is not in its folder."""
     for index, stage in enumerate(pipeline.stages):
         if not isinstance(stage, JobStage):
             continue
-        folder = path.parent / stage.source
-        script = folder / stage.script
-        if script.is_file():
+        source = folder / stage.source
+        if not stage.script or (source / stage.script).is_file():
             continue
-        line = _find(root, ("stages", index, "script")).start_mark.line + 1
-        names = sorted(str(p.relative_to(folder)) for p in folder.glob("**/*.py"))[:200]
+        names = sorted(str(p.relative_to(source)) for p in source.glob("**/*.py"))[:200]
         near = difflib.get_close_matches(stage.script, names, 1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
-        yield (f"{path}:{line}: stages[{index}].script: no file `{stage.script}` in {folder.resolve()}{hint}")
+        yield index, f"stages[{index}].script", f"no file `{stage.script}` in {source.resolve()}{hint}"

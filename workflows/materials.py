@@ -40,24 +40,25 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
     Raises MaterialError or SourceError for what is not there or leaves its folder.
     """
     uploads: dict[str, bytes | Path] = {}
-    sources: dict[str, Source] = {}
+    sources: dict[tuple[str, ...], Source] = {}
     stages: dict[str, Materials] = {}
     for stage in pipeline.stages:
         if isinstance(stage, RegisterStage):
             stages[stage.name] = Materials("", {"": _serving_image(pipeline, stage, image_of)})
         if not isinstance(stage, JobStage):
             continue
-        if stage.source not in sources:
-            sources[stage.source] = pack(folder / stage.source)
-        source = sources[stage.source]
-        uploads |= {source.key_prefix + name: data for name, data in source.files.items()}
+        code_prefix = ""
+        if stage.script:
+            source = _packed_once(sources, folder, (stage.source, *stage.dependencies))
+            uploads |= {source.key_prefix + name: data for name, data in source.files.items()}
+            code_prefix = f"s3://{bucket}/{source.key_prefix}"
         inputs = {}
         for channel, place in _local_inputs(stage, folder):
             digest, files = _read(place)
             uploads |= {f"inputs/{digest}/{name}": path for name, path in files.items()}
             inputs[channel] = f"s3://{bucket}/inputs/{digest}/"
         images = {kind: image_of(stage.image, kind) for kind in _instance_types(stage)}
-        stages[stage.name] = Materials(f"s3://{bucket}/{source.key_prefix}", images, inputs)
+        stages[stage.name] = Materials(code_prefix, images, inputs)
     return Packed(uploads, stages)
 
 
@@ -73,6 +74,13 @@ def upload(packed: Packed, s3: Any, bucket: str) -> int:
             s3.put_object(Bucket=bucket, Key=key, Body=content)
         count += 1
     return count
+
+
+def _packed_once(sources: dict[tuple[str, ...], Source], folder: Path, places: tuple[str, ...]) -> Source:
+    """The source of a folder and its dependencies; stages that share them share the archive."""
+    if places not in sources:
+        sources[places] = pack(*(folder / place for place in places))
+    return sources[places]
 
 
 def _instance_types(stage: JobStage) -> set[str]:

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from workflows.errors import RelayError
-from workflows.estimators import image_uri
+from workflows.images import image_uri
 from workflows.ledger import RunView
 from workflows.live import Narrator, Now, status
 from workflows.loading import load

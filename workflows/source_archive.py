@@ -39,9 +39,15 @@ class Source:
         return f"code/{self.digest}/"
 
 
-def pack(folder: Path) -> Source:
-    """The source of every stage in `folder`. Raises SourceError for links that leave it, and for size."""
+def pack(folder: Path, *dependencies: Path) -> Source:
+    """The source of every stage in `folder`, and beside it each dependency, a file or a folder, by its name.
+
+    Raises SourceError for links that leave a folder, for size, and for a dependency that is not there or
+    whose name is taken.
+    """
     members = dict(_members(folder.resolve()))
+    for place in dependencies:
+        members |= _dependency(place, {name.split("/")[0] for name in members})
     if "workflows" in {name.split("/")[0] for name in members}:
         raise SourceError(f"{folder}: holds `workflows`, the import path of Relay's own package: rename it")
     members.update(_library())
@@ -67,6 +73,17 @@ def _members(root: Path) -> Iterator[tuple[str, bytes]]:
         if size > LARGEST:
             raise SourceError(f"{root}: more than {LARGEST >> 20} MiB of source: move data into `inputs`")
         yield relative.as_posix(), data
+
+
+def _dependency(place: Path, taken: set[str]) -> dict[str, bytes]:
+    if not place.exists():
+        raise SourceError(f"{place}: no such file or folder, named in `dependencies`")
+    name = place.resolve().name
+    if name in taken:
+        raise SourceError(f"{place}: `{name}` is there already, from `source` or an earlier dependency")
+    if place.is_file():
+        return {name: place.read_bytes()}
+    return {f"{name}/{member}": data for member, data in _members(place.resolve())}
 
 
 def _library() -> Iterator[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -22,10 +22,18 @@ from workflows.settings import (
     DEFAULT_LADDER,
     LONGEST_JOB,
     Checkpoint,
+    Container,
+    Encryption,
     Image,
+    ImageRepository,
+    InputMode,
+    Metrics,
     Model,
+    Network,
     OnDemand,
+    RoleArn,
     Spot,
+    Tags,
     problem,
 )
 
@@ -71,8 +79,9 @@ class BaseStage(Model):
 class JobStage(BaseStage):
     """What every stage that runs a script has."""
 
-    script: Annotated[str, Field(min_length=1, max_length=200)]
+    script: Annotated[str, Field(max_length=200)] = ""  # empty only where `container` stands for it
     source: str = "."
+    dependencies: tuple[str, ...] = ()  # files and folders that are put beside what `source` holds
     image: Image = DEFAULT_IMAGE
     inputs: dict[Channel, str] = Field(default_factory=dict)
     environment: dict[Variable, str] = Field(default_factory=dict)
@@ -82,9 +91,15 @@ class JobStage(BaseStage):
     changeover: Duration = timedelta(minutes=10)
     limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_JOB)] = DAY
     on_demand: OnDemand = OnDemand()
+    role: RoleArn | None = None  # of the jobs, instead of the site's
+    network: Network = Network()
+    encryption: Encryption = Encryption()
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sound(self) -> JobStage:
+        if not self.script and getattr(self, "container", None) is None:
+            raise problem("script", "the field `script` is missing")
         path = PurePosixPath(self.script)
         if path.is_absolute() or ".." in path.parts:
             raise problem("script", "`script` must be a path inside the folder of `source`")
@@ -119,6 +134,19 @@ class TrainStage(JobStage):
     retry_on_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()
     spot: Spot = Spot()
     checkpoint: Checkpoint | None = Checkpoint()
+    metrics: Metrics = Field(default_factory=dict)  # name -> regular expression over the job's log
+    metrics_time_series: bool | None = None
+    input_mode: InputMode = "File"
+    container: Container | None = None
+    image_repository: ImageRepository | None = None
+    profiler: bool = True  # whether SageMaker's system profiler may run
+
+    @classmethod
+    def from_estimator(cls, name: str, estimator: Any, **fields: Any) -> TrainStage:
+        """The stage that trains as an estimator of the `sagemaker` SDK would: see `workflows.estimators`."""
+        from workflows.estimators import from_estimator
+
+        return from_estimator(name, estimator, **fields)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -128,6 +156,16 @@ class TrainStage(JobStage):
     @property
     def measured(self) -> bool:
         return True
+
+    @model_validator(mode="after")
+    def _one_program(self) -> TrainStage:
+        if self.container is not None and (self.script or self.distribution or self.dependencies):
+            raise problem(
+                "container",
+                "`container` starts the image's own program, without Relay's launcher: leave out `script`, "
+                "`distribution` and `dependencies`, or leave out `container`",
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_survive(self) -> TrainStage:

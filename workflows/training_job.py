@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from workflows.pipeline import Pipeline
+from workflows.job_settings import own_program, processing_settings, training_settings
+from workflows.pipeline import Pipeline, laid_over
 from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
 
 Json = Any
@@ -42,7 +43,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Materials:
-    """What a stage builds on: images by instance type, its code, uploaded inputs, earlier stages' results."""
+    """What a stage builds on: images by instance type, its code, uploaded inputs, earlier stages' results.
+
+    `code_prefix` is empty for a stage without a script.
+    """
 
     code_prefix: str
     images: Mapping[str, str]
@@ -97,7 +101,6 @@ def training_request(
 
     `slack` is the expression of the seconds that a spot job may spend without training.
     """
-    launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
     limit = _seconds(stage.limit)
     stopping: dict[str, Json] = {"MaxRuntimeInSeconds": limit}
     if spot:
@@ -107,12 +110,13 @@ def training_request(
         "TrainingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AlgorithmSpecification": {
             "TrainingImage": _image(stage, materials),
-            "TrainingInputMode": "File",
-            "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
-            "ContainerArguments": [*launcher, stage.script],
+            "TrainingInputMode": stage.input_mode,
+            **_program(stage),
         },
         "RoleArn": site.job_role_arn,
-        "InputDataConfig": [_channel(name, uri) for name, uri in _inputs(stage, site, materials).items()],
+        "InputDataConfig": [
+            _channel(name, uri, stage.input_mode) for name, uri in _inputs(stage, site, materials).items()
+        ],
         "OutputDataConfig": {"S3OutputPath": _expression(_uri(stage, site, "/output"))},
         "ResourceConfig": _cluster(stage),
         "StoppingCondition": stopping,
@@ -127,14 +131,16 @@ def training_request(
             "S3Uri": _expression(_uri(stage, site, "/checkpoints/")),
             "LocalPath": "/opt/ml/checkpoints",
         }
-    return request
+    if not request["InputDataConfig"]:
+        del request["InputDataConfig"]  # AWS takes at least one channel, or none of the member
+    return laid_over(request, training_settings(stage))
 
 
 def processing_request(
     pipeline: Pipeline, stage: ProcessStage, site: Site, materials: Materials
 ) -> dict[str, Json]:
     """CreateProcessingJob; a later attempt overwrites the outputs of an earlier one."""
-    return {
+    request = {
         "ProcessingJobName": _expression(job_name(pipeline.name, stage.name)),
         "AppSpecification": {
             "ImageUri": _image(stage, materials),
@@ -154,6 +160,7 @@ def processing_request(
         "Environment": _environment(stage),
         "Tags": _tags(pipeline, stage),
     }
+    return laid_over(request, processing_settings(stage))
 
 
 def outputs(stage: JobStage, site: Site) -> dict[str, str]:
@@ -239,9 +246,20 @@ def parameters(values: Mapping[str, Json]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
+def _program(stage: TrainStage) -> dict[str, Json]:
+    """What the container starts: Relay's launcher with the script, or what the stage says itself."""
+    if stage.container is not None:
+        return own_program(stage.container)
+    launcher = ["--torchrun"] if stage.distribution == "torchrun" else []
+    return {
+        "ContainerEntrypoint": ["python3", f"{CODE['train']}/launch.py"],
+        "ContainerArguments": [*launcher, stage.script],
+    }
+
+
 def _inputs(stage: JobStage, site: Site, materials: Materials) -> dict[str, str]:
     """Channel -> S3 URI (or its expression), the code first."""
-    channels = {"code": materials.code_prefix}
+    channels = {"code": materials.code_prefix} if stage.script else {}
     for name, value in stage.inputs.items():
         if match := REFERENCE.match(value):
             channels[name] = _expression(
@@ -252,9 +270,11 @@ def _inputs(stage: JobStage, site: Site, materials: Materials) -> dict[str, str]
     return channels
 
 
-def _channel(name: str, uri: str) -> dict[str, Json]:
+def _channel(name: str, uri: str, mode: str) -> dict[str, Json]:
+    """The code is always files: the launcher is started from there."""
     source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+    mode = "File" if name == "code" else mode
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
 
 
 def _processing_input(name: str, uri: str) -> dict[str, Json]:
@@ -302,7 +322,7 @@ def _for_the_watch(stage: TrainStage, slack: str) -> dict[str, str]:
 
 
 def _tags(pipeline: Pipeline, stage: JobStage) -> list[dict[str, str]]:
-    tags = {
+    tags = stage.tags | {
         "relay:pipeline": pipeline.name,
         "relay:run": _expression("$run.id"),
         "relay:stage": stage.name,

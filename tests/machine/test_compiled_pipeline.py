@@ -291,3 +291,30 @@ def test_a_graph_of_thirty_stages_fits_the_definition_limit_and_runs():
     assert len(json.dumps(run.definition)) < 1024 * 1024  # CreateStateMachine API reference
     assert run.view.status == "SUCCEEDED", run.view.cause
     assert sum(len(stage.attempts) for stage in run.view.stages.values()) == 42
+
+
+# -------------------------------------------------------------------------------------- the image's program
+def test_an_image_with_its_own_program_is_resumed_and_finished_like_a_script():
+    train = {"name": "train", "script": "", "container": {"entrypoint": ["/usr/bin/train"]}}
+    run = Run(pipeline(train), scenario={"spot": {"train": [LOST]}})
+
+    assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
+
+
+def test_the_settings_of_a_stage_reach_every_attempt_of_its_job():
+    network = {"subnets": ["subnet-1"], "security_groups": ["sg-1"], "isolation": True}
+    train = {
+        "name": "train",
+        "network": network,
+        "tags": {"team": "vision"},
+        "metrics": {"loss": "loss=(.*)"},
+    }
+    run = Run(pipeline(train, spot={"retry_budget": 1}), scenario={"spot": {"train": ["none"]}})
+
+    jobs = run.world.sagemaker.handle("ListTrainingJobs", {})["TrainingJobSummaries"]
+    for job in jobs:
+        told = run.world.sagemaker.handle("DescribeTrainingJob", {"TrainingJobName": job["TrainingJobName"]})
+        assert told["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+        assert told["EnableNetworkIsolation"] is True
+        assert told["AlgorithmSpecification"]["MetricDefinitions"] == [{"Name": "loss", "Regex": "loss=(.*)"}]
+    assert len(jobs) == 2

@@ -22,7 +22,7 @@ def machines():
     yield "demo", definition(pipeline({"name": "prepare", "kind": "process"}, {"name": "train"}))
     yield "parallel", definition(pipeline({"name": "a"}, {"name": "b"}, {"name": "c", "needs": ["a", "b"]}))
     yield "watch", compile_watch("demo", SITE)
-    for path in sorted((ROOT / "workflows/examples").glob("*/pipeline.yaml")):
+    for path in sorted((ROOT / "workflows/examples").glob("*/pipeline.*")):
         yield path.parent.name, compile_file(path)[1]
 
 

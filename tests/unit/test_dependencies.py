@@ -20,6 +20,7 @@ PURE = [
     "prices",
     "errors",
 ]
+WHEN_CALLED = {"stages": {"workflows.estimators"}}  # by TrainStage.from_estimator, inside the function
 STANDARD = set(sys.stdlib_module_names)
 
 
@@ -56,7 +57,7 @@ def test_checkpointing_imports_nothing_of_ours_and_only_the_standard_library_at_
 
 @pytest.mark.parametrize("name", PURE)
 def test_the_core_imports_only_pydantic_and_the_standard_library(name):
-    found = set(imports(ROOT / "workflows" / f"{name}.py"))
+    found = set(imports(ROOT / "workflows" / f"{name}.py")) - WHEN_CALLED.get(name, set())
     ours = {n for n in found if n.startswith("workflows")}
 
     assert {n.split(".")[0] for n in found - ours} <= STANDARD | {"pydantic", "pydantic_core"}

@@ -88,6 +88,12 @@ def test_a_reference_is_a_need(write):
             "spot without a checkpoint",
         ),
         (("name: demo\n", ""), 1, "the field `name` is missing"),
+        (("    script: train.py\n", ""), 9, "stages[1]: the field `script` is missing"),
+        (
+            ("    script: train.py", "    tags: {'aws:x': y}\n    script: train.py"),
+            10,
+            'stages[1].tags.aws:x: found "aws:x"; tags that begin with',
+        ),
     ],
 )
 def test_a_mistake_is_one_clear_line(write, change, line, message):

@@ -17,7 +17,9 @@ EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # TrainingJobName, CreateTrainingJob API reference
 names = st.from_regex(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 executions = st.text(
-    st.characters(blacklist_characters='<>{}[]?*"#%\\^|~`$&,;:/', min_codepoint=33), min_size=1, max_size=80
+    st.characters(blacklist_characters='<>{}[]?*"#%\\^|~`$&,;:/', min_codepoint=33, codec="utf-8"),
+    min_size=1,
+    max_size=80,
 )
 
 
