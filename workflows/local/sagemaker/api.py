@@ -1,4 +1,4 @@
-"""The SageMaker API over the life cycle of jobs.
+"""The SageMaker API over the life cycle of jobs and the model registry.
 
 request -> checked against the service model -> refused, or a Record with its Life -> answers
 """
@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import simpy
 
@@ -18,11 +19,15 @@ from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.jobs import Life, Pace, demand
 from workflows.local.sagemaker.listing import page
+from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.records import Record, RecordStore, describe
 from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
-from workflows.local.sagemaker.state_change import state_change
+from workflows.local.sagemaker.registry import Registry
+from workflows.local.sagemaker.state_change import package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
 from workflows.local.service_model import checked
+
+T = TypeVar("T")
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -31,7 +36,7 @@ DUPLICATE = (
 
 
 class SageMaker:
-    """SageMaker's job API; runs on the clock's thread only and never blocks it.
+    """SageMaker's API of jobs and model packages; runs on the clock's thread only and never blocks it.
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
@@ -64,6 +69,13 @@ class SageMaker:
         self._rng = random.Random(f"{seed}/events")
         self.subscribers: list[Callable[[JSON], None]] = []
         self._store = RecordStore(state_dir)
+        self._registry = Registry(
+            clock.now,
+            workload.objects,
+            f"arn:aws:sagemaker:{region}:{account}",
+            self._package_changed,
+            state_dir,
+        )
         self._records: dict[tuple[Kind, str], Record] = {}
         self._lives: dict[tuple[Kind, str], Life] = {}
         self._ended: dict[tuple[Kind, str], simpy.Event] = {}
@@ -87,10 +99,11 @@ class SageMaker:
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": self._delete_tags,
+            **self._registry.operations,
         }
         if operation not in actions:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
-        return actions[operation](kept)
+        return copy.deepcopy(actions[operation](kept))
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""
@@ -122,7 +135,7 @@ class SageMaker:
         return {f"{kind.capitalize()}JobArn": arn}
 
     def _describe(self, kind: Kind, request: JSON) -> JSON:
-        return copy.deepcopy(describe(self._record(kind, request[f"{kind.capitalize()}JobName"])))
+        return describe(self._record(kind, request[f"{kind.capitalize()}JobName"]))
 
     def _list(self, kind: Kind, request: JSON) -> JSON:
         records = [record for record in self._records.values() if record.kind == kind]
@@ -159,20 +172,26 @@ class SageMaker:
     def _changed(self, record: Record) -> None:
         self._store.save(record)
         key = (record.kind, record.name)
-        if self.subscribers:
-            event = state_change(record, self._region, self._account, self._rng)
-            for subscriber in self.subscribers:
-                subscriber(event)
+        self._tell(state_change, record)
         if record.terminal:
             self._lives.pop(key, None)
             self._ended[key].succeed(copy.deepcopy(describe(record)))
 
+    def _package_changed(self, package: Package) -> None:
+        self._tell(package_change, package)
+
+    def _tell(self, event_of: Callable[[T, str, str, random.Random], JSON], what: T) -> None:
+        if self.subscribers:
+            event = event_of(what, self._region, self._account, self._rng)
+            for subscriber in self.subscribers:
+                subscriber(event)
+
     # Tags
 
     def _add_tags(self, request: JSON) -> JSON:
-        record = self._by_arn(request["ResourceArn"])
-        record.tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        self._store.save(record)
+        item = self._by_arn(request["ResourceArn"])
+        item.tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self._save(item)
         return {"Tags": request["Tags"]}
 
     def _list_tags(self, request: JSON) -> JSON:
@@ -180,17 +199,26 @@ class SageMaker:
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def _delete_tags(self, request: JSON) -> JSON:
-        record = self._by_arn(request["ResourceArn"])
+        item = self._by_arn(request["ResourceArn"])
         for key in request["TagKeys"]:
-            record.tags.pop(key, None)
-        self._store.save(record)
+            item.tags.pop(key, None)
+        self._save(item)
         return {}
 
-    def _by_arn(self, arn: str) -> Record:
+    def _by_arn(self, arn: str) -> Record | Group | Package:
         for record in self._records.values():
             if record.arn == arn.lower():
                 return record
-        raise invalid(NOT_FOUND)
+        found = self._registry.tagged(arn.lower())
+        if found is None:
+            raise invalid(NOT_FOUND)
+        return found
+
+    def _save(self, item: Record | Group | Package) -> None:
+        if isinstance(item, Record):
+            self._store.save(item)
+        else:
+            self._registry.save(item)
 
 
 class _Throttle:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.records import INTERNAL_ERROR
-from workflows.local.sagemaker.workload import JSON, Exit, Order
+from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
@@ -157,7 +158,10 @@ class ModelledWork:
         return self.kill()
 
     def upload(self) -> simpy.Event:
-        """Artifacts take `upload` seconds; there is nothing in them."""
+        """The model takes `upload` seconds; there is nothing in it, but it is there."""
+        if self._order.kind == "training":
+            bucket, key = s3_location(artifacts(self._order))
+            self._objects.put(bucket, key, b"")
         return self._env.timeout(self._model.upload)
 
     def close(self) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import simpy
+
+if TYPE_CHECKING:
+    from workflows.local.objects import Objects
 
 JSON = dict[str, Any]
 Kind = Literal["training", "processing"]
@@ -125,7 +128,9 @@ class Work(Protocol):
 
 
 class Workload(Protocol):
-    """Makes the Work of jobs."""
+    """Makes the Work of jobs; `objects` is where their data and artifacts are."""
+
+    objects: Objects
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
         """Why this job cannot honestly be run here, or None."""
