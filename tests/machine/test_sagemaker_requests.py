@@ -27,6 +27,7 @@ def create_refused(**changes: Any) -> str:
 
 RESOURCES = request()["ResourceConfig"]
 ALGORITHM = request()["AlgorithmSpecification"]
+METRIC = {"Name": "m", "Regex": "(a)"}
 S3 = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/a"}
 
 
@@ -133,6 +134,18 @@ def test_the_service_model_is_kept_to_with_the_words_of_aws(changes: dict[str, A
                 )
             },
             "relay local: channel 'train': only an S3DataSource can be read",
+        ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC | {"Regex": "a(b"}]}},
+            "relay local: metric 'm': Regex 'a(b' cannot be read",
+        ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC | {"Regex": "a"}]}},
+            "relay local: metric 'm': Regex 'a' has no group",
+        ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC] * 41}},
+            "1 validation error detected: Value",
         ),
         ({"RetryStrategy": {"MaximumRetryAttempts": 2}}, "relay local: RetryStrategy"),
         ({"Hyperparameters": {}}, "relay local: 'Hyperparameters' is no member of"),

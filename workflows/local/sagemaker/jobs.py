@@ -125,6 +125,8 @@ class Life:
             return end
         finally:
             self._leave()
+            # The output goes on where it was before an interruption: what is read last counts.
+            self.record.metrics = [each.show() for each in work.metrics] or self.record.metrics
             work.close()
 
     def _aboard(self, work: Work, taken: simpy.Event) -> Steps:

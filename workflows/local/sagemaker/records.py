@@ -55,6 +55,7 @@ class Record:
     seconds: float | None = None
     """Seconds on instances; waiting for capacity is not among them."""
     artifacts: str | None = None
+    metrics: list[JSON] = field(default_factory=list)
 
     @property
     def terminal(self) -> bool:
@@ -103,6 +104,8 @@ def _describe_training(record: Record) -> JSON:
     answer |= {name: value for name, value in optional.items() if value is not None}
     if record.artifacts:
         answer["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
+    if record.metrics:
+        answer["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
         # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
         # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;

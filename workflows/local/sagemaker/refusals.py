@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflows.local.errors import ServiceError
+from workflows.local.sagemaker.metrics import unreadable
 
 DAY = 86400
 DEFAULT_MAX_RUNTIME = DAY
@@ -21,7 +22,8 @@ def refuse_training(request: Mapping[str, Any]) -> None:
     """Raise for a CreateTrainingJob request that AWS, or this emulator, does not accept."""
     for message in (*_stopping(request), *_spot(request), *_algorithm(request)):
         raise invalid(message)
-    for message in (*_resources(request), *_channels(request), *_features(request)):
+    found = (*_resources(request), *_channels(request), *_features(request), *unreadable(request))
+    for message in found:
         raise invalid(f"relay local: {message}")
 
 

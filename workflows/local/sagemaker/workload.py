@@ -6,7 +6,7 @@ of the work in virtual time (`modelled.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ import simpy
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
+    from workflows.local.sagemaker.metrics import Metric
 
 JSON = dict[str, Any]
 Kind = Literal["training", "processing"]
@@ -93,6 +94,11 @@ class Work(Protocol):
 
     started: simpy.Event
     """Happens when training starts."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The last value of each metric that the job defines; whole when its containers have ended."""
+        ...
 
     def download(self) -> simpy.Event:
         """Bring the channels and the checkpoint folder onto the instances."""
