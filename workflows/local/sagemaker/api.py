@@ -14,12 +14,13 @@ from typing import TypeVar
 
 import simpy
 
-from workflows.local.capacity import Capacity
+from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.sagemaker.jobs import Life, Pace, demand
+from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
+from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import Record, RecordStore, describe
 from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
 from workflows.local.sagemaker.registry import Registry
@@ -123,12 +124,14 @@ class SageMaker:
             raise ServiceError("ResourceInUse", DUPLICATE.format(kind.capitalize(), kind))
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
         order = Order(kind, name, arn, copy.deepcopy(request), self._region)
-        self._check_quota(order)
+        wanted = self._within_quota(order)
         now = self._clock.now()
         record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
         self._records[kind, name] = record
         self._ended[kind, name] = self._clock.env.event()
-        supply = self._capacity.supply(self._clock.env, demand(order))
+        env = self._clock.env
+        chosen = bool(order.resources.get("InstancePreferences"))
+        supply = FirstOf(env, self._capacity, wanted) if chosen else self._capacity.supply(env, wanted[0])
         life = Life(self._clock, record, order, supply, self._workload, self._pace, self._changed)
         self._lives[kind, name] = life
         self._clock.env.process(life.run())
@@ -154,20 +157,32 @@ class SageMaker:
         except KeyError:
             raise invalid(NOT_FOUND) from None
 
-    def _check_quota(self, order: Order) -> None:
-        use = f"{'spot ' if order.spot else ''}{order.kind} job usage"
-        limit = f"{order.instance_type} for {use}"
+    def _within_quota(self, order: Order) -> list[Demand]:
+        """What the job may have of what it wants; raises ResourceLimitExceeded when that is nothing.
+
+        Preferences that are over their quota are passed over: nobody has said what AWS does with them.
+        """
+        refusals = {wanted: self._over_quota(order.kind, wanted) for wanted in demands(order)}
+        allowed = [wanted for wanted, refusal in refusals.items() if refusal is None]
+        if not allowed:
+            raise next(refusal for refusal in refusals.values() if refusal is not None)
+        return allowed
+
+    def _over_quota(self, kind: Kind, wanted: Demand) -> ServiceError | None:
+        use = f"{'spot ' if wanted.market == 'spot' else ''}{kind} job usage"
+        limit = f"{wanted.instance_type} for {use}"
         if limit not in self._quotas:
-            return
-        used = sum(_instances(life, order) for life in self._lives.values())
-        if used + order.instance_count > self._quotas[limit]:
-            raise ServiceError(
-                "ResourceLimitExceeded",
-                f"The account-level service limit '{limit}' is {self._quotas[limit]} Instances, "
-                f"with current utilization of {used} Instances and a request delta of "
-                f"{order.instance_count} Instances. Please contact AWS support to request an "
-                "increase for this limit.",
-            )
+            return None
+        used = sum(_instances(life, kind, wanted) for life in self._lives.values())
+        if used + wanted.instance_count <= self._quotas[limit]:
+            return None
+        return ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{limit}' is {self._quotas[limit]} Instances, "
+            f"with current utilization of {used} Instances and a request delta of "
+            f"{wanted.instance_count} Instances. Please contact AWS support to request an "
+            "increase for this limit.",
+        )
 
     def _changed(self, record: Record) -> None:
         self._store.save(record)
@@ -244,8 +259,8 @@ class _Throttle:
         self._tokens -= 1
 
 
-def _instances(life: Life, order: Order) -> int:
-    """The instances that a live job holds of what `order` asks for."""
-    other = life.order
-    same = (other.kind, other.instance_type, other.spot)
-    return other.instance_count if same == (order.kind, order.instance_type, order.spot) else 0
+def _instances(life: Life, kind: Kind, wanted: Demand) -> int:
+    """The instances that a live job holds of what is wanted."""
+    [held, *_] = demands(life.order)
+    same = (life.order.kind, held.market, held.instance_type) == (kind, wanted.market, wanted.instance_type)
+    return held.instance_count if same else 0

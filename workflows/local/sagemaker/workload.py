@@ -7,7 +7,7 @@ of the work in virtual time (`modelled.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import simpy
@@ -43,7 +43,7 @@ class Order:
 
     @property
     def resources(self) -> Mapping[str, Any]:
-        """The members InstanceType, InstanceCount, VolumeSizeInGB of either kind of job."""
+        """The members InstanceType, InstanceCount, InstancePreferences of either kind of job."""
         if self.kind == "training":
             resources: Mapping[str, Any] = self.request["ResourceConfig"]
         else:
@@ -51,14 +51,34 @@ class Order:
         return resources
 
     @property
+    def instances(self) -> list[tuple[str, int]]:
+        """Instance type, like `ml.g5.2xlarge`, and count; all InstancePreferences, if there are any."""
+        resources = self.resources
+        if "SelectedInstanceType" in resources:
+            return [(resources["SelectedInstanceType"], int(resources["SelectedInstanceCount"]))]
+        count = resources.get("InstanceCount")
+        return [
+            (each["InstanceType"], int(each.get("InstanceCount", count)))
+            for each in resources.get("InstancePreferences") or [resources]
+        ]
+
+    @property
     def instance_count(self) -> int:
-        """How many instances the job runs on."""
-        return int(self.resources["InstanceCount"])
+        """How many instances the job runs on; before one of its preferences was chosen, of the first."""
+        return self.instances[0][1]
 
     @property
     def instance_type(self) -> str:
-        """The instance type, like `ml.g5.2xlarge`."""
-        return str(self.resources["InstanceType"])
+        """The instance type, likewise."""
+        return self.instances[0][0]
+
+    def selecting(self, instance_type: str, count: int) -> Order:
+        """The order once its preference is chosen, as DescribeTrainingJob shows it."""
+        selected = {"SelectedInstanceType": instance_type, "SelectedInstanceCount": count}
+        resources = {**self.resources, **selected}
+        if self.kind == "training":
+            return replace(self, request={**self.request, "ResourceConfig": resources})
+        return replace(self, request={**self.request, "ProcessingResources": {"ClusterConfig": resources}})
 
     @property
     def spot(self) -> bool:
