@@ -106,6 +106,17 @@ def test_a_script_that_exits_with_3_fails_the_job_with_its_own_last_words(
     assert job["FailureReason"] == "AlgorithmError: no data, exit code: 3"
 
 
+def test_a_failure_file_that_is_too_long_costs_the_exit_code(open_world: Callable[..., LocalWorld]) -> None:
+    world = open_world()
+    script = (
+        "import os, sys; "
+        "open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/failure', 'w').write('long ' * 300); "
+        "sys.exit(3)"
+    )
+    submit(world, "job-1", script)
+    assert final(world, "job-1")["FailureReason"] == ("AlgorithmError: " + "long " * 300)[:1024]
+
+
 def test_the_last_number_of_each_metric_is_read_from_what_the_containers_wrote(
     open_world: Callable[..., LocalWorld],
 ) -> None:

@@ -149,12 +149,17 @@ def test_a_failure_has_the_reason_that_aws_gives(failure: Failure, reason: str) 
     assert world.run("job-2")["TrainingJobStatus"] == "Completed"
 
 
-def test_a_long_failure_text_is_cut_and_keeps_its_exit_code() -> None:
-    world = World(WorkModel(seconds=100, failures=(Failure(3, "x" * 2000),)))
+@pytest.mark.parametrize(
+    ("length", "end"),
+    [(994, "x, exit code: 3"), (995, "x, exit code: "), (2000, "xxx")],
+)
+def test_a_failure_text_is_cut_as_a_whole_so_that_a_long_one_loses_its_exit_code(
+    length: int, end: str
+) -> None:
+    world = World(WorkModel(seconds=100, failures=(Failure(3, "x" * length),)))
     world.create()
     reason = world.run()["FailureReason"]
-    assert len(reason) == 1024
-    assert reason.endswith("x, exit code: 3")
+    assert (len(reason), reason.endswith(end)) == (1024, True)
 
 
 MEASURED = request()["AlgorithmSpecification"] | {

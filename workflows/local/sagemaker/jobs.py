@@ -196,9 +196,10 @@ class Life:
             return End("Failed", "Failed", _cut(ended.fault))
         if ended.code == 0:
             return End("Completed", "Completed")
-        code = f", exit code: {ended.code}"
-        text = ended.failure[: 1024 - len(code) - len("AlgorithmError: ")]
-        return End("Failed", "Failed", f"AlgorithmError: {text}{code}")
+        # "AlgorithmError: , exit code: 1" is seen (AWS.md); that the whole is cut where it gets too long, and
+        # not the script's words before the code, is the reading under which a code may be lost.
+        text = ended.failure[:1024]
+        return End("Failed", "Failed", _cut(f"AlgorithmError: {text}, exit code: {ended.code}"))
 
     # Waiting
 
