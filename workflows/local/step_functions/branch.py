@@ -62,8 +62,8 @@ class Owner(Protocol):
     def map_run_arn(self, label: str) -> str:
         """Return the ARN of a new run of a distributed Map."""
 
-    def child_identity(self, label: str) -> dict[str, Any]:
-        """Return what the context object calls one iteration of a distributed Map."""
+    def child_identity(self, label: str, value: Any) -> dict[str, Any]:
+        """Return what the context object says within one iteration of a distributed Map."""
 
 
 class Branch:
@@ -100,6 +100,7 @@ class Branch:
         self.resuming = False
         self.retry_count = 0
         self.identity: dict[str, Any] | None = None
+        self.map_run: dict[str, Any] | None = None
         self.process: simpy.Process | None = None
         self.done = False
         self.output: Any = None
@@ -214,7 +215,7 @@ class Branch:
         item: dict[str, Any] | None,
     ) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
-        return Branch(
+        inner = Branch(
             self.execution,
             program,
             value,
@@ -223,6 +224,13 @@ class Branch:
             last_event=self.last_event if history is self.history else 0,
             item=item,
         )
+        inner.identity = self.identity
+        return inner
+
+    @property
+    def execution_arn(self) -> str:
+        """The execution's ARN; within an iteration of a distributed Map, that of the iteration."""
+        return str(self.identity["Execution"]["Id"]) if self.identity else self.execution.arn
 
     # History
 
@@ -276,8 +284,7 @@ class Branch:
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
-        if self.identity is not None:
-            context["Execution"] = {**context["Execution"], **self.identity}
+        context |= self.identity or {}
         entered = self.entered_time or self.interpreter.clock.now()
         context["State"] = {
             "Name": self.at,
