@@ -216,3 +216,32 @@ def test_a_tolerated_failure_stands_in_the_result_as_the_execution_that_it_was()
     assert (failed["Status"], failed["Error"]) == ("FAILED", "States.TaskFailed")
     assert json.loads(failed["Cause"])["FailureReason"] == "AlgorithmError: no data, exit code: 3"
     assert json.loads(failed["Input"])["name"] == "job-1"
+
+
+def test_the_redrive_of_an_inline_map_knows_nothing_of_a_map_run_before_it() -> None:
+    found = world()
+    first = sweep([0.1], ("look", {"Type": "Pass"}), distributed=True)
+    arn = found.run(jsonata(("first", first), ("second", sweep([0.1], ("fail", {"Type": "Fail"})))))
+    found.step_functions.handle("RedriveExecution", {"executionArn": arn})
+    found.wait(arn)
+    types = [event["type"] for event in found.history(arn)]
+    assert ("ExecutionRedriven" in types, "MapRunRedriven" in types) == (True, False)
+
+
+def test_a_tolerated_iteration_that_fails_in_the_moment_of_its_redrive_is_in_the_result() -> None:
+    # given an iteration whose choice finds no match, whatever happens, and another that fails once
+    found = world(job_1=WorkModel(seconds=500, failures=(Failure(3),)))
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Condition": "{% $states.input.name != 'job-0' %}", "Next": "job"}],
+    }
+    tune = sweep([0.1, 0.2], ("which", choice), ("job", train()), distributed=True, ToleratedFailureCount=1)
+    arn = found.run(jsonata(("tune", tune)))
+    assert found.describe(arn)["error"] == "States.ExceedToleratedFailureThreshold"
+    # when
+    found.step_functions.handle("RedriveExecution", {"executionArn": arn})
+    found.wait(arn)
+    # then
+    failed, done = json.loads(found.describe(arn)["output"])
+    assert (failed["Error"], failed["RedriveCount"]) == ("States.NoChoiceMatched", 1)
+    assert done["TrainingJobName"] == "job-1-1"

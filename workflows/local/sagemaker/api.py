@@ -37,7 +37,9 @@ DUPLICATE = (
 
 
 class SageMaker:
-    """SageMaker's API of jobs and model packages; runs on the clock's thread only and never blocks it.
+    """SageMaker's API of jobs and model packages; runs on the clock's thread only.
+
+    It never blocks it, bar the look-up in S3 of a model that is registered.
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.

@@ -105,6 +105,7 @@ class Branch:
         self.done = False
         self.output: Any = None
         self.error: TaskError | None = None
+        self.failed_at: datetime | None = None
         self.cut_off = False
         self._text: str | None = None
         self._prepared: Any = _MISSING
@@ -149,7 +150,7 @@ class Branch:
         try:
             yield from self.run()
         except TaskError as error:
-            self.error = error
+            self.error, self.failed_at = error, self.interpreter.clock.now()
         except simpy.Interrupt:
             self.cut_off = True
         ended(self)
@@ -162,7 +163,7 @@ class Branch:
             if self.entered_time is not None and state.type in _GOES_ON:
                 self.execution.save()
                 return
-        self.children = None
+        self.children = self.map_run = None
         if self._text is None:
             self._text = text_of(self.input)
         self.entered_time = self.interpreter.clock.now()

@@ -180,6 +180,7 @@ def _failed(child: Branch) -> dict[str, Any]:
     """
     assert child.identity is not None
     assert child.error is not None
+    assert child.failed_at is not None
     execution = child.identity["Execution"]
     answer = {
         "ExecutionArn": execution["Id"],
@@ -194,7 +195,7 @@ def _failed(child: Branch) -> dict[str, Any]:
         "StartDate": execution["StartTime"],
         "StateMachineArn": child.identity["StateMachine"]["Id"],
         "Status": "FAILED",
-        "StopDate": timestamp(child.history.events[-1]["timestamp"]),
+        "StopDate": timestamp(child.failed_at),
     }
     return {name: value for name, value in answer.items() if value is not None}
 
