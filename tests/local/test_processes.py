@@ -106,6 +106,44 @@ def test_a_script_that_exits_with_3_fails_the_job_with_its_own_last_words(
     assert job["FailureReason"] == "AlgorithmError: no data, exit code: 3"
 
 
+def test_a_failure_file_that_is_too_long_costs_the_exit_code(open_world: Callable[..., LocalWorld]) -> None:
+    world = open_world()
+    script = (
+        "import os, sys; "
+        "open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/failure', 'w').write('long ' * 300); "
+        "sys.exit(3)"
+    )
+    submit(world, "job-1", script)
+    assert final(world, "job-1")["FailureReason"] == ("AlgorithmError: " + "long " * 300)[:1024]
+
+
+def test_the_last_number_of_each_metric_is_read_from_what_the_containers_wrote(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    # given a script that writes numbers on both streams, and definitions of which one never matches
+    world = open_world()
+    script = """if 1:
+        import sys
+        print("loss=2.5 accuracy=0.1")
+        print("loss=nan")
+        print("loss=1e-1", "loss=oops", "none=1", file=sys.stderr)
+        sys.exit(3)
+    """
+    algorithm = training_job("job-1")["AlgorithmSpecification"]
+    algorithm["MetricDefinitions"] = [
+        {"Name": "loss", "Regex": r"loss=(\S+)"},
+        {"Name": "held-out accuracy", "Regex": "accuracy=([0-9.]+)"},
+        {"Name": "absent", "Regex": "absent=(.*)"},
+    ]
+    submit(world, "job-1", script, AlgorithmSpecification=algorithm)
+    # then a job that fails has them too
+    job = final(world, "job-1")
+    found = {each["MetricName"]: each["Value"] for each in job["FinalMetricDataList"]}
+    assert found == {"loss": 0.1, "held-out accuracy": 0.1}
+    for each in job["FinalMetricDataList"]:
+        assert job["TrainingStartTime"] <= each["Timestamp"] <= job["TrainingEndTime"]
+
+
 def test_an_interrupted_job_goes_on_from_its_checkpoint_in_the_same_job(
     open_world: Callable[..., LocalWorld],
 ) -> None:

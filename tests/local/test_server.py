@@ -90,6 +90,30 @@ def test_errors_have_the_codes_and_texts_that_boto3_gets_from_aws(
     assert code == "UnknownOperationException"
 
 
+def test_models_are_registered_and_approved_through_boto3(open_world: Callable[..., LocalWorld]) -> None:
+    world = open_world()
+    sagemaker = world.client("sagemaker")
+    world.client("s3").put_object(Bucket="bucket", Key="m.tar.gz", Body=b"model")
+    sagemaker.create_model_package_group(ModelPackageGroupName="digits")
+    container = {"Image": "image", "ModelDataUrl": "s3://bucket/m.tar.gz"}
+    inference = {"Containers": [container], "SupportedContentTypes": ["text/csv"]}
+    arn = sagemaker.create_model_package(
+        ModelPackageGroupName="digits", InferenceSpecification=inference, ClientToken="t-1"
+    )["ModelPackageArn"]
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    found = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert (found["ModelApprovalStatus"], found["ModelPackageVersion"]) == ("Approved", 1)
+    pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName="digits")
+    assert [each["ModelPackageArn"] for page in pages for each in page["ModelPackageSummaryList"]] == [arn]
+    for bucket in ("bucket", "none"):
+        lost = {"Containers": [container | {"ModelDataUrl": f"s3://{bucket}/lost.tar.gz"}]}
+        code, message = refused(
+            sagemaker.create_model_package, ModelPackageGroupName="digits", InferenceSpecification=lost
+        )
+        assert code == "ValidationException"
+        assert message.startswith(f"Cannot find S3 object: lost.tar.gz in bucket {bucket}.")
+
+
 def test_step_functions_answer_at_the_same_door(open_world: Callable[..., LocalWorld]) -> None:
     world = open_world()
     states = world.client("stepfunctions")

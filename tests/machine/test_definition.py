@@ -190,6 +190,20 @@ def test_an_inner_scope_may_not_assign_an_outer_variable_but_a_distributed_map_m
     assert problems(jsonata(outer, ("each", spread))) == []
 
 
+def test_no_scope_at_whatever_depth_may_declare_what_a_scope_around_it_assigns_anywhere() -> None:
+    # given a name that the outermost scope assigns only in a catcher, after the inner ones
+    deep = machine(("deep", {"Type": "Pass", "Assign": {"v": 2, "own": 3}}))
+    middle = machine(("all", {"Type": "Parallel", "Branches": [deep]}))
+    catch = [{"ErrorEquals": ["States.ALL"], "Next": "end", "Assign": {"v": 1}}]
+    outer = ("each", {"Type": "Map", "ItemProcessor": middle, "Catch": catch})
+    # then
+    [problem] = problems(jsonata(outer, END))
+    place = "/States/each/ItemProcessor/States/all/Branches[0]/States/deep/Assign/v"
+    assert problem.endswith(f"Variable 'v' is assigned in an outer scope at {place}")
+    # but scopes side by side may use the same names
+    assert problems(jsonata(("both", {"Type": "Parallel", "Branches": [deep, deep]}), END)) == []
+
+
 def test_no_definition_makes_the_check_break() -> None:
     # given wrong types everywhere
     for wrong in (None, 1, "x", [], {}, [1], {"a": 1}, [{"ErrorEquals": 1}], [[]]):

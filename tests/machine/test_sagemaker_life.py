@@ -149,12 +149,48 @@ def test_a_failure_has_the_reason_that_aws_gives(failure: Failure, reason: str) 
     assert world.run("job-2")["TrainingJobStatus"] == "Completed"
 
 
-def test_a_long_failure_text_is_cut_and_keeps_its_exit_code() -> None:
-    world = World(WorkModel(seconds=100, failures=(Failure(3, "x" * 2000),)))
+@pytest.mark.parametrize(
+    ("length", "end"),
+    [(994, "x, exit code: 3"), (995, "x, exit code: "), (2000, "xxx")],
+)
+def test_a_failure_text_is_cut_as_a_whole_so_that_a_long_one_loses_its_exit_code(
+    length: int, end: str
+) -> None:
+    world = World(WorkModel(seconds=100, failures=(Failure(3, "x" * length),)))
     world.create()
     reason = world.run()["FailureReason"]
-    assert len(reason) == 1024
-    assert reason.endswith("x, exit code: 3")
+    assert (len(reason), reason.endswith(end)) == (1024, True)
+
+
+MEASURED = request()["AlgorithmSpecification"] | {
+    "MetricDefinitions": [{"Name": "accuracy", "Regex": "accuracy=(.*)"}, {"Name": "loss", "Regex": "l=(.)"}]
+}
+
+
+def test_a_job_shows_the_metrics_that_its_request_defines_and_its_model_has() -> None:
+    # given a model with a metric for each value of a hyperparameter, and one that is not defined
+    metrics = {"accuracy": lambda parameters: float(parameters["rate"]) * 2, "other": 1.0}
+    world = World(WorkModel(seconds=100, upload=50, metrics=metrics))
+    # when two jobs run
+    for name, rate in (("job-1", "0.1"), ("job-2", "0.2")):
+        world.create(name, AlgorithmSpecification=MEASURED, HyperParameters={"rate": rate})
+        job = world.run(name)
+        # then each has its own, dated by the end of its training
+        [found] = job["FinalMetricDataList"]
+        assert (found["MetricName"], found["Value"]) == ("accuracy", float(rate) * 2)
+        assert (job["TrainingEndTime"] - found["Timestamp"]).total_seconds() == 50
+    world.create("job-3")
+    assert "FinalMetricDataList" not in world.run("job-3")
+
+
+def test_a_job_that_lost_its_capacity_for_good_keeps_the_metrics_it_had() -> None:
+    model = WorkModel(seconds=100, steps=10, metrics={"loss": 0.5})
+    world = World(model, scenario={"spot": {"pretrain": [{"interrupt": "40%"}, {"interrupt": "0%"}]}})
+    world.create(AlgorithmSpecification=MEASURED)
+    assert [each["Value"] for each in world.run()["FinalMetricDataList"]] == [0.5]
+    # but one that did not get as far as a step has none
+    world.create("job-2", AlgorithmSpecification=MEASURED, CheckpointConfig={"S3Uri": "s3://bucket/other/"})
+    assert "FinalMetricDataList" not in world.run("job-2")
 
 
 def test_every_change_is_an_event_that_carries_the_tags() -> None:

@@ -27,6 +27,7 @@ def create_refused(**changes: Any) -> str:
 
 RESOURCES = request()["ResourceConfig"]
 ALGORITHM = request()["AlgorithmSpecification"]
+METRIC = {"Name": "m", "Regex": "(a)"}
 S3 = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/a"}
 
 
@@ -134,6 +135,18 @@ def test_the_service_model_is_kept_to_with_the_words_of_aws(changes: dict[str, A
             },
             "relay local: channel 'train': only an S3DataSource can be read",
         ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC | {"Regex": "a(b"}]}},
+            "relay local: metric 'm': Regex 'a(b' cannot be read",
+        ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC | {"Regex": "a"}]}},
+            "relay local: metric 'm': Regex 'a' has no group",
+        ),
+        (
+            {"AlgorithmSpecification": ALGORITHM | {"MetricDefinitions": [METRIC] * 41}},
+            "1 validation error detected: Value",
+        ),
         ({"RetryStrategy": {"MaximumRetryAttempts": 2}}, "relay local: RetryStrategy"),
         ({"Hyperparameters": {}}, "relay local: 'Hyperparameters' is no member of"),
     ],
@@ -201,3 +214,142 @@ def test_what_this_computer_cannot_run_is_refused(changes: dict[str, Any], reaso
     assert found is not None
     assert found.startswith("relay local: ")
     assert reason in found
+
+
+HARMLESS: dict[str, Any] = {
+    "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+    "EnableNetworkIsolation": True,
+    "EnableInterContainerTrafficEncryption": True,
+    "AlgorithmSpecification": ALGORITHM | {"TrainingInputMode": "FastFile"},
+    "InputDataConfig": channel(),
+    "ResourceConfig": RESOURCES | {"InstanceType": "ml.m5.large", "VolumeKmsKeyId": "key"},
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/out", "KmsKeyId": "key"},
+}
+
+
+def test_what_changes_nothing_of_the_work_is_accepted_and_described_back() -> None:
+    world = World()
+    world.create(**HARMLESS)
+    found = world.describe()
+    assert {name: found[name] for name in HARMLESS} == HARMLESS
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"ResourceConfig": RESOURCES | {"VolumeKmsKeyId": "k"}},
+            "VolumeKmsKeyId is not supported for ml.g5",
+        ),
+        (
+            {"OutputDataConfig": {"S3OutputPath": "s3://b/o", "CompressionType": "NONE"}},
+            "relay local: OutputDataConfig.CompressionType NONE cannot be had",
+        ),
+        (
+            {"InputDataConfig": channel(ShuffleConfig={"Seed": 1})},
+            "relay local: channel 'train': the order of its objects is not shuffled",
+        ),
+        (
+            {"DebugHookConfig": {"S3OutputPath": "s3://b/o"}},
+            "relay local: DebugHookConfig.S3OutputPath cannot be had",
+        ),
+        ({"ExperimentConfig": {"TrialName": "t"}}, "relay local: ExperimentConfig.TrialName cannot be had"),
+        (
+            {"StoppingCondition": {"MaxWaitTimeInSeconds": 99999, "MaxPendingTimeInSeconds": 7200}},
+            "relay local: StoppingCondition.MaxPendingTimeInSeconds cannot be had",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert create_refused(**changes).startswith(message)
+
+
+def test_a_processing_job_takes_a_network_and_keys_but_no_experiment() -> None:
+    world = World()
+    arguments: dict[str, Any] = {
+        "ProcessingJobName": "prepare",
+        "RoleArn": request()["RoleArn"],
+        "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["python3", "a.py"]},
+        "ProcessingResources": {
+            "ClusterConfig": RESOURCES | {"InstanceType": "ml.m5.large", "VolumeKmsKeyId": "key"}
+        },
+        "NetworkConfig": {
+            "EnableNetworkIsolation": True,
+            "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+        },
+    }
+    world.sagemaker.handle("CreateProcessingJob", arguments)
+    found = world.sagemaker.handle("DescribeProcessingJob", {"ProcessingJobName": "prepare"})
+    assert {name: found[name] for name in arguments} == arguments
+    more = {**arguments, "ProcessingJobName": "b", "ExperimentConfig": {"ExperimentName": "e"}}
+    assert refused(world, "CreateProcessingJob", more)[1] == (
+        "relay local: ExperimentConfig.ExperimentName cannot be had"
+    )
+
+
+def preferring(*types: str, **changes: Any) -> dict[str, Any]:
+    preferences = [{"InstanceType": kind, "InstanceCount": place} for place, kind in enumerate(types, 1)]
+    return {"VolumeSizeInGB": 10, "InstancePreferences": preferences} | changes
+
+
+@pytest.mark.parametrize(
+    ("entries", "quotas", "chosen"),
+    [
+        ([], {}, ("ml.m5.large", 1)),
+        (["none"], {}, ("ml.m5.xlarge", 2)),
+        ([{"error": "CapacityError"}], {}, ("ml.m5.xlarge", 2)),
+        ([{"wait": "1h"}, {"wait": "10m"}], {}, ("ml.m5.xlarge", 2)),
+        ([], {"ml.m5.large for training job usage": 0}, ("ml.m5.xlarge", 2)),
+    ],
+)
+def test_a_job_runs_on_the_first_of_its_preferences_that_can_be_had(
+    entries: list[Any], quotas: dict[str, int], chosen: tuple[str, int]
+) -> None:
+    world = World(WorkModel(seconds=10), scenario={"on_demand": {"pretrain": entries}}, quotas=quotas)
+    resources = preferring("ml.m5.large", "ml.m5.xlarge")
+    world.create(spot=False, ResourceConfig=resources)
+    job = world.run()
+    assert job["TrainingJobStatus"] == "Completed"
+    selected = {"SelectedInstanceType": chosen[0], "SelectedInstanceCount": chosen[1]}
+    assert job["ResourceConfig"] == resources | selected
+
+
+def test_a_job_none_of_whose_preferences_can_be_had_fails_for_capacity_or_is_refused_for_quota() -> None:
+    scenario = {"on_demand": {"pretrain": [{"error": "CapacityError"}] * 2}}
+    quotas = {"ml.m5.large for training job usage": 1, "ml.m5.xlarge for training job usage": 1}
+    world = World(scenario=scenario, quotas=quotas)
+    world.create(spot=False, ResourceConfig=preferring("ml.g5.2xlarge", "ml.g5.4xlarge"))
+    job = world.run()
+    assert job["FailureReason"].startswith("CapacityError: ")
+    assert "SelectedInstanceType" not in job["ResourceConfig"]
+    resources = preferring("ml.m5.xlarge", "ml.m5.large", InstanceCount=2)
+    resources["InstancePreferences"] = [{"InstanceType": "ml.m5.xlarge"}, {"InstanceType": "ml.m5.large"}]
+    arguments = request("job-2", spot=False, ResourceConfig=resources)
+    code, message = refused(world, "CreateTrainingJob", arguments)
+    assert code == "ResourceLimitExceeded"
+    assert message.startswith("The account-level service limit 'ml.m5.xlarge for training job usage' is 1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"InstanceType": "ml.m5.large"}, "InstancePreferences and InstanceType are mutually exclusive"),
+        ({"InstanceCount": 1}, "InstanceCount must be set on every one"),
+        (
+            {"InstancePreferences": [{"InstanceType": "ml.m5.large"}]},
+            "InstanceCount must be set on every one",
+        ),
+        (
+            {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}] * 2},
+            "An instance type can appear only once",
+        ),
+        (
+            {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}] * 6},
+            "1 validation error detected",
+        ),
+        ({"SelectedInstanceType": "ml.m5.large"}, "SelectedInstanceType is read-only"),
+    ],
+)
+def test_impossible_preferences_are_refused(changes: dict[str, Any], message: str) -> None:
+    resources = preferring("ml.m5.large", "ml.m5.xlarge") | changes
+    assert create_refused(spot=False, ResourceConfig=resources).startswith(message)

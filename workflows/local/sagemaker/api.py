@@ -1,4 +1,4 @@
-"""The SageMaker API over the life cycle of jobs.
+"""The SageMaker API over the life cycle of jobs and the model registry.
 
 request -> checked against the service model -> refused, or a Record with its Life -> answers
 """
@@ -10,19 +10,25 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import simpy
 
-from workflows.local.capacity import Capacity
+from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.sagemaker.jobs import Life, Pace, demand
+from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
+from workflows.local.sagemaker.packages import Group, Package
+from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import Record, RecordStore, describe
 from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
-from workflows.local.sagemaker.state_change import state_change
+from workflows.local.sagemaker.registry import Registry
+from workflows.local.sagemaker.state_change import package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
 from workflows.local.service_model import checked
+
+T = TypeVar("T")
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -31,7 +37,9 @@ DUPLICATE = (
 
 
 class SageMaker:
-    """SageMaker's job API; runs on the clock's thread only and never blocks it.
+    """SageMaker's API of jobs and model packages; runs on the clock's thread only.
+
+    It never blocks it, bar the look-up in S3 of a model that is registered.
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
@@ -64,6 +72,13 @@ class SageMaker:
         self._rng = random.Random(f"{seed}/events")
         self.subscribers: list[Callable[[JSON], None]] = []
         self._store = RecordStore(state_dir)
+        self._registry = Registry(
+            clock.now,
+            workload.objects,
+            f"arn:aws:sagemaker:{region}:{account}",
+            self._package_changed,
+            state_dir,
+        )
         self._records: dict[tuple[Kind, str], Record] = {}
         self._lives: dict[tuple[Kind, str], Life] = {}
         self._ended: dict[tuple[Kind, str], simpy.Event] = {}
@@ -87,10 +102,11 @@ class SageMaker:
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": self._delete_tags,
+            **self._registry.operations,
         }
         if operation not in actions:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
-        return actions[operation](kept)
+        return copy.deepcopy(actions[operation](kept))
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""
@@ -110,19 +126,21 @@ class SageMaker:
             raise ServiceError("ResourceInUse", DUPLICATE.format(kind.capitalize(), kind))
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
         order = Order(kind, name, arn, copy.deepcopy(request), self._region)
-        self._check_quota(order)
+        wanted = self._within_quota(order)
         now = self._clock.now()
         record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
         self._records[kind, name] = record
         self._ended[kind, name] = self._clock.env.event()
-        supply = self._capacity.supply(self._clock.env, demand(order))
+        env = self._clock.env
+        chosen = bool(order.resources.get("InstancePreferences"))
+        supply = FirstOf(env, self._capacity, wanted) if chosen else self._capacity.supply(env, wanted[0])
         life = Life(self._clock, record, order, supply, self._workload, self._pace, self._changed)
         self._lives[kind, name] = life
         self._clock.env.process(life.run())
         return {f"{kind.capitalize()}JobArn": arn}
 
     def _describe(self, kind: Kind, request: JSON) -> JSON:
-        return copy.deepcopy(describe(self._record(kind, request[f"{kind.capitalize()}JobName"])))
+        return describe(self._record(kind, request[f"{kind.capitalize()}JobName"]))
 
     def _list(self, kind: Kind, request: JSON) -> JSON:
         records = [record for record in self._records.values() if record.kind == kind]
@@ -141,38 +159,56 @@ class SageMaker:
         except KeyError:
             raise invalid(NOT_FOUND) from None
 
-    def _check_quota(self, order: Order) -> None:
-        use = f"{'spot ' if order.spot else ''}{order.kind} job usage"
-        limit = f"{order.instance_type} for {use}"
+    def _within_quota(self, order: Order) -> list[Demand]:
+        """What the job may have of what it wants; raises ResourceLimitExceeded when that is nothing.
+
+        Preferences that are over their quota are passed over: nobody has said what AWS does with them.
+        """
+        refusals = {wanted: self._over_quota(order.kind, wanted) for wanted in demands(order)}
+        allowed = [wanted for wanted, refusal in refusals.items() if refusal is None]
+        if not allowed:
+            raise next(refusal for refusal in refusals.values() if refusal is not None)
+        return allowed
+
+    def _over_quota(self, kind: Kind, wanted: Demand) -> ServiceError | None:
+        use = f"{'spot ' if wanted.market == 'spot' else ''}{kind} job usage"
+        limit = f"{wanted.instance_type} for {use}"
         if limit not in self._quotas:
-            return
-        used = sum(_instances(life, order) for life in self._lives.values())
-        if used + order.instance_count > self._quotas[limit]:
-            raise ServiceError(
-                "ResourceLimitExceeded",
-                f"The account-level service limit '{limit}' is {self._quotas[limit]} Instances, "
-                f"with current utilization of {used} Instances and a request delta of "
-                f"{order.instance_count} Instances. Please contact AWS support to request an "
-                "increase for this limit.",
-            )
+            return None
+        used = sum(_instances(life, kind, wanted) for life in self._lives.values())
+        if used + wanted.instance_count <= self._quotas[limit]:
+            return None
+        return ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{limit}' is {self._quotas[limit]} Instances, "
+            f"with current utilization of {used} Instances and a request delta of "
+            f"{wanted.instance_count} Instances. Please contact AWS support to request an "
+            "increase for this limit.",
+        )
 
     def _changed(self, record: Record) -> None:
         self._store.save(record)
         key = (record.kind, record.name)
-        if self.subscribers:
-            event = state_change(record, self._region, self._account, self._rng)
-            for subscriber in self.subscribers:
-                subscriber(event)
+        self._tell(state_change, record)
         if record.terminal:
             self._lives.pop(key, None)
             self._ended[key].succeed(copy.deepcopy(describe(record)))
 
+    def _package_changed(self, package: Package) -> None:
+        self._tell(package_change, package)
+
+    def _tell(self, event_of: Callable[[T, str, str, random.Random], JSON], what: T) -> None:
+        if self.subscribers:
+            event = event_of(what, self._region, self._account, self._rng)
+            for subscriber in self.subscribers:
+                subscriber(event)
+
     # Tags
 
     def _add_tags(self, request: JSON) -> JSON:
-        record = self._by_arn(request["ResourceArn"])
-        record.tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        self._store.save(record)
+        item = self._by_arn(request["ResourceArn"])
+        item.tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self._save(item)
         return {"Tags": request["Tags"]}
 
     def _list_tags(self, request: JSON) -> JSON:
@@ -180,17 +216,26 @@ class SageMaker:
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def _delete_tags(self, request: JSON) -> JSON:
-        record = self._by_arn(request["ResourceArn"])
+        item = self._by_arn(request["ResourceArn"])
         for key in request["TagKeys"]:
-            record.tags.pop(key, None)
-        self._store.save(record)
+            item.tags.pop(key, None)
+        self._save(item)
         return {}
 
-    def _by_arn(self, arn: str) -> Record:
+    def _by_arn(self, arn: str) -> Record | Group | Package:
         for record in self._records.values():
             if record.arn == arn.lower():
                 return record
-        raise invalid(NOT_FOUND)
+        found = self._registry.tagged(arn.lower())
+        if found is None:
+            raise invalid(NOT_FOUND)
+        return found
+
+    def _save(self, item: Record | Group | Package) -> None:
+        if isinstance(item, Record):
+            self._store.save(item)
+        else:
+            self._registry.save(item)
 
 
 class _Throttle:
@@ -216,8 +261,8 @@ class _Throttle:
         self._tokens -= 1
 
 
-def _instances(life: Life, order: Order) -> int:
-    """The instances that a live job holds of what `order` asks for."""
-    other = life.order
-    same = (other.kind, other.instance_type, other.spot)
-    return other.instance_count if same == (order.kind, order.instance_type, order.spot) else 0
+def _instances(life: Life, kind: Kind, wanted: Demand) -> int:
+    """The instances that a live job holds of what is wanted."""
+    [held, *_] = demands(life.order)
+    same = (life.order.kind, held.market, held.instance_type) == (kind, wanted.market, wanted.instance_type)
+    return held.instance_count if same else 0

@@ -30,7 +30,7 @@ from workflows.local.sagemaker.workload import Kind, Order
 _OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$|[^\w.-])")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
 NETWORK_INTERFACE = "lo0" if sys.platform == "darwin" else "lo"
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 TOOLKIT = "sagemaker_training"
 
 
@@ -85,7 +85,7 @@ class Container:
     def environment(self) -> dict[str, str]:
         """The job's Environment and the platform's own variables, nothing of the user's."""
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+            "PATH": PATH,
             "HOME": str(self.place / "home"),
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.scratch),
@@ -160,7 +160,7 @@ def refusal(operation: str, request: Mapping[str, Any]) -> str | None:
     if not parts:
         return _without_entry(kind)
     local = _PYTHON.fullmatch(parts[0]) or parts[0].startswith("/opt/ml/")
-    if not local and shutil.which(parts[0], path=SYSTEM_PATH) is None:
+    if not local and shutil.which(parts[0], path=PATH) is None:
         return f"relay local: the entry point {parts[0]!r} is not on this computer"
     allowed = "/opt/ml" if kind == "training" else "/opt/ml/processing"
     for path in _local_paths(kind, request):

@@ -18,6 +18,7 @@ import simpy
 
 from workflows.local.capacity import Demand, Market, Supply
 from workflows.local.clock import Clock
+from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
 from workflows.local.sagemaker.workload import Exit, Order, Work, Workload
@@ -109,6 +110,9 @@ class Life:
             return self._stopped(cut)
         if granted.value:
             return End("Failed", "Failed", str(granted.value))
+        if isinstance(self._supply, FirstOf):
+            self.order = self.order.selecting(*self._supply.selected)
+            self.record.request = dict(self.order.request)
         self._message(LAUNCHING)
         work = self._workload.open(self.order)
         taken = self._supply.taken(work)
@@ -125,6 +129,8 @@ class Life:
             return end
         finally:
             self._leave()
+            # The output goes on where it was before an interruption: what is read last counts.
+            self.record.metrics = [each.show() for each in work.metrics] or self.record.metrics
             work.close()
 
     def _aboard(self, work: Work, taken: simpy.Event) -> Steps:
@@ -190,9 +196,10 @@ class Life:
             return End("Failed", "Failed", _cut(ended.fault))
         if ended.code == 0:
             return End("Completed", "Completed")
-        code = f", exit code: {ended.code}"
-        text = ended.failure[: 1024 - len(code) - len("AlgorithmError: ")]
-        return End("Failed", "Failed", f"AlgorithmError: {text}{code}")
+        # "AlgorithmError: , exit code: 1" is seen (AWS.md); that the whole is cut where it gets too long, and
+        # not the script's words before the code, is the reading under which a code may be lost.
+        text = ended.failure[:1024]
+        return End("Failed", "Failed", _cut(f"AlgorithmError: {text}, exit code: {ended.code}"))
 
     # Waiting
 
@@ -265,10 +272,10 @@ def artifacts(order: Order) -> str:
     return f"{path}/{order.name}/output/model.tar.gz"
 
 
-def demand(order: Order) -> Demand:
-    """What the job asks of the capacity."""
+def demands(order: Order) -> list[Demand]:
+    """What the job asks of the capacity: one thing, or each of its preferences."""
     market: Market = "spot" if order.spot else "on-demand"
-    return Demand(order.stage, market, order.instance_type, order.instance_count)
+    return [Demand(order.stage, market, *instances) for instances in order.instances]
 
 
 def _cut(reason: object) -> str:

@@ -1,22 +1,35 @@
-"""ListTrainingJobs and ListProcessingJobs: filters, order and pages (their API reference)."""
+"""What the List operations share, filters, order and pages, and ListTrainingJobs, ListProcessingJobs.
+
+Sources: their API reference.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from workflows.local.sagemaker.records import Record, summary
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON, Kind
 
-_BOUNDS: dict[str, tuple[Callable[[Record], datetime], bool]] = {
-    "CreationTimeAfter": (lambda record: record.created, True),
-    "CreationTimeBefore": (lambda record: record.created, False),
-    "LastModifiedTimeAfter": (lambda record: record.modified, True),
-    "LastModifiedTimeBefore": (lambda record: record.modified, False),
+
+class Dated(Protocol):
+    """What the filters by time look at."""
+
+    created: datetime
+    modified: datetime
+
+
+T = TypeVar("T", bound=Dated)
+
+_BOUNDS: dict[str, tuple[Callable[[Dated], datetime], bool]] = {
+    "CreationTimeAfter": (lambda item: item.created, True),
+    "CreationTimeBefore": (lambda item: item.created, False),
+    "LastModifiedTimeAfter": (lambda item: item.modified, True),
+    "LastModifiedTimeBefore": (lambda item: item.modified, False),
 }
 
 _ORDERS: dict[str, Callable[[Record], Any]] = {
@@ -26,19 +39,29 @@ _ORDERS: dict[str, Callable[[Record], Any]] = {
 }
 
 
-def page(kind: Kind, records: list[Record], request: Mapping[str, Any]) -> JSON:
-    """One page of summaries; NextToken is there when more follow."""
+def page(kind: Kind, records: Iterable[Record], request: Mapping[str, Any]) -> JSON:
+    """One page of summaries of jobs."""
     fitting = [record for record in records if _fits(record, request)]
-    # Defaults: ListTrainingJobs CreationTime Ascending, ListProcessingJobs the same.
-    fitting.sort(
-        key=_ORDERS[request.get("SortBy", "CreationTime")],
+    return cut(f"{kind.capitalize()}JobSummaries", fitting, request, _ORDERS, summary)
+
+
+def cut(
+    member: str,
+    items: Iterable[T],
+    request: Mapping[str, Any],
+    orders: Mapping[str, Callable[[T], Any]],
+    shown: Callable[[T], JSON],
+) -> JSON:
+    """Those of the asked-for times in their order, one page of them; NextToken is there when more follow."""
+    # Defaults, the same for every List operation here: CreationTime, Ascending.
+    fitting = sorted(
+        (item for item in items if _in_time(item, request)),
+        key=orders[request.get("SortBy", "CreationTime")],
         reverse=request.get("SortOrder", "Ascending") == "Descending",
     )
     start = _start(request.get("NextToken"))
     size = request.get("MaxResults", 10)
-    answer: JSON = {
-        f"{kind.capitalize()}JobSummaries": [summary(each) for each in fitting[start : start + size]]
-    }
+    answer: JSON = {member: [shown(each) for each in fitting[start : start + size]]}
     if start + size < len(fitting):
         answer["NextToken"] = base64.urlsafe_b64encode(str(start + size).encode()).decode()
     return answer
@@ -49,12 +72,14 @@ def _fits(record: Record, request: Mapping[str, Any]) -> bool:
         return False  # there are neither warm pools nor training plans here
     if request.get("NameContains", "") not in record.name:
         return False
-    if request.get("StatusEquals", record.status) != record.status:
-        return False
+    return bool(request.get("StatusEquals", record.status) == record.status)
+
+
+def _in_time(item: Dated, request: Mapping[str, Any]) -> bool:
     for name, (time_of, after) in _BOUNDS.items():
         bound = request.get(name)
         if bound is not None:
-            time, limit = time_of(record), _aware(bound)
+            time, limit = time_of(item), _aware(bound)
             if (time < limit) if after else (time > limit):
                 return False
     return True

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.sagemaker.jobs import artifacts
+from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.records import INTERNAL_ERROR
-from workflows.local.sagemaker.workload import JSON, Exit, Order
+from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
@@ -61,7 +63,9 @@ class WorkModel:
     upload: float = 0.0
     on_sigterm: Literal["save", "exit", "ignore"] = "save"
     failures: tuple[Failure | None, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | Callable[[Mapping[str, str]], float]] = field(default_factory=dict)
+    """What the job's output says last: numbers, or functions of its hyperparameters (a sweep's jobs differ in
+    nothing else). SageMaker sees those that the request defines."""
     live: bool = True
     """Whether progress.json is written at each save; False writes it only when training ends."""
 
@@ -111,11 +115,16 @@ class ModelledWork:
         self._failure = failure
         self._exit = self._env.event()
         self._ending = self._env.event()
+        self._measured: list[Metric] = []
         self._resumed = 0
         self._interruptions = 0
         self._began = 0.0
         self._stuck = bool(failure and failure.stuck)
         self.started = self._env.event()
+        parameters = order.request.get("HyperParameters", {})
+        self._values = {
+            name: value(parameters) if callable(value) else value for name, value in model.metrics.items()
+        }
 
     # What the life cycle calls
 
@@ -157,11 +166,19 @@ class ModelledWork:
         return self.kill()
 
     def upload(self) -> simpy.Event:
-        """Artifacts take `upload` seconds; there is nothing in them."""
+        """The model takes `upload` seconds; there is nothing in it, but it is there."""
+        if self._order.kind == "training":
+            bucket, key = s3_location(artifacts(self._order))
+            self._objects.put(bucket, key, b"")
         return self._env.timeout(self._model.upload)
 
     def close(self) -> None:
         """Nothing is held."""
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Those of the model that the request defines."""
+        return self._measured if self._exit.triggered else self._measure()
 
     # The model
 
@@ -182,12 +199,23 @@ class ModelledWork:
             yield from self._end(str(self._ending.value))
         elif failure and fails:
             self._record()
-            self._exit.succeed(Exit(failure.exit_code, failure.text, fault=failure.fault))
+            self._leave(Exit(failure.exit_code, failure.text, fault=failure.fault))
         else:
             steps = self._model.steps
             self._report(steps, self._resumed if self._stuck else steps)
             self._report(steps, self._resumed if self._stuck else steps, "complete.json")
-            self._exit.succeed(Exit(0))
+            self._leave(Exit(0))
+
+    def _leave(self, ended: Exit) -> None:
+        self._measured = self._measure()
+        self._exit.succeed(ended)
+
+    def _measure(self) -> list[Metric]:
+        """A job that has finished a step has written a line."""
+        if not self.started.triggered or self._position()[0] == 0:
+            return []
+        names = [name for name in defined(self._order.request) if name in self._values]
+        return [Metric(name, self._values[name], self._clock.now()) for name in names]
 
     def _end(self, how: str) -> Events:
         step, saved = self._position()
@@ -195,7 +223,7 @@ class ModelledWork:
             yield self._env.timeout(self._model.stall)
             saved = step
         self._report(step, saved)
-        self._exit.succeed(Exit(137 if how == "killed" else 143))
+        self._leave(Exit(137 if how == "killed" else 143))
 
     def _reach(self, fraction: float, event: simpy.Event) -> Events:
         if not self.started.processed:
@@ -263,7 +291,7 @@ class ModelledWork:
             "stall_seconds": model.stall,
             "latency_seconds": model.stall,
             "interruptions": self._interruptions,
-            "metrics": dict(model.metrics),
+            "metrics": dict(self._values),
             "time": self._clock.now().timestamp(),
         }
         bucket, prefix = location

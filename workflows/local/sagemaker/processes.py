@@ -13,7 +13,9 @@ import random
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from workflows.local.clock import ClockError, RealClock
 from workflows.local.sagemaker.container import Container, free_port, refusal
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.leashes import Leashes
+from workflows.local.sagemaker.metrics import Metric, defined, read_metrics
 from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.sync import CheckpointSync
 from workflows.local.sagemaker.transfer import TransferError, download, upload_archive, upload_folder
@@ -88,9 +91,11 @@ class ProcessWork:
         self._order = order
         self._number = number
         self.started = self._env.event()
+        self.metrics: list[Metric] = []
         hosts = tuple(f"algo-{index}" for index in range(1, order.instance_count + 1))
         place = workload.root / "instances" / order.name / str(number)
         self._place = place
+        self._logs = workload.root / "logs" / order.name
         self._scratch = Path(tempfile.mkdtemp(prefix=workload.scratch))
         port = free_port() if len(hosts) > 1 else 0
         self._containers = []
@@ -197,15 +202,27 @@ class ProcessWork:
             if self._sync is not None:
                 self._sync.start()
             failed: Exit | None = None
-            logs = self._workload.root / "logs" / self._order.name
-            for container, code in self._leashes.run(self._containers, logs):
+            for container, code in self._leashes.run(self._containers, self._logs):
                 if code != 0 and failed is None:
                     failed = Exit(code, _text(container, "failure"), _text(container, "message"))
                     self._leashes.tell("KILL")  # one instance failing fails the job
             self._succeeded = failed is None
             return failed or Exit(0, message=_text(self._containers[0], "message"))
         finally:
+            self._read_metrics()
             self._ended.set()
+
+    def _read_metrics(self) -> None:
+        """Lines carry no time: a metric is dated by the last line of its log.
+
+        Files know the wall's time, of which machine time was 1:1 while the containers ran.
+        """
+        if not defined(self._order.request):
+            return
+        machine, wall = self._clock.epoch + timedelta(seconds=self._clock.machine_seconds()), time.time()
+        written = {path: path.stat().st_mtime for path in self._logs.glob("*.log")}
+        logs = [(path, machine - timedelta(seconds=wall - written[path])) for path in written]
+        self.metrics = read_metrics(self._order.request, sorted(logs, key=lambda log: log[1]))
 
     def _upload(self) -> None:
         if self._sync is not None:

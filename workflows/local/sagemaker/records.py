@@ -5,14 +5,13 @@ Field names and their meaning: DescribeTrainingJob and DescribeProcessingJob API
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
 
@@ -56,6 +55,7 @@ class Record:
     seconds: float | None = None
     """Seconds on instances; waiting for capacity is not among them."""
     artifacts: str | None = None
+    metrics: list[JSON] = field(default_factory=list)
 
     @property
     def terminal(self) -> bool:
@@ -80,7 +80,7 @@ def describe(record: Record) -> JSON:
 
 
 def _describe_training(record: Record) -> JSON:
-    answer = _echo("DescribeTrainingJob", record.request)
+    answer = echo("DescribeTrainingJob", record.request)
     answer |= {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
@@ -104,6 +104,8 @@ def _describe_training(record: Record) -> JSON:
     answer |= {name: value for name, value in optional.items() if value is not None}
     if record.artifacts:
         answer["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
+    if record.metrics:
+        answer["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
         # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
         # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
@@ -113,14 +115,14 @@ def _describe_training(record: Record) -> JSON:
     return answer
 
 
-def _echo(operation: str, request: JSON) -> JSON:
+def echo(operation: str, request: JSON) -> JSON:
     """The members of the request that the answer of `operation` repeats."""
     shape = operation_model("sagemaker", operation).output_shape
     return {name: request[name] for name in shape.members if name in request}
 
 
 def _describe_processing(record: Record) -> JSON:
-    answer = _echo("DescribeProcessingJob", record.request)
+    answer = echo("DescribeProcessingJob", record.request)
     answer |= {
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,
@@ -170,18 +172,14 @@ class RecordStore:
         """Write one record atomically."""
         if self._folder is None:
             return
-        path = self._folder / f"{record.kind}-jobs" / f"{record.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(record), default=_encode, indent=1), "utf-8")
-        partial.replace(path)
+        write(self._folder / f"{record.kind}-jobs" / f"{record.name}.json", asdict(record))
 
     def load(self, now: datetime) -> Iterator[Record]:
         """Every record; one that was in progress when the world died comes back as Failed."""
         if self._folder is None:
             return
         for path in sorted(self._folder.glob("*-jobs/*.json")):
-            record = Record(**json.loads(path.read_text("utf-8"), object_hook=_decode))
+            record = Record(**read(path))
             if not record.terminal:
                 record.reason = INTERNAL_ERROR
                 # Time on instances after the last sign of life is not known, and not charged.
@@ -191,13 +189,3 @@ class RecordStore:
                 record.close(record.modified)
                 self.save(record)
             yield record
-
-
-def _encode(value: object) -> JSON:
-    if isinstance(value, datetime):
-        return {"$time": value.isoformat()}
-    raise TypeError(f"{type(value).__name__} cannot be kept in a job's record")
-
-
-def _decode(value: dict[str, Any]) -> Any:
-    return datetime.fromisoformat(value["$time"]) if set(value) == {"$time"} else value

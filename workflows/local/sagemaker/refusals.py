@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflows.local.errors import ServiceError
+from workflows.local.sagemaker.members import not_followed
+from workflows.local.sagemaker.metrics import unreadable
+from workflows.local.sagemaker.preferences import impossible
 
 DAY = 86400
 DEFAULT_MAX_RUNTIME = DAY
@@ -19,35 +22,32 @@ DEFAULT_MAX_RUNTIME = DAY
 
 def refuse_training(request: Mapping[str, Any]) -> None:
     """Raise for a CreateTrainingJob request that AWS, or this emulator, does not accept."""
-    for message in (*_stopping(request), *_spot(request), *_algorithm(request)):
+    resources = request.get("ResourceConfig", {})
+    for message in (
+        *_stopping(request),
+        *_spot(request),
+        *_algorithm(request),
+        *impossible(resources),
+        *_volume_key(resources),
+    ):
         raise invalid(message)
-    for message in (*_resources(request), *_channels(request), *_features(request)):
+    for message in (*_resources(resources), *_channels(request), *_rest(request), *unreadable(request)):
         raise invalid(f"relay local: {message}")
 
 
 def refuse_processing(request: Mapping[str, Any]) -> None:
-    """Raise for a CreateProcessingJob request that this emulator cannot run."""
-    for entry in request.get("ProcessingInputs", []):
-        if "S3Input" not in entry or entry.get("DatasetDefinition"):
-            raise invalid(f"relay local: input {entry['InputName']!r}: only S3Input can be read")
-        s3 = entry["S3Input"]
-        if s3.get("S3InputMode", "File") != "File" or s3.get("S3DataType") != "S3Prefix":
-            raise invalid(
-                f"relay local: input {entry['InputName']!r}: only S3Prefix in File mode can be read"
-            )
-        if s3.get("S3CompressionType", "None") != "None" or not s3.get("LocalPath"):
-            raise invalid(
-                f"relay local: input {entry['InputName']!r}: it needs a LocalPath and no compression"
-            )
-    for output in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
-        if "S3Output" not in output:
-            raise invalid(f"relay local: output {output['OutputName']!r}: only S3Output is known")
-        s3 = output["S3Output"]
-        if s3.get("S3UploadMode") != "EndOfJob" or not s3.get("LocalPath"):
-            raise invalid(
-                f"relay local: output {output['OutputName']!r}: only EndOfJob from a LocalPath "
-                "can be uploaded"
-            )
+    """Raise for a CreateProcessingJob request that AWS, or this emulator, does not accept."""
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    for message in (*impossible(cluster), *_volume_key(cluster)):
+        raise invalid(message)
+    found = (
+        *_resources(cluster),
+        *_inputs(request),
+        *_outputs(request),
+        *(f"{path} cannot be had" for path in not_followed("processing", request)),
+    )
+    for message in found:
+        raise invalid(f"relay local: {message}")
 
 
 def invalid(message: str) -> ServiceError:
@@ -91,14 +91,30 @@ def _algorithm(request: Mapping[str, Any]) -> Iterator[str]:
         yield "Exactly one of TrainingImage and AlgorithmName must be specified"
 
 
-def _resources(request: Mapping[str, Any]) -> Iterator[str]:
-    resources = request.get("ResourceConfig", {})
+def _volume_key(resources: Mapping[str, Any]) -> Iterator[str]:
+    """The rule is the API reference's, its words are ours."""
+    if not resources.get("VolumeKmsKeyId"):
+        return
+    for each in resources.get("InstancePreferences") or [resources]:
+        kind = each.get("InstanceType", "")
+        if _has_local_storage(kind):
+            yield f"VolumeKmsKeyId is not supported for {kind}, whose local storage has a key of its own"
+
+
+def _has_local_storage(instance_type: str) -> bool:
+    """As AWS's own SDK reckons (sagemaker 2.257, utils.volume_size_supported)."""
+    family = instance_type.removeprefix("ml.").partition(".")[0]
+    return "d" in family or family.startswith(("g5", "g6", "p5", "trn1"))
+
+
+def _resources(resources: Mapping[str, Any]) -> Iterator[str]:
     if resources.get("InstanceGroups"):
         yield "InstanceGroups (heterogeneous clusters) cannot be run; give InstanceType"
-    elif resources.get("InstancePreferences"):
-        yield "InstancePreferences cannot be run; give one InstanceType"
-    elif not resources.get("InstanceType") or not resources.get("InstanceCount"):
-        yield "ResourceConfig needs an InstanceType and an InstanceCount"
+    one = resources.get("InstanceType") and resources.get("InstanceCount")
+    if not (one or resources.get("InstanceGroups") or resources.get("InstancePreferences")):
+        yield "an InstanceType and an InstanceCount are needed"
+    if any(each.get("TrainingPlanArns") for each in resources.get("InstancePreferences", [])):
+        yield "training plans cannot be run"
     if resources.get("TrainingPlanArn"):
         yield "training plans cannot be run"
     if resources.get("KeepAlivePeriodInSeconds"):
@@ -124,11 +140,42 @@ def _channels(request: Mapping[str, Any]) -> Iterator[str]:
             yield f"channel {name!r}: CompressionType {channel['CompressionType']} is not undone"
         if channel.get("RecordWrapperType", "None") != "None":
             yield f"channel {name!r}: RecordWrapperType is for Pipe mode, which cannot be run"
+        yield from _unfollowed(channel)
 
 
-def _features(request: Mapping[str, Any]) -> Iterator[str]:
+def _unfollowed(channel: Mapping[str, Any]) -> Iterator[str]:
+    # Not among them: InputMode FastFile, which shows the same files under the same paths.
+    for member in ("AttributeNames", "InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"):
+        if channel["DataSource"].get("S3DataSource", {}).get(member):
+            yield f"channel {channel['ChannelName']!r}: {member} cannot be had"
+    if channel.get("ShuffleConfig"):
+        yield f"channel {channel['ChannelName']!r}: the order of its objects is not shuffled (ShuffleConfig)"
+
+
+def _rest(request: Mapping[str, Any]) -> Iterator[str]:
     if request.get("AlgorithmSpecification", {}).get("AlgorithmName"):
         yield "AlgorithmName (a built-in or marketplace algorithm) cannot be run; give TrainingImage"
-    for member in ("RetryStrategy", "ServerlessJobConfig", "ModelPackageConfig"):
-        if request.get(member):
-            yield f"{member} cannot be run"
+    if request["OutputDataConfig"].get("CompressionType") == "NONE":
+        yield "OutputDataConfig.CompressionType NONE cannot be had; the model goes to S3 as model.tar.gz"
+    for path in not_followed("training", request):
+        yield f"{path} cannot be had"
+
+
+def _inputs(request: Mapping[str, Any]) -> Iterator[str]:
+    for entry in request.get("ProcessingInputs", []):
+        name, s3 = entry["InputName"], entry.get("S3Input")
+        if s3 is None or entry.get("DatasetDefinition") or entry.get("AppManaged"):
+            yield f"input {name!r}: only S3Input can be read"
+        elif s3.get("S3InputMode", "File") != "File" or s3.get("S3DataType") != "S3Prefix":
+            yield f"input {name!r}: only S3Prefix in File mode can be read"
+        elif s3.get("S3CompressionType", "None") != "None" or not s3.get("LocalPath"):
+            yield f"input {name!r}: it needs a LocalPath and no compression"
+
+
+def _outputs(request: Mapping[str, Any]) -> Iterator[str]:
+    for output in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
+        name, s3 = output["OutputName"], output.get("S3Output")
+        if s3 is None or output.get("FeatureStoreOutput") or output.get("AppManaged"):
+            yield f"output {name!r}: only S3Output is known"
+        elif s3.get("S3UploadMode") != "EndOfJob" or not s3.get("LocalPath"):
+            yield f"output {name!r}: only EndOfJob from a LocalPath can be uploaded"

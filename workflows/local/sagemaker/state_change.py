@@ -1,7 +1,7 @@
-"""The event "SageMaker Training Job State Change", as EventBridge delivers it.
+"""The events of SageMaker as EventBridge delivers them: of jobs, and of model packages.
 
-Shape: the EventBridge section of the SageMaker developer guide. `detail` is the job's description
-with times in epoch milliseconds and the tags as a map.
+Shapes: the EventBridge section of the SageMaker developer guide. `detail` is the description: that of a job
+with times in epoch milliseconds and the tags as a map, that of a package with times as text.
 """
 
 from __future__ import annotations
@@ -11,23 +11,46 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record, describe
 from workflows.local.sagemaker.workload import JSON
 
 
 def state_change(record: Record, region: str, account: str, rng: random.Random) -> JSON:
-    """The event for the record as it is now; `rng` makes its id, so that runs repeat exactly."""
+    """The event for the job as it is now; `rng` makes its id, so that runs repeat exactly."""
+    detail = _milliseconds(describe(record) | {"Tags": dict(record.tags)})
+    kind = f"SageMaker {record.kind.capitalize()} Job State Change"
+    return _event(kind, record.arn, record.modified, detail, region, account, rng)
+
+
+def package_change(package: Package, region: str, account: str, rng: random.Random) -> JSON:
+    """The event for a model package that was created or updated: what a deployment waits for."""
+    detail = {
+        name: _text(value) if isinstance(value, datetime) else value
+        for name, value in package.describe().items()
+    }
+    kind = "SageMaker Model Package State Change"
+    return _event(kind, package.arn, package.modified, detail, region, account, rng)
+
+
+def _event(
+    kind: str, arn: str, time: datetime, detail: JSON, region: str, account: str, rng: random.Random
+) -> JSON:
     return {
         "version": "0",
         "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-        "detail-type": f"SageMaker {record.kind.capitalize()} Job State Change",
+        "detail-type": kind,
         "source": "aws.sagemaker",
         "account": account,
-        "time": record.modified.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": _text(time),
         "region": region,
-        "resources": [record.arn],
-        "detail": _milliseconds(describe(record) | {"Tags": dict(record.tags)}),
+        "resources": [arn],
+        "detail": detail,
     }
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _milliseconds(value: Any) -> Any:

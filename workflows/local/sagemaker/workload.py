@@ -6,11 +6,15 @@ of the work in virtual time (`modelled.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import simpy
+
+if TYPE_CHECKING:
+    from workflows.local.objects import Objects
+    from workflows.local.sagemaker.metrics import Metric
 
 JSON = dict[str, Any]
 Kind = Literal["training", "processing"]
@@ -39,7 +43,7 @@ class Order:
 
     @property
     def resources(self) -> Mapping[str, Any]:
-        """The members InstanceType, InstanceCount, VolumeSizeInGB of either kind of job."""
+        """The members InstanceType, InstanceCount, InstancePreferences of either kind of job."""
         if self.kind == "training":
             resources: Mapping[str, Any] = self.request["ResourceConfig"]
         else:
@@ -47,14 +51,34 @@ class Order:
         return resources
 
     @property
+    def instances(self) -> list[tuple[str, int]]:
+        """Instance type, like `ml.g5.2xlarge`, and count; all InstancePreferences, if there are any."""
+        resources = self.resources
+        if "SelectedInstanceType" in resources:
+            return [(resources["SelectedInstanceType"], int(resources["SelectedInstanceCount"]))]
+        count = resources.get("InstanceCount")
+        return [
+            (each["InstanceType"], int(each.get("InstanceCount", count)))
+            for each in resources.get("InstancePreferences") or [resources]
+        ]
+
+    @property
     def instance_count(self) -> int:
-        """How many instances the job runs on."""
-        return int(self.resources["InstanceCount"])
+        """How many instances the job runs on; before one of its preferences was chosen, of the first."""
+        return self.instances[0][1]
 
     @property
     def instance_type(self) -> str:
-        """The instance type, like `ml.g5.2xlarge`."""
-        return str(self.resources["InstanceType"])
+        """The instance type, likewise."""
+        return self.instances[0][0]
+
+    def selecting(self, instance_type: str, count: int) -> Order:
+        """The order once its preference is chosen, as DescribeTrainingJob shows it."""
+        selected = {"SelectedInstanceType": instance_type, "SelectedInstanceCount": count}
+        resources = {**self.resources, **selected}
+        if self.kind == "training":
+            return replace(self, request={**self.request, "ResourceConfig": resources})
+        return replace(self, request={**self.request, "ProcessingResources": {"ClusterConfig": resources}})
 
     @property
     def spot(self) -> bool:
@@ -91,6 +115,11 @@ class Work(Protocol):
     started: simpy.Event
     """Happens when training starts."""
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The last value of each metric that the job defines; whole when its containers have ended."""
+        ...
+
     def download(self) -> simpy.Event:
         """Bring the channels and the checkpoint folder onto the instances."""
         ...
@@ -125,7 +154,9 @@ class Work(Protocol):
 
 
 class Workload(Protocol):
-    """Makes the Work of jobs."""
+    """Makes the Work of jobs; `objects` is where their data and artifacts are."""
+
+    objects: Objects
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
         """Why this job cannot honestly be run here, or None."""

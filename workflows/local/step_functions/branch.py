@@ -62,8 +62,8 @@ class Owner(Protocol):
     def map_run_arn(self, label: str) -> str:
         """Return the ARN of a new run of a distributed Map."""
 
-    def child_identity(self, label: str) -> dict[str, Any]:
-        """Return what the context object calls one iteration of a distributed Map."""
+    def child_identity(self, label: str, value: Any) -> dict[str, Any]:
+        """Return what the context object says within one iteration of a distributed Map."""
 
 
 class Branch:
@@ -100,10 +100,12 @@ class Branch:
         self.resuming = False
         self.retry_count = 0
         self.identity: dict[str, Any] | None = None
+        self.map_run: dict[str, Any] | None = None
         self.process: simpy.Process | None = None
         self.done = False
         self.output: Any = None
         self.error: TaskError | None = None
+        self.failed_at: datetime | None = None
         self.cut_off = False
         self._text: str | None = None
         self._prepared: Any = _MISSING
@@ -148,7 +150,7 @@ class Branch:
         try:
             yield from self.run()
         except TaskError as error:
-            self.error = error
+            self.error, self.failed_at = error, self.interpreter.clock.now()
         except simpy.Interrupt:
             self.cut_off = True
         ended(self)
@@ -161,7 +163,7 @@ class Branch:
             if self.entered_time is not None and state.type in _GOES_ON:
                 self.execution.save()
                 return
-        self.children = None
+        self.children = self.map_run = None
         if self._text is None:
             self._text = text_of(self.input)
         self.entered_time = self.interpreter.clock.now()
@@ -214,7 +216,7 @@ class Branch:
         item: dict[str, Any] | None,
     ) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
-        return Branch(
+        inner = Branch(
             self.execution,
             program,
             value,
@@ -223,6 +225,13 @@ class Branch:
             last_event=self.last_event if history is self.history else 0,
             item=item,
         )
+        inner.identity = self.identity
+        return inner
+
+    @property
+    def execution_arn(self) -> str:
+        """The execution's ARN; within an iteration of a distributed Map, that of the iteration."""
+        return str(self.identity["Execution"]["Id"]) if self.identity else self.execution.arn
 
     # History
 
@@ -276,8 +285,7 @@ class Branch:
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
-        if self.identity is not None:
-            context["Execution"] = {**context["Execution"], **self.identity}
+        context |= self.identity or {}
         entered = self.entered_time or self.interpreter.clock.now()
         context["State"] = {
             "Name": self.at,

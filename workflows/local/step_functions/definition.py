@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +70,21 @@ def check(definition: str, expressions: Expressions, refusal: Refusal) -> list[P
         )
         return [Problem(SCHEMA, message, "/QueryLanguage")]
     checker = _Checker(expressions, refusal)
-    checker.machine(body)
+    with _no_collection():
+        checker.machine(body)
     return checker.problems
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Parsed expressions stay for good: looking for garbage among them took a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Checker:

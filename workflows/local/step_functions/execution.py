@@ -248,14 +248,19 @@ class Execution:
         prefix = self.arn.replace(":execution:", ":mapRun:").rpartition(":")[0]
         return f"{prefix}/{label}:{self.interpreter.new_id()}"
 
-    def child_identity(self, label: str) -> dict[str, Any]:
-        """Return what the context object calls one iteration of a distributed Map."""
+    def child_identity(self, label: str, value: Any) -> dict[str, Any]:
+        """Return what the context object says within one iteration of a distributed Map."""
         name = self.interpreter.new_id()
-        return {
+        execution = {
             "Id": f"{self.arn.rpartition(':')[0]}/{label}:{name}",
+            "Input": value,
             "Name": name,
+            "RoleArn": self.role_arn,
             "StartTime": timestamp(self.interpreter.clock.now()),
+            "RedriveCount": 0,
         }
+        machine = {"Id": f"{self.machine_arn}/{label}", "Name": f"{self.machine_name}/{label}"}
+        return {"Execution": execution, "StateMachine": machine}
 
     def expires(self, days: int) -> datetime:
         """Return the moment `days` after the execution ended (or started, while it runs)."""

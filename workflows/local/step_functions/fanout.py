@@ -14,7 +14,7 @@ from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError, evaluate_as
-from workflows.local.step_functions.limits import RUNTIME, text_of
+from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.states import arguments_of
 
@@ -149,8 +149,10 @@ def attempt_map(branch: Branch, state: State) -> Waiting:
     limit = _concurrency(branch, state)
     if branch.children is None:
         branch.children = _iterations(branch, state)
+    elif branch.map_run is not None:
+        branch.map_run = {**branch.map_run, "redriveCount": branch.map_run["redriveCount"] + 1}
+        branch.event("MapRunRedriven", "mapRunRedrivenEventDetails", branch.map_run)
     tolerance = _tolerance(branch, state, len(branch.children)) if state.distributed else None
-    run = "MapRun" if state.distributed else "MapState"
     gathering = _Gathering(branch, state, branch.children, limit)
     try:
         yield from gathering.run(tolerance)
@@ -160,10 +162,42 @@ def attempt_map(branch: Branch, state: State) -> Waiting:
             branch.event("MapRunFailed", "mapRunFailedEventDetails", details)
         branch.event("MapStateFailed")
         raise
+    except simpy.Interrupt:
+        if state.distributed:
+            branch.event("MapRunAborted")
+        raise
     if state.distributed:
-        branch.event(f"{run}Succeeded")
+        branch.event("MapRunSucceeded")
     branch.event("MapStateSucceeded")
-    return [child.output for child in branch.children if child.done]
+    return [child.output if child.done else _failed(child) for child in branch.children]
+
+
+def _failed(child: Branch) -> dict[str, Any]:
+    """What stands in the result for an iteration whose failure was tolerated.
+
+    "If a child workflow execution fails, Step Functions returns its execution result unchanged" (developer
+    guide, ResultWriter); its members as a public repository's test has them from a real Map run.
+    """
+    assert child.identity is not None
+    assert child.error is not None
+    assert child.failed_at is not None
+    execution = child.identity["Execution"]
+    answer = {
+        "ExecutionArn": execution["Id"],
+        "Error": child.error.error,
+        "Cause": child.error.cause,
+        "Input": text_of(execution["Input"]),
+        "InputDetails": {"Included": True},
+        "Name": execution["Name"],
+        "OutputDetails": {"Included": True},
+        "RedriveCount": execution["RedriveCount"],
+        "RedriveStatus": "REDRIVABLE_BY_MAP_RUN",
+        "StartDate": execution["StartTime"],
+        "StateMachineArn": child.identity["StateMachine"]["Id"],
+        "Status": "FAILED",
+        "StopDate": timestamp(child.failed_at),
+    }
+    return {name: value for name, value in answer.items() if value is not None}
 
 
 def _iterations(branch: Branch, state: State) -> list[Branch]:
@@ -178,6 +212,7 @@ def _iterations(branch: Branch, state: State) -> list[Branch]:
     branch.event("MapStateStarted", "mapStateStartedEventDetails", {"length": len(items)})
     if state.distributed:
         arn = branch.execution.map_run_arn(state.literals.get("Label", state.name))
+        branch.map_run = {"mapRunArn": arn, "redriveCount": 0}
         branch.event("MapRunStarted", "mapRunStartedEventDetails", {"mapRunArn": arn})
     return [_iteration(branch, state, place, value) for place, value in enumerate(items)]
 
@@ -191,11 +226,13 @@ def _iteration(branch: Branch, state: State, place: int, value: Any) -> Branch:
     finally:
         branch.item = outside
     child = empty_iteration(branch, state)
-    child.input, child.item = value, item
+    child.input = value
     if state.distributed:
-        child.identity = branch.execution.child_identity(state.literals.get("Label", state.name))
-        child.identity["Input"] = value
+        label = state.literals.get("Label", state.name)
+        child.identity = branch.execution.child_identity(label, value)
         _begin_history(child)
+    else:
+        child.item = item  # of an execution of its own, the context object knows no Map
     return child
 
 

@@ -30,6 +30,7 @@ from typing import Any
 
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
+from jsonata.parser import Parser
 
 from workflows.local.step_functions.jsonata.functions import OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
@@ -122,6 +123,8 @@ def _parsed(text: str) -> Jsonata:
     A machine of 70 KB takes 0.2 s to parse, and planning makes a world for each run.
     """
     known: dict[str, Jsonata] = _shared.__dict__.setdefault("parsed", {})
+    if not known:
+        _lean(Jsonata.get_parser())
     if text not in known:
         try:
             parsed = _Jsonata(text)
@@ -136,6 +139,34 @@ def _parsed(text: str) -> Jsonata:
 
 
 _shared = threading.local()
+
+
+class _Lean:
+    """A symbol of the grammar that copies itself, without the fifty attributes that it does not use.
+
+    The library copies one for every token, with copy.copy, and all attributes with it. A chain of 30 stages
+    has 130,000 tokens: parsed in 1.1 s instead of 1.7 s, into 80 MB instead of 160 MB.
+    """
+
+    def clone(self) -> Any:
+        twin = object.__new__(type(self))
+        for name, value in vars(self).items():  # one by one: a copied __dict__ would be one more object
+            # An operator that can also stand before its operand has a prefix: each its own.
+            setattr(twin, name, value.clone() if name == "prefix" else value)
+        return twin
+
+
+def _lean(parser: Any) -> None:
+    """Make the symbols of a thread's parser lean: what they do not use, their class has."""
+    unused = {name: value for name, value in vars(Parser.Symbol(None)).items() if not value}
+    for symbol in parser.symbol_table.values():
+        for each in (symbol, vars(symbol).get("prefix")):
+            if each is not None:
+                kind = type(each)
+                each.__class__ = type(kind.__name__, (_Lean, kind), unused)
+                for name in unused.keys() & vars(each).keys():
+                    if not vars(each)[name]:
+                        del vars(each)[name]
 
 
 class _Frame(Jsonata.Frame):  # type: ignore[misc]

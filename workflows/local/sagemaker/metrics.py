@@ -1,0 +1,70 @@
+"""Metric definitions: what a job's output says of the metrics that its request defines.
+
+SageMaker searches every line that the containers write, standard output and error alike, takes the number in
+the expression's first group, and shows the last one of each metric as FinalMetricDataList (MetricDefinition
+and DescribeTrainingJob API reference). A metric that no line names is absent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workflows.local.sagemaker.workload import JSON
+
+
+class Metric(NamedTuple):
+    """One entry of FinalMetricDataList."""
+
+    name: str
+    value: float
+    time: datetime
+
+    def show(self) -> JSON:
+        """As DescribeTrainingJob shows it."""
+        return {"MetricName": self.name, "Value": self.value, "Timestamp": self.time}
+
+
+def defined(request: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> regular expression of each metric that a training job defines."""
+    found = request.get("AlgorithmSpecification", {}).get("MetricDefinitions", [])
+    return {each["Name"]: each["Regex"] for each in found}
+
+
+def unreadable(request: Mapping[str, Any]) -> Iterator[str]:
+    """Why a metric could never be read here; AWS's expressions are Java's, which knows a little more."""
+    for name, text in defined(request).items():
+        try:
+            groups = re.compile(text).groups
+        except re.error as error:
+            yield f"metric {name!r}: Regex {text!r} cannot be read: {error}"
+        else:
+            if not groups:
+                yield f"metric {name!r}: Regex {text!r} has no group (...) for the number"
+
+
+def read_metrics(request: Mapping[str, Any], logs: Iterable[tuple[Path, datetime]]) -> list[Metric]:
+    """The last value of each metric; `logs` in the order in which they were last written, with that time."""
+    wanted = {name: re.compile(text) for name, text in defined(request).items()}
+    found: dict[str, Metric] = {}
+    for path, time in logs:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                for name, pattern in wanted.items():
+                    for value in _numbers(pattern, line):
+                        found[name] = Metric(name, value, time)
+    return [found[name] for name in wanted if name in found]
+
+
+def _numbers(pattern: re.Pattern[str], line: str) -> Iterator[float]:
+    for match in pattern.finditer(line):
+        try:
+            value = float(match[1])
+        except (TypeError, ValueError):  # a group that took no part, or no number
+            continue
+        if math.isfinite(value):
+            yield value
