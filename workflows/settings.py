@@ -29,6 +29,7 @@ LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 SHORTEST_PATIENCE = timedelta(minutes=5)
 
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+MOST_PREFERENCES = 5  # InstancePreferences, CreateTrainingJob API reference
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 
 
