@@ -96,6 +96,15 @@ class OnDemand(Model):
 
     enabled: bool = True
     ladder: Ladder | None = None
+    preferences: bool = False  # one request that names the whole ladder: SageMaker takes what it has first
+
+    @model_validator(mode="after")
+    def _few(self) -> OnDemand:
+        if self.preferences and not 2 <= len(self.ladder or ()) <= MOST_PREFERENCES:
+            raise problem(
+                "ladder", "`preferences` needs a `ladder` of 2 to {most} types", most=MOST_PREFERENCES
+            )
+        return self
 
 
 def _as_prefix(uri: str) -> str:

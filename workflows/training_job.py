@@ -254,8 +254,8 @@ def _image(stage: JobStage, materials: Materials) -> Json:
         return next(iter(materials.images.values()))
     if stage.on_demand.preferences:
         raise RequestError(
-            f"stage `{stage.name}`: `preferences` asks for any type of the on-demand ladder in one request, and "
-            "its types take different images: give one `image` URI, or leave out `preferences`"
+            f"stage `{stage.name}`: `preferences` asks for any type of the on-demand ladder at once, and its "
+            "types take different images: give one `image` URI, or leave out `preferences`"
         )
     images = json.dumps(dict(sorted(materials.images.items())))
     return _expression(f"$lookup({images}, {rung(stage)}.type)")
