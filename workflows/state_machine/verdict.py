@@ -47,8 +47,10 @@ def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
         f"$f := $merge([$s, {_facts(stage)}]); "
         f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "
         f"$d := {decisions.decision_jsonata()}; "
-        '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $d]) : '
-        f"$merge([$s, $t, $d, {_next_place(stage)}]))"
+        # The answer's rung and pause are words; what the stage keeps under these names are numbers.
+        '$told := {"next": $d.next, "why": $d.why}; '
+        '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $told]) : '
+        f"$merge([$s, $t, $told, {_next_place(stage)}]))"
     )
 
 
