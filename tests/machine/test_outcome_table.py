@@ -1,11 +1,11 @@
-"""Every row of the outcome table, through the compiled machine: it decides and counts as `decisions.py` does."""
+"""Every row of the outcome table, through the compiled machine: it counts and decides as Python does."""
 
 import json
 
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows import decisions
+from workflows import decisions, tally
 from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.outcomes import Outcome
 
@@ -142,8 +142,8 @@ def test_the_rows_cover_the_table():
         ("ThrottlingException", "Rate exceeded", "throttled"),
         (
             "ResourceLimitExceeded",
-            "The account-level service limit 'ml.m5.xlarge for spot training job usage' is 0 Instances, with current "
-            "utilization of 0 Instances and a request delta of 1 Instances.",
+            "The account-level service limit 'ml.m5.xlarge for spot training job usage' is 0 Instances, with "
+            "current utilization of 0 Instances and a request delta of 1 Instances.",
             "quota",
         ),
     ],
@@ -185,8 +185,8 @@ def assert_decided_as_in_python(run, codes=()):
         if name == "train: how far did it get" and len(after["ledger"]) > len(before["ledger"]):
             entry = after["ledger"][-1]
             facts = facts_of(before, after, entry, limits, codes)
-            counted = decisions.tally(facts)
-            assert {name: after[name] for name in decisions.COUNTERS} == counted
+            counted = tally.tally(facts)
+            assert {name: after[name] for name in tally.COUNTERS} == counted
             decision = decisions.decide({**facts, **counted})
             assert (entry["decision"], entry["why"]) == (decision.next, decision.why)
         before = after or before

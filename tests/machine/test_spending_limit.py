@@ -62,7 +62,7 @@ def test_branches_share_what_is_left_and_the_stage_after_them_has_what_they_left
     enough = Run(pipeline(*stages, budget_usd=2 * HOUR))
     short = Run(pipeline(*stages, budget_usd=1.9 * HOUR))
 
-    assert [list(enough.results[name]["ledger"])[0]["outcome"] for name in names] == ["completed"] * 3
+    assert [enough.results[name]["ledger"][0]["outcome"] for name in names] == ["completed"] * 3
     assert MORE in short.ended["cause"]
 
 

@@ -77,5 +77,5 @@ def _around(moment):
     "text", ["", "tomorrow", "25:00Z", "07:30", "07:30 Atlantis/Here", "2026-12-01", "36"]
 )
 def test_what_is_no_deadline_is_refused_with_examples(text):
-    with pytest.raises(ValueError, match="a deadline such as|a time zone such as"):
+    with pytest.raises(ValueError, match=r"a deadline such as|a time zone such as"):
         deadlines.due(text, START)

@@ -46,8 +46,8 @@ FAILURES = [
         Outcome.BAD_REQUEST,
     ),
     (
-        "ClientError: Data download failed:Please ensure that the subnet's route table has a route to an S3 VPC "
-        "endpoint or a NAT device, both the security groups and the subnet's network ACL allow these types",
+        "ClientError: Data download failed:Please ensure that the subnet's route table has a route to an S3 "
+        "VPC endpoint or a NAT device, both the security groups and the subnet's network ACL allow these types",
         Outcome.BAD_REQUEST,
     ),
     ("ClientError: Artifact upload failed:Error 7: AccessDenied (403): Access Denied", Outcome.BAD_REQUEST),
