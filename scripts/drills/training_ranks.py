@@ -45,6 +45,8 @@ def train(options: argparse.Namespace) -> str:
     state = {"model": model, "optimizer": optimizer, "schedule": schedule, "sampler": sampler}
     with Checkpointer(state) as checkpoints:
         for step in checkpoints.steps(options.steps):
+            if step in options.save_at:
+                checkpoints.save(wait=True)
             if options.die_rank in (-1, rank):
                 kill_at(options, step)
             inputs = torch.randn(4, 8) + sampler.draw()
@@ -78,9 +80,13 @@ def main() -> None:
     options = parser()
     options.add_argument("--kind", choices=["ddp", "fsdp"], default="ddp")
     options.add_argument("--die-rank", type=int, default=-1)
+    options.add_argument("--save-at", type=int, nargs="*", default=[], help="beside the saves that are due")
+    options.add_argument("--meet", help="a new file, by which the ranks find each other")
     arguments = options.parse_args()
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    meeting = f"file://{arguments.meet}" if arguments.meet else None
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world_size)
     result = train(arguments)
     if dist.get_rank() == 0:
         print("digest", result, flush=True)
