@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from scripts.drills.training import Sampler, kill_at, leave_trace, parser
+from scripts.drills.training import Sampler, kill_at, leave_trace, parser, save_at
 from workflows.checkpointing import Checkpointer
 
 
@@ -45,8 +45,7 @@ def train(options: argparse.Namespace) -> str:
     state = {"model": model, "optimizer": optimizer, "schedule": schedule, "sampler": sampler}
     with Checkpointer(state) as checkpoints:
         for step in checkpoints.steps(options.steps):
-            if step in options.save_at:
-                checkpoints.save(wait=True)
+            save_at(options, checkpoints, step)
             if options.die_rank in (-1, rank):
                 kill_at(options, step)
             inputs = torch.randn(4, 8) + sampler.draw()
@@ -80,7 +79,6 @@ def main() -> None:
     options = parser()
     options.add_argument("--kind", choices=["ddp", "fsdp"], default="ddp")
     options.add_argument("--die-rank", type=int, default=-1)
-    options.add_argument("--save-at", type=int, nargs="*", default=[], help="beside the saves that are due")
     options.add_argument("--meet", help="a new file, by which the ranks find each other")
     arguments = options.parse_args()
     torch.set_num_threads(1)
