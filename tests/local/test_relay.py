@@ -20,15 +20,16 @@ RELAY = Path(sys.prefix) / "bin" / "relay"
 FAST = ["--speed", "2000"]
 
 TRAIN = """\
-import sys, time
+import os, pathlib, time
 from workflows.checkpointing import Checkpointer
 state = {"sum": 0}
 with Checkpointer({"state": state}, shortest=0.05, longest=0.2) as checkpoints:
     for step in checkpoints.steps(60):
+        while step == 30 and os.path.exists("HOLD") and not checkpoints.stopping:
+            time.sleep(0.02)
         state["sum"] = state["sum"] * 31 % 1_000_003 + step
-        time.sleep(0.05)
+        time.sleep(0.02)
         checkpoints.report(sum=state["sum"])
-import os, pathlib
 pathlib.Path(os.environ["SM_MODEL_DIR"], "sum.txt").write_text(str(state["sum"]))
 """
 PIPELINE = """\
@@ -43,15 +44,18 @@ stages:
 
 def relay(*arguments, cwd, **options):
     return subprocess.run(
-        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, **options
+        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, **options
     )
 
 
 @pytest.fixture
 def small(tmp_path):
-    (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
-    return tmp_path
+    """A pipeline of one stage, which waits in the middle of its work while a file `hold` is there."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN.replace("HOLD", str(tmp_path / "hold")))
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    return folder
 
 
 @pytest.mark.processes
@@ -103,7 +107,8 @@ def test_a_users_bug_costs_one_attempt_and_its_last_words_are_shown(small):
 
 
 @pytest.mark.processes
-def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
+def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small, tmp_path):
+    (tmp_path / "hold").touch()
     run = subprocess.Popen(
         [RELAY, "run", "pipeline.yaml", "--name", "mine", *FAST],
         cwd=small,
@@ -112,11 +117,12 @@ def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not saved_step(small):
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    output = run.communicate(timeout=60)[0]
+    output = run.communicate(timeout=120)[0]
+    (tmp_path / "hold").unlink()
 
     assert run.returncode == 130, output
     assert "relay resume mine" in output

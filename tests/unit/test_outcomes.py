@@ -47,7 +47,7 @@ FAILURES = [
     ),
     (
         "ClientError: Data download failed:Please ensure that the subnet's route table has a route to an S3 "
-        "VPC endpoint or a NAT device, both the security groups and the subnet's network ACL allow these types",
+        "VPC endpoint or a NAT device, both the security groups and the subnet's network ACL allow these",
         Outcome.BAD_REQUEST,
     ),
     ("ClientError: Artifact upload failed:Error 7: AccessDenied (403): Access Denied", Outcome.BAD_REQUEST),
