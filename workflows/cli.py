@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -152,13 +153,18 @@ def check(pipeline: PipelineFile, as_json: Json = False) -> None:
             print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
             raise typer.Exit(BAD_INPUT) from None
         raise
-    found, size = compiled.pipeline, len(json.dumps(compiled.definition))
+    from workflows.state_machine.check import MOST_BYTES, MOST_EVENTS, MOST_VALUE, sizes_of
+
+    found, sizes = compiled.pipeline, sizes_of(compiled.pipeline, compiled.definition)
     if as_json:
-        print(json.dumps({"ok": True, "pipeline": found.name, "definition_bytes": size}, indent=2))
-    else:
-        print(
-            f"{pipeline}: {found.name}, {len(found.stages)} stages, a machine of {size / 1024:.0f} KiB: fine"
-        )
+        print(json.dumps({"ok": True, "pipeline": found.name, **asdict(sizes)}, indent=2))
+        return
+    print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
+    print(
+        f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_BYTES // 1024:,}); at worst "
+        f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and {sizes.worst_result_bytes / 1024:.0f} KiB of "
+        f"results (of {MOST_VALUE // 1024})"
+    )
 
 
 @app.command("compile")

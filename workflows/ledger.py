@@ -200,9 +200,7 @@ class RunView:
 
     def _trial_ended(self, details: Mapping[str, Any]) -> None:
         stage = self.stages[details["name"].partition(":")[0]]
-        trial = stage.trial(int(details["index"]))
-        if trial.phase in FAILED_PHASES:
-            trial.ended("failed")
+        stage.trial(int(details["index"])).finished()
 
     def _end_stages(self) -> None:
         """What still ran has failed, or was stopped because a sibling failed."""

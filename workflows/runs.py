@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 from botocore.exceptions import ClientError
 
 from workflows.errors import RelayError
-from workflows.ledger import RunView
+from workflows.ledger import CANNOT_START, RunView
 from workflows.pipeline import WATCH_SUFFIX
 from workflows.stage_view import stages_in
 
@@ -36,10 +36,12 @@ class RunExistsError(RunError):
 
     exit_code = 3
 
-    def __init__(self, run: str, status: str) -> None:
-        status_of = f" and is {status}" if status else ""
-        onward = f". Go on with it: relay resume {run}" if status in ENDED - {"SUCCEEDED"} else ""
-        super().__init__(f"the run `{run}` exists already{status_of}: nothing was started{onward}")
+    def __init__(self, run: str, status: str = "", error: str = "") -> None:
+        known = "was refused at its start" if error == CANNOT_START else f"is {status}" if status else ""
+        resumable = status in ENDED - {"SUCCEEDED"} and error != CANNOT_START
+        onward = f". Go on with it: relay resume {run}" if resumable else ""
+        told = " and ".join(filter(None, ["exists already", known]))
+        super().__init__(f"the run `{run}` {told}: nothing was started{onward}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Runs:
                 stateMachineArn=machine_arn, name=name, input=json.dumps(run_input)
             )
         except self.states.exceptions.ExecutionAlreadyExists:
-            raise RunExistsError(name, "") from None
+            raise RunExistsError(name) from None
         except self.states.exceptions.InvalidName:
             raise RelayError(
                 f"a run cannot be named {name!r}: 1 to 80 characters, no spaces, none of < > {{ }} [ ] ? * "
@@ -97,10 +99,10 @@ class Runs:
             return
         arn = f"{found.replace(':stateMachine:', ':execution:')}:{name}"
         try:
-            status = self.states.describe_execution(executionArn=arn)["status"]
+            found_run = self.states.describe_execution(executionArn=arn)
         except (self.states.exceptions.ExecutionDoesNotExist, self.states.exceptions.InvalidArn):
             return  # InvalidArn: no name for a run; the start says so
-        raise RunExistsError(name, status)
+        raise RunExistsError(name, found_run["status"], found_run.get("error", ""))
 
     def find(self, run: str) -> dict[str, Any]:
         """The execution with this id, or this beginning of one. Raises RunError when none or several fit."""

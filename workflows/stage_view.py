@@ -94,6 +94,12 @@ class TrialView(Activity):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     value: float | None = None  # of the sweep's metric, once the sweep is done
 
+    def finished(self) -> None:
+        """Its iteration has ended: what came after its result were only states on the way out."""
+        failed = self.phase in FAILED_PHASES
+        self.status = "failed" if failed else "reused" if self.reused else "done"
+        self.phase, self.job = self.status, None
+
 
 @dataclass
 class StageView(Activity):

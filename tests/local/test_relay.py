@@ -223,7 +223,7 @@ def test_a_run_that_cannot_meet_its_deadline_is_refused_and_its_key_is_used_up(s
     assert refused.returncode == 2
     assert "the run small-nightly was refused: the deadline cannot be met" in refused.stderr
     assert again.returncode == 3
-    assert "the run `small-nightly` exists already and is FAILED" in again.stderr
+    assert "the run `small-nightly` exists already and was refused at its start" in again.stderr
 
 
 def test_the_schema_of_a_pipelines_run_input_is_printed(small):

@@ -100,6 +100,7 @@ def test_the_attempts_of_trials_that_run_side_by_side_are_told_apart_while_they_
             seen.append(running)
 
     assert max(len(running) for running in seen) == 3
+    assert {trial.status for trial in view.stages["tune"].trials.values()} == {"done"}
     assert [len(trial.attempts) for trial in view.stages["tune"].trials.values()] == [2, 2, 1]
     for number, trial in view.stages["tune"].trials.items():
         jobs = {entry["job"] for entry in trial.attempts}

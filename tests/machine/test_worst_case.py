@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.loading import SpecificationError
+from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.rehearsal import compile_file
 from workflows.state_machine import worst_case
 from workflows.state_machine.check import MOST_EVENTS, MOST_VALUE, problems_of

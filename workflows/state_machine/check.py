@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from workflows.pipeline import Pipeline
@@ -27,16 +28,35 @@ SHOWN = 3  # of what a limit is spent on
 
 def problems_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> list[str]:
     """A line for everything that keeps this machine from being run; none for one that is fine."""
+    sizes = sizes_of(pipeline, definition)
     return [
-        *_definition(pipeline, definition),
-        *_history(pipeline),
-        *_results(pipeline),
+        *_definition(pipeline, definition, sizes.definition_bytes),
+        *_history(pipeline, sizes.worst_events),
+        *_results(pipeline, sizes.worst_result_bytes),
         *problems_in(definition),
     ]
 
 
-def _definition(pipeline: Pipeline, definition: Mapping[str, Any]) -> Iterator[str]:
-    size = len(json.dumps(definition))
+@dataclass(frozen=True)
+class Sizes:
+    """What a machine takes, and what a run of it takes in the worst case."""
+
+    definition_bytes: int
+    worst_events: int
+    worst_result_bytes: int
+
+
+def sizes_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> Sizes:
+    """The figures that are held against Step Functions' limits."""
+    stages = pipeline.stages
+    return Sizes(
+        len(json.dumps(definition)),
+        worst_case.events_around(pipeline) + sum(worst_case.events(stage) for stage in stages),
+        worst_case.unusual_bytes(stages) + sum(worst_case.result_bytes(stage) for stage in stages),
+    )
+
+
+def _definition(pipeline: Pipeline, definition: Mapping[str, Any], size: int) -> Iterator[str]:
     if size > MOST_BYTES:
         shares = Counter[str]()
         _weigh(definition, {stage.name for stage in pipeline.stages}, shares)
@@ -56,20 +76,18 @@ def _weigh(block: Mapping[str, Any], stages: set[str], shares: Counter[str]) -> 
             _weigh(inner, stages, shares)
 
 
-def _history(pipeline: Pipeline) -> Iterator[str]:
-    shares = Counter({stage.name: worst_case.events(stage) for stage in pipeline.stages})
-    worst = worst_case.events_around(pipeline) + shares.total()
+def _history(pipeline: Pipeline, worst: int) -> Iterator[str]:
     if worst > MOST_EVENTS:
+        shares = Counter({stage.name: worst_case.events(stage) for stage in pipeline.stages})
         yield (
             f"in the worst case its history has {worst:,} events, and Step Functions takes {MOST_EVENTS:,}; "
             f"the most are of {_most(shares)}: lower {_lower(pipeline, shares)}, or make two pipelines of it"
         )
 
 
-def _results(pipeline: Pipeline) -> Iterator[str]:
-    shares = Counter({stage.name: worst_case.result_bytes(stage) for stage in pipeline.stages})
-    worst = shares.total() + worst_case.unusual_bytes(pipeline.stages)
+def _results(pipeline: Pipeline, worst: int) -> Iterator[str]:
     if worst > MOST_VALUE:
+        shares = Counter({stage.name: worst_case.result_bytes(stage) for stage in pipeline.stages})
         yield (
             f"in the worst case its results and ledgers have {worst:,} bytes, and a variable of Step "
             f"Functions takes {MOST_VALUE:,}; the most are of {_most(shares)}: "
