@@ -61,6 +61,16 @@ def test_an_execution_of_its_own_sees_no_variable_of_the_run(mode, found):
     )
 
 
+def test_a_name_stands_once_in_the_whole_machine():
+    branch = machine(read=task())
+
+    (problem,) = problems_in(
+        machine(read=task(), both={"Type": "Parallel", "Branches": [branch], "End": True})
+    )
+
+    assert problem == "the state `read`: stands there 2 times"
+
+
 def test_what_a_branch_assigns_is_not_seen_outside():
     branch = machine(inside={"Type": "Pass", "Assign": {"secret": 1}, "End": True})
     outer = machine(

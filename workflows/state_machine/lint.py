@@ -6,6 +6,7 @@ The public linters know the language; these rules know our machines.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,8 +48,11 @@ State = Mapping[str, Any]
 
 def problems_in(definition: Mapping[str, Any]) -> list[str]:
     """A line for each mistake in a machine's text; none for one that is sound."""
-    states = _states(definition)
-    found = [f"the state `{name}`: {what}" for name, state in states for what in _of_state(name, state)]
+    states = list(_states(definition))
+    # Names are unique in the whole machine, what stands in branches and Maps included.
+    counts = Counter(name for name, _ in states)
+    found = [f"the state `{name}`: stands there {n} times" for name, n in counts.items() if n > 1]
+    found += [f"the state `{name}`: {what}" for name, state in states for what in _of_state(name, state)]
     return found + list(_unassigned(definition, frozenset()))
 
 
