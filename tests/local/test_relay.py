@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from workflows.local.scenario import Scenario
-from workflows.rehearsal import open_world, start
+from workflows.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
 RELAY = Path(sys.prefix) / "bin" / "relay"
@@ -157,7 +157,7 @@ def test_the_machine_that_runs_is_the_one_that_compile_prints(small):
 
     console = Console(stderr=True)
     with open_world(small / "world", speed=2000, scenario=Scenario(), seed=0, console=console) as world:
-        rehearsal = start(world, small / "pipeline.yaml", "run", {}, console, quiet=True)
+        rehearsal = start(world, compile_file(small / "pipeline.yaml"), "run", {}, console, quiet=True)
         states = world.client("stepfunctions")
         running = states.describe_state_machine_for_execution(executionArn=rehearsal.arn)
 
@@ -199,6 +199,43 @@ def test_what_is_not_there_is_said(small, arguments, message):
 
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "trian"], "run input.from: unknown stage `trian`; allowed: train; did you mean `train`?"),
+        (["--set", "train.epochs=3"], "run input.parameters.train: unknown field `epochs`; allowed: none"),
+        (["--input", '{"budget": 3}'], "unknown field `budget`"),
+        (["--key", "a", "--name", "b"], "exclude each other"),
+    ],
+)
+def test_a_mistake_in_what_a_run_is_to_do_is_told_before_anything_is_opened(small, arguments, message):
+    done = relay("run", "pipeline.yaml", *arguments, cwd=small)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (small / ".relay").exists()
+
+
+@pytest.mark.processes
+def test_a_run_that_cannot_meet_its_deadline_is_refused_and_its_key_is_used_up(small):
+    (small / "pipeline.yaml").write_text(PIPELINE.replace("limit: 2m", "limit: 2m, expected: 1m"))
+    asked = ["run", "pipeline.yaml", "--key", "nightly", "--deadline", "1m", *FAST]
+
+    refused, again = relay(*asked, cwd=small), relay(*asked, cwd=small)
+
+    assert refused.returncode == 2
+    assert "the run small-nightly was refused: the deadline cannot be met" in refused.stderr
+    assert again.returncode == 3
+    assert "the run `small-nightly` exists already and was refused at its start" in again.stderr
+
+
+def test_the_schema_of_a_pipelines_run_input_is_printed(small):
+    shown = json.loads(relay("schema", "pipeline.yaml", cwd=small).stdout)
+
+    assert shown["properties"]["from"] == {"type": "string", "enum": ["train"]}
 
 
 def test_help_imports_nothing_heavy():

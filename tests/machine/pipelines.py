@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from workflows.ledger import RunView, stages_in
+from workflows.ledger import RunView
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
 from workflows.pipeline import Pipeline
+from workflows.stage_view import stages_in
 from workflows.stages import JobStage, RegisterStage
 from workflows.state_machine.graph import compile_pipeline
 from workflows.state_machine.watch import compile_watch
