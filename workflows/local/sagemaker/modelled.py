@@ -19,7 +19,7 @@ from workflows.local.clock import Clock
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.records import INTERNAL_ERROR
-from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location
+from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
@@ -71,7 +71,7 @@ class WorkModel:
 
 
 class ModelledWorkload:
-    """Works through models; `models` by stage name, `default` for a stage without one."""
+    """Works through models: `models` by stage, or by trial of a sweep (`tune/3`), `default` for the others."""
 
     def __init__(
         self,
@@ -84,16 +84,16 @@ class ModelledWorkload:
         self.objects = objects
         self._models = dict(models)
         self._default = default or WorkModel(seconds=600.0)
-        self._jobs: dict[str, list[str]] = {}
+        self._jobs: dict[tuple[str, str], list[str]] = {}
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
         """A model stands for any job."""
         return None
 
     def open(self, order: Order) -> ModelledWork:
-        """The work of one job; a stage's n-th job takes the n-th of its failures."""
-        model = self._models.get(order.stage, self._default)
-        names = self._jobs.setdefault(order.stage, [])
+        """The work of one job; the n-th job of a stage, or of a trial, takes the n-th of its failures."""
+        model = said_of(self._models, order.stage, order.trial) or self._default
+        names = self._jobs.setdefault((order.stage, order.trial), [])
         if order.name not in names:
             names.append(order.name)
         index = names.index(order.name)
