@@ -68,10 +68,12 @@ class WorkModel:
     nothing else). SageMaker sees those that the request defines."""
     live: bool = True
     """Whether progress.json is written at each save; False writes it only when training ends."""
+    outputs: bool = True
+    """Whether it leaves a model, or something in each output of a processing job."""
 
 
 class ModelledWorkload:
-    """Works through models: `models` by stage, or by trial of a sweep (`tune/3`), `default` for the others."""
+    """Works through models: `models` by stage or trial of a sweep (`tune/3`), `default` for the others."""
 
     def __init__(
         self,
@@ -166,11 +168,19 @@ class ModelledWork:
         return self.kill()
 
     def upload(self) -> simpy.Event:
-        """The model takes `upload` seconds; there is nothing in it, but it is there."""
-        if self._order.kind == "training":
-            bucket, key = s3_location(artifacts(self._order))
-            self._objects.put(bucket, key, b"")
+        """The model, or the outputs, take `upload` seconds; there is nothing in them, but they are there."""
+        for uri in self._uploads() if self._model.outputs else ():
+            self._objects.put(*s3_location(uri), b"")
         return self._env.timeout(self._model.upload)
+
+    def _uploads(self) -> list[str]:
+        if self._order.kind == "training":
+            return [artifacts(self._order)]
+        ended: Exit | None = self._exit.value if self._exit.triggered else None
+        if ended is None or ended.code != 0:
+            return []
+        outputs = self._order.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        return [f"{output['S3Output']['S3Uri'].rstrip('/')}/data" for output in outputs]
 
     def close(self) -> None:
         """Nothing is held."""
