@@ -190,6 +190,7 @@ def _problem(detail: ErrorDetails, place: Place, root: type[BaseModel] = Pipelin
 
 _OWN_WORDS = {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind", "sweep"} | {
     "network",
+    "ladder",
     "container",
 }
 _BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}

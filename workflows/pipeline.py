@@ -178,7 +178,25 @@ def check_graph(pipeline: Pipeline) -> None:
             if need not in names or not pipeline.stage(need).measured:
                 able = [other.name for other in pipeline.stages if other.measured]
                 raise _unknown("stage with metrics", need, able, ["stages", index, *where])
+    _one_writer(pipeline)
     order(pipeline)
+
+
+def _one_writer(pipeline: Pipeline) -> None:
+    """No stage writes its checkpoints where another does: each would restore, and prune, the other's."""
+    prefixes: dict[str, str] = {}
+    for index, stage in enumerate(pipeline.stages):
+        shared = stage.checkpoint.s3_uri if isinstance(stage, TrainStage) and stage.checkpoint else None
+        for other, prefix in prefixes.items():
+            if shared and (shared.startswith(prefix) or prefix.startswith(shared)):
+                raise problem(
+                    "graph",
+                    "the checkpoints of `{other}` have the same or a nested `s3_uri`",
+                    other=other,
+                    at=["stages", index, "checkpoint", "s3_uri"],
+                )
+        if shared:
+            prefixes[stage.name] = shared
 
 
 def _unknown(what: str, found: str, allowed: list[str], at: list[str | int]) -> PydanticCustomError:

@@ -13,6 +13,7 @@ from workflows.deadlines import INPUT_PATTERN
 from workflows.durations import PATTERN
 from workflows.errors import RelayError
 from workflows.pipeline import Pipeline
+from workflows.settings import MOST_PREFERENCES
 from workflows.stages import JobStage, ProcessStage, TrainStage
 
 Schema = dict[str, Any]
@@ -114,7 +115,8 @@ def _ladder(stage: JobStage) -> Schema:
             "count": {"type": "integer", "minimum": 1, "maximum": 64},
         }
     )
-    return {"type": "array", "items": {**rung, "required": ["type"]}, "minItems": 1, "maxItems": 10}
+    most = MOST_PREFERENCES if stage.on_demand.preferences else 10
+    return {"type": "array", "items": {**rung, "required": ["type"]}, "minItems": 1, "maxItems": most}
 
 
 def _line(error: Any) -> str:

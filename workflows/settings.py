@@ -29,6 +29,7 @@ LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 SHORTEST_PATIENCE = timedelta(minutes=5)
 
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+MOST_PREFERENCES = 5  # InstancePreferences, CreateTrainingJob API reference
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 
 
@@ -95,6 +96,15 @@ class OnDemand(Model):
 
     enabled: bool = True
     ladder: Ladder | None = None
+    preferences: bool = False  # one request that names the whole ladder: SageMaker takes what it has first
+
+    @model_validator(mode="after")
+    def _few(self) -> OnDemand:
+        if self.preferences and not 2 <= len(self.ladder or ()) <= MOST_PREFERENCES:
+            raise problem(
+                "ladder", "`preferences` needs a `ladder` of 2 to {most} types", most=MOST_PREFERENCES
+            )
+        return self
 
 
 def _as_prefix(uri: str) -> str:

@@ -253,6 +253,8 @@ class ProcessStage(JobStage):
     def _can_run(self) -> ProcessStage:
         if not self.on_demand.enabled:
             raise problem("market", "processing knows no spot: `on_demand` cannot be disabled")
+        if self.on_demand.preferences:
+            raise problem("ladder", "`preferences` is for training: leave it out")
         return self
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from workflows.errors import RelayError
 from workflows.job_settings import own_program, processing_settings, training_settings
 from workflows.pipeline import Pipeline, laid_over
 from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
@@ -30,6 +31,10 @@ LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
 # "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
 _SUFFIX = 1 + 10 + 1 + STAGE_ID + CONTENT + 1 + 3 + 1 + 4
+
+
+class RequestError(RelayError):
+    """A stage that no request can express."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def training_request(
             _channel(name, uri, stage.input_mode) for name, uri in _inputs(stage, site, materials).items()
         ],
         "OutputDataConfig": {"S3OutputPath": _expression(_uri(stage, site, "/output"))},
-        "ResourceConfig": _cluster(stage),
+        "ResourceConfig": _cluster(stage) if spot or not stage.on_demand.preferences else _any_of(stage),
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": spot,
         "HyperParameters": _hyperparameters(stage),
@@ -128,8 +133,10 @@ def training_request(
     if stage.checkpoint:
         # Without the `/` at its end, `run-1` would restore the files of `run-10` as well.
         request["CheckpointConfig"] = {
-            "S3Uri": _expression(_uri(stage, site, "/checkpoints/")),
-            "LocalPath": "/opt/ml/checkpoints",
+            "S3Uri": _expression(
+                f'"s3://{checkpoint_bucket(stage, site)}/" & {checkpoint_folder(stage)} & "/"'
+            ),
+            "LocalPath": stage.checkpoint.local_path,
         }
     if not request["InputDataConfig"]:
         del request["InputDataConfig"]  # AWS takes at least one channel, or none of the member
@@ -171,9 +178,32 @@ def outputs(stage: JobStage, site: Site) -> dict[str, str]:
     return {"model": f'{_uri(stage, site, "/output/")} & {job} & "/output/model.tar.gz"'}
 
 
-def checkpoint_key(stage: str, name: str) -> str:
+def checkpoint_bucket(stage: TrainStage, site: Site) -> str:
+    """The bucket of the stage's checkpoints."""
+    shared = stage.checkpoint.s3_uri if stage.checkpoint else None
+    return shared.removeprefix("s3://").partition("/")[0] if shared else site.bucket
+
+
+def checkpoint_folder(stage: TrainStage) -> str:
+    """The expression of the key prefix of the stage's checkpoints, without the `/` at its end.
+
+    One that the pipeline names is shared by its runs, and divided among the trials of a sweep.
+    """
+    own, shared = f"${variable(stage.name)}", stage.checkpoint.s3_uri if stage.checkpoint else None
+    if not shared:
+        return f'{own}.place & "/checkpoints"'
+    key = json.dumps(shared.removeprefix("s3://").partition("/")[2].rstrip("/"))
+    return f'{key} & "/" & $string({own}.trial)' if isinstance(stage, SweepStage) else key
+
+
+def checkpoint_uri(stage: TrainStage, site: Site, name: str) -> str:
+    """The expression of the URI of one of the stage's checkpoint objects; of their prefix without a name."""
+    return f'"s3://{checkpoint_bucket(stage, site)}/" & {checkpoint_key(stage, name)}'
+
+
+def checkpoint_key(stage: TrainStage, name: str) -> str:
     """The expression of the S3 key of `progress.json` or `complete.json`."""
-    return f'${variable(stage)}.place & "/checkpoints/{name}"'
+    return f'{checkpoint_folder(stage)} & "/{name}"'
 
 
 def mark_key(stage: str) -> str:
@@ -209,10 +239,24 @@ def _cluster(stage: JobStage) -> dict[str, Json]:
     }
 
 
+def _any_of(stage: JobStage) -> dict[str, Json]:
+    """All on-demand rungs in one request: SageMaker takes the first that it has."""
+    ladder = f'{settings(stage.name)}."on-demand"'
+    return {
+        "InstancePreferences": _expression(f'[{ladder}.{{"InstanceType": type, "InstanceCount": count}}]'),
+        "VolumeSizeInGB": stage.volume_gb,
+    }
+
+
 def _image(stage: JobStage, materials: Materials) -> Json:
     """The image for the rung's instance type; a plain value when all types take the same."""
     if len(set(materials.images.values())) == 1:
         return next(iter(materials.images.values()))
+    if stage.on_demand.preferences:
+        raise RequestError(
+            f"stage `{stage.name}`: `preferences` asks for any type of the on-demand ladder at once, and its "
+            "types take different images: give one `image` URI, or leave out `preferences`"
+        )
     images = json.dumps(dict(sorted(materials.images.items())))
     return _expression(f"$lookup({images}, {rung(stage)}.type)")
 
@@ -303,6 +347,7 @@ def _environment(stage: JobStage) -> dict[str, str]:
             "RELAY_CHECKPOINT_KEEP": str(stage.checkpoint.keep),
             "RELAY_CHECKPOINT_SHORTEST": str(stage.checkpoint.shortest.total_seconds()),
             "RELAY_CHECKPOINT_LONGEST": str(stage.checkpoint.longest.total_seconds()),
+            "RELAY_CHECKPOINT_FOLDER": stage.checkpoint.local_path,
         }
     return {**stage.environment, **ours}
 

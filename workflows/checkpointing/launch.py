@@ -30,8 +30,8 @@ from typing import Any
 
 ARCHIVE = "source.tar.gz"
 INTERRUPTED = 128 + signal.SIGTERM
-# Characters of the failure file: of the 1,024 that SageMaker shows in all, what its own words around it leave,
-# so that the exit code at their end is whole.
+# Characters of the failure file: of the 1,024 that SageMaker shows in all, what its own words leave, at whose
+# end the exit code is to be whole.
 FAILURE_LENGTH = 992
 TAIL = 65536  # bytes of the script's stderr that are remembered
 # torchrun kills its workers 30 s after SIGTERM; SageMaker kills the container after 120 s.

@@ -66,7 +66,7 @@ def from_environment(
         raise CheckpointError(str(error)) from None
     return Settings(
         base=base,
-        folder=Path(folder) if folder is not None else base / "checkpoints",
+        folder=Path(folder) if folder is not None else _folder(environment, base),
         keep=keep,
         shortest=values["RELAY_CHECKPOINT_SHORTEST"],
         longest=values["RELAY_CHECKPOINT_LONGEST"],
@@ -74,6 +74,15 @@ def from_environment(
         allow_changes=environment.get(ALLOW, "") if allow_changes is None else allow_changes,
         prior=prior,
     )
+
+
+def _folder(environment: Mapping[str, str], base: Path) -> Path:
+    """The folder that the platform keeps equal to S3; under `base` where that is not /opt/ml."""
+    named = environment.get("RELAY_CHECKPOINT_FOLDER")
+    if not named:
+        return base / "checkpoints"
+    inside = named.startswith("/opt/ml/")
+    return base / named.removeprefix("/opt/ml/") if inside else Path(named)
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

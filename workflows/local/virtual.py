@@ -133,6 +133,8 @@ class VirtualWorld:
         self.sagemaker.subscribers.append(deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if service == "stepfunctions":
+            return self.step_functions.handle(operation, arguments)
         if service != "s3":
             raise ServiceError("UnknownOperationException", f"a virtual world has no {service}")
         return self.objects.call(operation, arguments)

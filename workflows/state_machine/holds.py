@@ -66,7 +66,7 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
     `gates`: (name, variable that holds its result) of every gate before the stage.
     """
     own, limits = f"${variable(stage.name)}", settings(stage.name)
-    worst = f"{rung(stage)}.hour * {stage.limit.total_seconds() / 3600:g}"
+    worst = f"{_dearest(stage)} * {stage.limit.total_seconds() / 3600:g}"
     reasons = [
         (f"{own}.redrive != {REDRIVES}", f'"{Hold.REDRIVEN}"'),
         *((f"${results}.`{name}`.passed = false", f'"{Hold.GATE}"') for name, results in gates),
@@ -84,6 +84,14 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
     for condition, answer in reversed(reasons):
         text = f"{condition} ? {answer} : {text}"
     return f"({text})"
+
+
+def _dearest(stage: JobStage) -> str:
+    """Dollars an hour of what the attempt may run on."""
+    if not stage.on_demand.preferences:
+        return f"{rung(stage)}.hour"
+    limits, on_spot = settings(stage.name), f'${variable(stage.name)}.market = "spot"'
+    return f'({on_spot} ? {rung(stage)}.hour : $max({limits}."on-demand".hour))'
 
 
 def unless_held(hold_text: str, value: str) -> str:

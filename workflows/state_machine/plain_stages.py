@@ -35,11 +35,10 @@ def gate_states(pipeline: Pipeline, stage: GateStage, scope: Scope, known: Mappi
     asked = f'{settings(stage.name)}.do != "{Hold.NOT_ASKED}"'
     stopped = " or ".join(upstream) or "false"
     values = {
-        f"m{index}": _metric(stage.name, known[source], source, metric)
-        for index, (source, metric) in enumerate(stage.condition.metrics)
+        f"{source}.{metric}": _metric(stage.name, known[source], source, metric)
+        for source, metric in stage.condition.metrics
     }
-    numbered = {key: f"$m.m{index}" for index, key in enumerate(stage.condition.metrics)}
-    text = stage.condition.jsonata(lambda source, metric: numbered[source, metric])
+    text = stage.condition.jsonata(lambda source, metric: f"$m.`{source}.{metric}`")
     compared = (
         f'($m := {fields(values)}; {{"passed": {text}, "metrics": $m, "when": {json.dumps(stage.when)}}})'
     )

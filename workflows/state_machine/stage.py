@@ -5,7 +5,7 @@
        +-> why did it end -> how far did it get -> what next -> back off -> on spot | on demand
                                                       |
                                                       +-> was it done before -> what did it leave
-                                                      |                             -> is it whole
+                                                      |           -> is it still there -> is it whole
                                                       +-> skipped
                                                       +-> failed, redrive to go on
 
@@ -30,11 +30,13 @@ from workflows.state_machine import verdict
 from workflows.state_machine.holds import Scope, hold, slack, unless_held
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.writer_lock import lock_states
 from workflows.training_job import (
     CONTENT,
     STAGE_ID,
     Materials,
     Site,
+    checkpoint_bucket,
     checkpoint_key,
     job_name,
     mark_key,
@@ -80,22 +82,26 @@ class StageStates:
         self.job_name = job_name(place.pipeline.name, stage.name)
         self.hold = hold(stage, place.scope, place.gates)
         self.training = isinstance(stage, TrainStage)
-        self.failed = failed
         self.attempts = dict(self._attempts())
-        self.entry = self.attempts[x.first_market(stage)]
         self.done, self.skipped = self._done(), self._skipped()
-        self._link()
+        self.entry = self.attempts[x.first_market(stage)]
+        failing = failed or self._failed()
+        if isinstance(stage, TrainStage) and stage.checkpoint and stage.checkpoint.s3_uri:
+            self.entry = lock_states(stage, self.site, onward=self._where_to_run(), failed=failing)
+        if not failed:
+            failing.next(self.entry)
+        self._link(failing)
 
     @property
     def states(self) -> States:
         """The states as a part of the machine."""
         return States({self.own: jsonata(x.fresh(self.stage))}, self.entry, [self.done, self.skipped])
 
-    def _link(self) -> None:
+    def _link(self, failing: Any) -> None:
         why = self._why()
         how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
         whole = self._is_it_whole() if self.training else self.done
-        what_next = self._what_next(why, how_far, self._done_before(whole))
+        what_next = self._what_next(why, how_far, self._done_before(whole), failing)
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
@@ -145,9 +151,11 @@ class StageStates:
 
     def _is_it_whole(self) -> Any:
         """Completed is not enough: complete.json is what the script wrote when its work was done."""
+        assert isinstance(self.stage, TrainStage)
         final = '{"final": $parse($states.result.Body)}'
-        key = checkpoint_key(self.stage.name, "complete.json")
-        return self._read("is it whole", key, x.merged(self.stage.name, final))
+        key = checkpoint_key(self.stage, "complete.json")
+        bucket = checkpoint_bucket(self.stage, self.site)
+        return self._read("is it whole", bucket, key, x.merged(self.stage.name, final))
 
     # -------------------------------------------------------------------------------- after an attempt
     def _why(self) -> Any:
@@ -168,11 +176,14 @@ class StageStates:
         watch costs no transition more than another end. A stop by a person has no mark, and costs two.
         """
         name = stage.name
-        key = f"{x.looks_for_mark(name)} ? {mark_key(name)} : {checkpoint_key(name, 'progress.json')}"
+        marked = x.looks_for_mark(name)
+        key = f"{marked} ? {mark_key(name)} : {checkpoint_key(stage, 'progress.json')}"
+        shared, bucket = checkpoint_bucket(stage, self.site), self.site.bucket
+        place = bucket if shared == bucket else jsonata(f'{marked} ? "{bucket}" : "{shared}"')
         found = verdict.decided(stage, "$parse($states.result.Body)")
-        return self._read("how far did it get", key, found)
+        return self._read("how far did it get", place, key, found)
 
-    def _what_next(self, why: Any, how_far: Any, done_before: Any) -> Any:
+    def _what_next(self, why: Any, how_far: Any, done_before: Any, failing: Any) -> Any:
         choice = asl.Choice(self._title("what next"))
         own = f"${self.own}"
         if how_far:
@@ -180,6 +191,10 @@ class StageStates:
             choice.when(f'{own}.next = "{verdict.READ_ON}"', how_far)
         choice.when(f'{own}.next = "{Next.LOOK_UP}"', done_before)
         choice.when(f'{own}.next = "{Next.SKIP}"', self.skipped)
+        if self.entry not in self.attempts.values():
+            # Between the stop of a run and its redrive another may have taken the checkpoints.
+            again = f'{own}.next in ["spot", "on-demand"] and {own}.taken_up'
+            choice.when(again, self.entry)
         for market, attempt in self.attempts.items():
             # A Wait has one successor, so each market has its own.
             back_off = asl.Wait(
@@ -192,7 +207,15 @@ class StageStates:
         look_again = asl.Wait(self._title("still running, look again"), seconds=LOOK_AGAIN_SECONDS)
         look_again.next(why)
         choice.when(f'{own}.next = "{Next.LOOK_AGAIN}"', look_again)
-        return choice.otherwise(self.failed or self._failed())
+        return choice.otherwise(failing)
+
+    def _where_to_run(self) -> Any:
+        """After the lock: the stage may be on its way to either market."""
+        choice = asl.Choice(self._title("where to run"), output={})
+        markets = list(self.attempts.items())
+        for market, attempt in markets[:-1]:
+            choice.when(f'${self.own}.market = "{market}"', attempt)
+        return choice.otherwise(markets[-1][1])
 
     def _failed(self) -> Any:
         """Fails the run with the reason; after a redrive the stage begins again: fresh budgets, the same
@@ -205,21 +228,19 @@ class StageStates:
             "redrive": x.REDRIVES,
             "do": f"{settings(self.stage.name)}.do",
         }
-        state = fails_until_redriven(
+        return fails_until_redriven(
             self._title("failed, redrive to go on"),
             self.site,
             redriven=f"{x.REDRIVES} > {own}.redrive",
             message=f"{own}.message",
             assign=self._assign(x.merged(self.stage.name, x.fields(again))),
         )
-        state.next(self.entry)
-        return state
 
     def _done(self) -> Any:
         stage = self.stage
         figures = x.training_figures() if self.training else x.processing_figures()
         metrics = x.training_metrics() if self.training else "{}"
-        left = verdict.finished(stage, self.site.bucket, figures, outputs(stage, self.site), metrics)
+        left = verdict.finished(stage, self.site, figures, outputs(stage, self.site), metrics)
         return self._describe("done", self._leave(left))
 
     def _skipped(self) -> Any:
@@ -243,6 +264,7 @@ class StageStates:
         exact = "true" if isinstance(self.stage, SweepStage) else f'{own}.do = "{Hold.REUSE}"'
         part = f"$substring({own}.print, 0, {exact} ? {digits} : {STAGE_ID})"
         first = f"$states.result.{kind}JobSummaries[0].{kind}JobName"
+        # What follows when there is none, or it is gone.
         none = f'{own}.do = "{Hold.REUSE}" ? "run" : "{Hold.NOT_FOUND}"'
         found = x.fields({"reused": f"$exists({first})", "job": x.or_else(first, '""'), "do": none})
         look = asl.Task(
@@ -263,10 +285,30 @@ class StageStates:
         take = self._describe("what did it leave", self._assign(x.merged(self.stage.name, moved)))
         job = jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')
         take.fields["arguments"] = {f"{kind}JobName": job}
-        take.add_catch(self._catch(self.entry, x.merged(self.stage.name, '{"reused": false}')))
+        there = self._still_there()
+        gone = self._catch(self.entry, x.merged(self.stage.name, f'{{"reused": false, "place": {own}.home}}'))
+        for state in (take, there):
+            state.add_catch(gone)
         look.next(take)
-        take.next(whole)
+        take.next(there)
+        there.next(whole)
         return look
+
+    def _still_there(self) -> Any:
+        """Outputs may have been deleted since; what is gone is made anew."""
+        uri = next(iter(outputs(self.stage, self.site).values()), f'"s3://{self.site.bucket}/"')
+        state = asl.Task(
+            self._title("is it still there"),
+            resource=self._arn("aws-sdk:s3:listObjectsV2"),
+            arguments={
+                "Bucket": self.site.bucket,
+                "Prefix": jsonata(f"$substring({uri}, {len(self.site.bucket) + len('s3:///')})"),
+                "MaxKeys": 1,
+            },
+            output=jsonata('$states.result.KeyCount > 0 ? {} : $error("its output is gone")'),
+        )
+        state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+        return state
 
     def _place_of_found(self) -> str:
         """The key prefix under which the job that was found keeps checkpoints and outputs."""
@@ -307,13 +349,13 @@ class StageStates:
         state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
-    def _read(self, phrase: str, key: str, assign: str) -> Any:
+    def _read(self, phrase: str, bucket: str, key: str, assign: str) -> Any:
         """Reads a small JSON object of the stage's; `key` and `assign` are expressions."""
         state = asl.Task(
             self._title(phrase),
             resource=self._arn("aws-sdk:s3:getObject"),
             arguments={
-                "Bucket": self.site.bucket,
+                "Bucket": bucket,
                 "Key": jsonata(key),
             },
             assign=self._assign(assign),

@@ -37,7 +37,7 @@ def run_variable(
     """
     check = problems_jsonata(input_schema(pipeline), "$input")
     accepted = _accepted(pipeline, materials, prices, timing, ends)
-    checked = f'$problems != "" ? {{"problems": $problems}} : ({accepted})'
+    checked = f'$problems != "" ? {{"problems": {_shown("$problems")}}} : ({accepted})'
     return f"($input := $states.input; $problems := {check}; {checked})"
 
 
@@ -75,7 +75,13 @@ def _accepted(
         '"deadline": $deadline, "budget": $budget, "stages": $settings}'
     )
     # A deadline or limit that nobody set is absent, not null: that is what the other states ask for.
-    return text + f'$wrong != "" ? {{"problems": $wrong}} : $sift({run}, function($v) {{ $v != null }})'
+    wrong = f'$wrong != "" ? {{"problems": {_shown("$wrong")}}}'
+    return text + f"{wrong} : $sift({run}, function($v) {{ $v != null }})"
+
+
+def _shown(problems: str) -> str:
+    """Mistakes end in "; ", the last one, too."""
+    return f'$replace({problems}, /; $/, "")'
 
 
 def identity(pipeline: str) -> dict[str, str]:

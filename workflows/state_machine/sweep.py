@@ -54,6 +54,7 @@ class _Sweep:
     def __init__(self, stage: SweepStage, place: Place, number: int) -> None:
         self.stage, self.place, self.number = stage, place, number
         self.results, self.tried = place.scope.results, f"trials_{number}"
+        self.before = f"ledger_{number}"  # of the trials before a redrive
         self.trial_scope = Scope(f"done_{number}", f"$purse_{number}")
         self.distributed = distributed(stage)
         self.count = len(stage.parameters())
@@ -74,14 +75,15 @@ class _Sweep:
             self.place.site,
             redriven=f"{x.REDRIVES} > $redriven_{self.number}",
             message=self._message(),
-            assign={},
+            # What has been tried has been paid, also what is tried again.
+            assign={self.before: jsonata(f"[${self.before}, ${self.tried}.ledger]")},
         )
         failed.next(try_all)
         best = asl.Pass(self._title("best trial"), assign=self._leave(self._best()), output={})
         enough = asl.Choice(self._title("enough succeeded"), output={}).when(self._enough(), best)
         try_all.next(enough.otherwise(failed))
         entry = asl.Choice(self._title("trials wanted"), output={}).when(unwanted, skipped).otherwise(try_all)
-        return States({}, entry, [best, skipped])
+        return States({self.before: []}, entry, [best, skipped])
 
     # ------------------------------------------------------------------------------------------- the trials
     def _map(self) -> Any:
@@ -162,7 +164,7 @@ class _Sweep:
 
     def _purse(self) -> str:
         """Each trial its equal share of what is left: it does not see what the others spend."""
-        left = f"{self.place.scope.purse} - {spent_in(self.place.scope)}"
+        left = f"{self.place.scope.purse} - {spent_in(self.place.scope)} - $sum([0, ${self.before}.usd])"
         return f"$exists($run.budget) ? ({left}) / {self.count} : 0"
 
     # ------------------------------------------------------------------------------------------- their result
@@ -171,7 +173,10 @@ class _Sweep:
         value = f"metrics.`{self.stage.best.metric}`"
         # $sort asks whether the first is to stand behind the second.
         behind = "<" if self.stage.best.goal == "maximize" else ">"
-        worse = f"function($a, $b) {{ $a.{value} {behind} $b.{value} }}"
+        worse = (
+            f"function($a, $b) {{ $a.{value} {behind} $b.{value} "
+            f"or ($a.{value} = $b.{value} and $a.trial > $b.trial) }}"
+        )
         return f'$sort(${self.tried}[$type({value}) = "number"], {worse})'
 
     def _enough(self) -> str:
@@ -198,7 +203,7 @@ class _Sweep:
             "arn": f"{best}.arn",
             "report": f"{best}.report",
             "trials": f"[${self.tried}.({self._trial_line()})]",
-            "ledger": f"[${self.tried}.ledger]",
+            "ledger": f"[${self.before}, ${self.tried}.ledger]",
         }
         return f"($good := {self._good()}; {x.fields(kept)})"
 

@@ -14,7 +14,7 @@ from workflows.settings import Backoff
 from workflows.stages import JobStage, SweepStage, TrainStage
 from workflows.state_machine.expressions import MARK_READ, REDRIVES, fields, looks_for_mark, merged, or_else
 from workflows.state_machine.holds import SHORTEST_WAIT, late, slack
-from workflows.training_job import rung, settings, variable
+from workflows.training_job import Site, checkpoint_uri, rung, settings, variable
 
 LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
 READ_ON = "read on"  # in the place of a decision: the watch left no mark, so progress.json is to be read
@@ -53,7 +53,7 @@ def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
 
 
 def finished(
-    stage: JobStage, bucket: str, figures: dict[str, str], outputs: dict[str, str], metrics: str
+    stage: JobStage, site: Site, figures: dict[str, str], outputs: dict[str, str], metrics: str
 ) -> str:
     """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
     progress = or_else("$s.final", "{}")
@@ -66,8 +66,9 @@ def finished(
         "reused": "$s.reused = true ? $s.job",
         "job": "$s.job",
         "arn": "$states.result.TrainingJobArn",
-        "report": f'$exists($s.final) ? "s3://{bucket}/" & $s.place & "/checkpoints/complete.json"',
     }
+    if isinstance(stage, TrainStage):
+        left["report"] = f"$exists($s.final) ? {checkpoint_uri(stage, site, 'complete.json')}"
     if isinstance(stage, SweepStage):
         left |= {"trial": "$s.trial", "parameters": "$s.parameters"}
     end = fields({**figures, "reason": '""'})
@@ -120,7 +121,7 @@ def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
         "attempt": "$s.attempt",
         "job": "$s.job",
         "market": "$s.market",
-        "instance_type": or_else("$e.type", "$place.type"),
+        "instance_type": "$place.type",
         "instance_count": "$place.count",
         "outcome": outcome,
         "message": f"$substring($e.reason, 0, {LONGEST_MESSAGE})",
@@ -132,7 +133,10 @@ def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
         "reached_step": f"{ran} ? $p.step : $s.step",
         "saved_step": or_else("$p.saved_step", "$s.step"),
     }
-    return f"($place := {rung(stage)}; $usd := {_cost()}; $merge([{fields(values)}, {{{decision}}}]))"
+    # What it got may be another type than that of the rung, where it could take any of the ladder.
+    got = f"$lookup({settings(stage.name)}, $s.market)[type = $e.type][0]"
+    place = or_else(got, rung(stage)) if stage.on_demand.preferences else rung(stage)
+    return f"($place := {place}; $usd := {_cost()}; $merge([{fields(values)}, {{{decision}}}]))"
 
 
 def _cost() -> str:
@@ -165,6 +169,7 @@ def _next_place(stage: JobStage) -> str:
         "step": "$s.reused = true ? 0 : $saved",
         "left": "$left",
         "wait": "$wait",
+        "taken_up": f"$s.redrive != {REDRIVES}",
         "redrive": REDRIVES,
         "message": f'"{stage.name}: " & ({told})',
         "ledger": f"$ran ? $append($s.ledger, [{line}]) : $s.ledger",

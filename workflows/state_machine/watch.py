@@ -81,7 +81,7 @@ def _look(pipeline: str, site: Site) -> Any:
 
 
 def _how_far(site: Site) -> Any:
-    place = {"Bucket": site.bucket, "Key": jsonata("$look.progress")}
+    place = {"Bucket": jsonata("$look.bucket"), "Key": jsonata("$look.progress")}
     # A script that is not ours may have written anything there.
     found = '($found := $parse($states.result.Body); $type($found) = "object" ? $found : {})'
     state = _task("how far did it get", site, "s3:getObject", place, {"progress": jsonata(found)})
@@ -143,6 +143,8 @@ def _looked(bucket: str, pipeline: str) -> str:
         **_times(),
         "left": x.or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
         "place": x.or_else("$job.OutputDataConfig.S3OutputPath", '""'),
+        # Without checkpoints there is no progress either, and the read that fails says so.
+        "checkpoints": f'$substringAfter({x.or_else("$job.CheckpointConfig.S3Uri", "$place")}, "s3://")',
         # s3://BUCKET/PIPELINE/runs/RUN/STAGE/output
         "base": f"$substring($place, {len(bucket)}, $length($place) - {len(bucket) + len('/output')})",
     }
@@ -151,7 +153,8 @@ def _looked(bucket: str, pipeline: str) -> str:
         {
             "seconds": "$max([1, $ceil($min([$patience - $waited, $slack - $lost]))])",
             "mark": f'$base & "/output/" & $job.TrainingJobName & "/{MARK}"',
-            "progress": '$base & "/checkpoints/progress.json"',
+            "bucket": '$substringBefore($checkpoints, "/")',
+            "progress": '$substringAfter($checkpoints, "/") & "progress.json"',
         }
     )
     return f"({bound} $merge([{_answer(bucket + pipeline + '/runs/')}, {rest}]))"
