@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import os
-from pathlib import Path
 
 import pytest
 
@@ -264,17 +262,6 @@ def test_a_failing_branch_stops_the_jobs_of_its_siblings():
 
 
 # ----------------------------------------------------------------------------------------- the text
-def test_the_machine_is_the_golden_one():
-    """Kept as a file so that a change of the machine is reviewed as text; RELAY_GOLDEN=1 writes it anew."""
-    golden = Path(__file__).with_name("golden") / "demo.json"
-    found = pipeline({"name": "prepare", "kind": "process", "outputs": ["data"]}, TRAIN)
-    text = json.dumps(definition(found), indent=1, ensure_ascii=False) + "\n"
-
-    if os.environ.get("RELAY_GOLDEN"):
-        golden.write_text(text)
-    assert golden.read_text() == text
-
-
 def test_the_text_holds_no_jsonpath():
     paths = {"InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath", "Variable"}
 

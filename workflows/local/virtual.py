@@ -84,13 +84,13 @@ class VirtualWorld:
 
     def run(self, definition: Mapping[str, Any], run_input: Any = None, *, name: str = "run") -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
-        for uri in _given(definition):
-            self.objects.put(*s3_location(f"{uri.rstrip('/')}/data"), b"")
         arn = self._start(self._create("machine", definition), name, run_input or {})
         self.wait(arn)
         return arn
 
     def _create(self, name: str, definition: Mapping[str, Any]) -> str:
+        for uri in _given(definition):
+            self.objects.put(*s3_location(f"{uri.rstrip('/')}/data"), b"")
         request = {"name": name, "definition": json.dumps(definition), "roleArn": ROLE}
         return str(self.step_functions.handle("CreateStateMachine", request)["stateMachineArn"])
 
