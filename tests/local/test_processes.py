@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.local.worlds import channel, final, log_of, statuses, submit, until
 from tests.training_jobs import training_job
@@ -254,8 +255,11 @@ def test_two_instances_meet_by_the_address_given_and_one_that_fails_fails_the_jo
 def test_missing_data_is_a_failed_job_not_a_broken_world(
     open_world: Callable[..., LocalWorld],
 ) -> None:
-    world = open_world()
-    submit(world, "job-1", "", InputDataConfig=[channel("train", "s3://no-such-bucket/data/")])
+    world = open_world(launch_seconds=600)
+    with pytest.raises(ClientError, match='No S3 objects found under S3 URL "s3://no-such-bucket/data/"'):
+        submit(world, "job-0", "", InputDataConfig=[channel("train", "s3://no-such-bucket/data/")])
+    submit(world, "job-1", "")
+    world.client("s3").delete_object(Bucket="bucket", Key="code/job-1/train.py")
     assert final(world, "job-1")["FailureReason"].startswith("ClientError: Data download failed:")
     script = "import os; open(os.environ['SAGEMAKER_BASE_DIR'] + '/model/a', 'w')"
     submit(world, "job-2", script, OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.worlds import channel, final, statuses, submit, until
+from tests.local.worlds import final, statuses, submit, until
 from tests.training_jobs import ROLE, training_job
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld, WorldError
@@ -340,7 +340,6 @@ def test_a_rule_on_job_events_starts_a_machine_with_what_its_target_asks_for(
     # when a job of that stage starts, and one of another
     world.client("sagemaker").create_training_job(**training_job("job-a", spot=True))
     other = training_job("job-b", Tags=[{"Key": "relay:stage", "Value": "other"}])
-    other["InputDataConfig"] = [channel("code", "s3://bucket/none")]
     world.client("sagemaker").create_training_job(**other)
     # then the machine runs once
     until(lambda: states.list_executions(stateMachineArn=machine)["executions"])
@@ -349,3 +348,49 @@ def test_a_rule_on_job_events_starts_a_machine_with_what_its_target_asks_for(
     assert len(runs) == 1
     found = states.describe_execution(executionArn=runs[0]["executionArn"])
     assert json.loads(found["input"]) == {"job": "job-a", "say": "it is job-a"}
+
+
+def test_boto3_sees_the_children_of_a_distributed_map(open_world: Callable[..., LocalWorld]) -> None:
+    # given a Map of three items, one of which fails and may
+    states = open_world().client("stepfunctions")
+    choice = {"Type": "Choice", "Choices": [{"Condition": "{% $states.input = 2 %}", "Next": "no"}]}
+    body = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+        "StartAt": "which",
+        "States": {
+            "which": {**choice, "Default": "yes"},
+            "yes": {"Type": "Succeed"},
+            "no": {"Type": "Fail", "Error": "Two"},
+        },
+    }
+    spread = {
+        "Type": "Map",
+        "Items": [1, 2, 3],
+        "ItemProcessor": body,
+        "ToleratedFailureCount": 1,
+        "End": True,
+    }
+    definition = {"QueryLanguage": "JSONata", "StartAt": "spread", "States": {"spread": spread}}
+    machine = states.create_state_machine(name="spread", definition=json.dumps(definition), roleArn=ROLE)
+    started = states.start_execution(stateMachineArn=machine["stateMachineArn"])
+    until(lambda: states.describe_execution(executionArn=started["executionArn"])["status"] == "SUCCEEDED")
+    # when
+    [run] = states.list_map_runs(executionArn=started["executionArn"])["mapRuns"]
+    described = states.describe_map_run(mapRunArn=run["mapRunArn"])
+    pages = states.get_paginator("list_executions").paginate(
+        mapRunArn=run["mapRunArn"], PaginationConfig={"PageSize": 2}
+    )
+    children = [child for page in pages for child in page["executions"]]
+    # then
+    assert (described["executionCounts"]["succeeded"], described["executionCounts"]["failed"]) == (2, 1)
+    assert [child["status"] for child in children].count("FAILED") == 1
+    [failed] = [child["executionArn"] for child in children if child["status"] == "FAILED"]
+    assert states.describe_execution(executionArn=failed)["error"] == "Two"
+    events = states.get_execution_history(executionArn=failed, reverseOrder=True)["events"]
+    assert [event["type"] for event in events] == [
+        "ExecutionFailed",
+        "FailStateEntered",
+        "ChoiceStateExited",
+        "ChoiceStateEntered",
+        "ExecutionStarted",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,17 @@ ON_DEMAND = Demand("pretrain", "on-demand", "ml.g5.2xlarge", 1)
             "{interrupt: 40%}; did you mean none?",
         ),
         ({"random": {"up": "2h"}}, "scenario: random.down: is missing"),
-        ({"spot": {"pretrian": []}}, "scenario: spot: found stage 'pretrian'; allowed: c, pretrain"),
+        ({"spot": {"pretrian": []}}, "spot: found stage 'pretrian'; allowed: c, pretrain, tune; did"),
+        ({"spot": {"tuen/0": []}}, "scenario: spot: found stage 'tuen'; allowed: c, pretrain, tune; did"),
+        ({"spot": {"tune/a": []}}, "found trial 'tune/a'; allowed: the number of a trial, as in tune/0"),
+        ({"spot": {"tune/4": []}}, "found trial 'tune/4'; allowed: tune/0 to tune/3"),
+        ({"on_demand": {"c/0": []}}, "on_demand: found trial 'c/0'; allowed: no trial: it is no sweep"),
         ({"random": {"up": "1h", "down": "1h"}, "trace": {"file": "x"}}, "allowed: one of spot"),
     ],
 )
 def test_a_mistake_in_a_scenario_is_one_clear_line(content: Any, message: str) -> None:
     with pytest.raises(ScenarioError) as error:
-        parse_scenario(content, stages=["pretrain", "c"])
+        parse_scenario(content, stages={"pretrain": 0, "c": 0, "tune": 4})
     assert message in str(error.value)
 
 
@@ -94,6 +99,25 @@ def test_each_attempt_takes_the_next_entry_and_what_comes_after_is_available() -
     assert second.value == CAPACITY_ERROR
     assert third.value is None
     assert capacity.supply(env, ON_DEMAND).granted().triggered
+
+
+def test_each_trial_of_a_sweep_goes_through_its_stages_list_or_its_own_alone() -> None:
+    # given a list for all trials, and one for the trial 3
+    env = simpy.Environment()
+    lists = {"tune": ["none"], "tune/3": [{"error": "CapacityError"}, "none"]}
+    capacity = from_scenario(parse_scenario({"spot": lists}, stages=["tune"]))
+
+    def granted(trial: str) -> tuple[bool, Any]:
+        event = capacity.supply(env, replace(SPOT, stage="tune", trial=trial)).granted()
+        return event.triggered, event.triggered and event.value
+
+    # when jobs of the trials come mixed
+    seen = [(trial, granted(trial)) for trial in ("0", "3", "1", "0", "3", "1", "3")]
+    # then
+    never, at_once, refused = (False, False), (True, None), (True, CAPACITY_ERROR)
+    assert [each for trial, each in seen if trial == "0"] == [never, at_once]
+    assert [each for trial, each in seen if trial == "1"] == [never, at_once]
+    assert [each for trial, each in seen if trial == "3"] == [refused, never, at_once]
 
 
 def test_on_demand_can_be_out_of_capacity_too() -> None:

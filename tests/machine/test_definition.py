@@ -201,7 +201,16 @@ def test_no_scope_at_whatever_depth_may_declare_what_a_scope_around_it_assigns_a
     place = "/States/each/ItemProcessor/States/all/Branches[0]/States/deep/Assign/v"
     assert problem.endswith(f"Variable 'v' is assigned in an outer scope at {place}")
     # but scopes side by side may use the same names
-    assert problems(jsonata(("both", {"Type": "Parallel", "Branches": [deep, deep]}), END)) == []
+    twin = machine(("twin", {"Type": "Pass", "Assign": {"v": 2, "own": 3}}))
+    assert problems(jsonata(("both", {"Type": "Parallel", "Branches": [deep, twin]}), END)) == []
+
+
+def test_a_name_of_a_state_is_used_once_in_the_whole_machine() -> None:
+    inner = machine(("again", {"Type": "Pass"}))
+    states = jsonata(("both", {"Type": "Parallel", "Branches": [inner, inner]}), END)
+    assert problems(states) == [
+        "DUPLICATE_STATE_NAME: Duplicate State name: again at /States/both/Branches[1]/States/again"
+    ]
 
 
 def test_no_definition_makes_the_check_break() -> None:

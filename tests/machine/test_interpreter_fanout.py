@@ -12,8 +12,8 @@ from tests.machine.world import TASK, World, machine
 DISTRIBUTED = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
 
 
-def act(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    return "act", {"Type": "Task", "Resource": TASK, "Arguments": arguments}
+def act(name: str = "act", **arguments: Any) -> tuple[str, dict[str, Any]]:
+    return name, {"Type": "Task", "Resource": TASK, "Arguments": arguments}
 
 
 def each(items: Any, *states: tuple[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -58,20 +58,20 @@ def test_a_failing_branch_cuts_off_its_siblings_wherever_they_are() -> None:
     # given siblings inside a task, a wait, and a map within a parallel
     world = World()
     deep = machine(
-        ("deep", {"Type": "Parallel", "Branches": [machine(("m", each([1, 2], act(seconds=60))))]})
+        ("deep", {"Type": "Parallel", "Branches": [machine(("m", each([1, 2], act("inner", seconds=60))))]})
     )
     branches = [
         machine(act(seconds=60)),
         machine(("wait", {"Type": "Wait", "Seconds": 60})),
         deep,
-        machine(act(seconds=5, fail="Boom")),
+        machine(act("failing", seconds=5, fail="Boom")),
     ]
     # when
     execution = world.start(machine(("all", {"Type": "Parallel", "Branches": branches})))
     ended = world.finish(execution)
     # then all were stopped, and the history says so before the Parallel fails
     assert ended["error"] == "Boom"
-    assert world.script.stopped == [("act", "aborted")] * 3
+    assert world.script.stopped == [(name, "aborted") for name in ("act", "inner", "inner")]
     types = world.types(execution)
     cut = types[types.index("TaskFailed") + 1 :]
     assert sorted(cut[:-2]) == [
@@ -89,7 +89,7 @@ def test_a_failing_branch_cuts_off_its_siblings_wherever_they_are() -> None:
 
 def test_a_parallel_that_is_retried_starts_all_its_branches_anew() -> None:
     world = World()
-    fails = act(seconds=2, fail="{% $states.context.Execution.Name = 'run' ? 'Boom' : '' %}")
+    fails = act("fails", seconds=2, fail="{% $states.context.Execution.Name = 'run' ? 'Boom' : '' %}")
     retry = [{"ErrorEquals": ["Boom"], "MaxAttempts": 2}]
     branches = [machine(act(seconds=1)), machine(fails)]
     execution = world.start(machine(("both", {"Type": "Parallel", "Branches": branches, "Retry": retry})))

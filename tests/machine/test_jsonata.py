@@ -155,6 +155,8 @@ def test_now_and_millis_are_the_clocks_whatever_was_compiled_last() -> None:
         ("$hash('a', 'SHA-1')", "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"),
         ("$map(['1', '[2]'], $parse)", [1, [2]]),
         ("$random(7) = $random(7)", True),
+        ("$sort([[1, 'a'], [2, 'b'], [1, 'c']], function($l, $r){$l[0] < $r[0]}).$[1]", ["b", "a", "c"]),
+        ("$sort([3, 1, 2])", [1, 2, 3]),
         ("$length($uuid())", 36),
     ],
 )

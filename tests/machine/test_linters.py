@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.pipelines import SITE, definition, pipeline
+from tests.machine.test_thirty_stages import thirty_stages
 from workflows.rehearsal import compile_file
 from workflows.state_machine.watch import compile_watch
 
@@ -21,6 +22,7 @@ FALSE_FINDINGS = re.compile(r"\.Seconds is \"\{%.*should be an Integer|\.Backoff
 def machines():
     yield "demo", definition(pipeline({"name": "prepare", "kind": "process"}, {"name": "train"}))
     yield "parallel", definition(pipeline({"name": "a"}, {"name": "b"}, {"name": "c", "needs": ["a", "b"]}))
+    yield "thirty", definition(thirty_stages())
     yield "watch", compile_watch("demo", SITE)
     for path in sorted((ROOT / "workflows/examples").glob("*/pipeline.*")):
         yield path.parent.name, compile_file(path)[1]

@@ -229,9 +229,22 @@ HARMLESS: dict[str, Any] = {
 
 def test_what_changes_nothing_of_the_work_is_accepted_and_described_back() -> None:
     world = World()
+    world.objects.put("bucket", "a", b"")
     world.create(**HARMLESS)
     found = world.describe()
     assert {name: found[name] for name in HARMLESS} == HARMLESS
+
+
+def test_a_channel_without_an_object_is_refused_at_once_in_the_words_of_aws() -> None:
+    world = World()
+    with pytest.raises(ServiceError) as error:
+        world.create(InputDataConfig=channel())
+    assert error.value.code == "ValidationException"
+    assert error.value.message == (
+        'No S3 objects found under S3 URL "s3://bucket/a" given in input data source. Please ensure that the '
+        "bucket exists in the selected region (us-east-1), that objects exist under that S3 prefix, and that "
+        'the role "arn:aws:iam::123456789012:role/relay" has "s3:ListBucket" permissions on bucket "bucket".'
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The capacity watch in virtual time: it ends a drought when the patience is over, whatever its events do."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -211,15 +209,3 @@ def look(world, name):
     """What the watch, started by hand, says of a job."""
     arn = world.run(compile_watch("demo", SITE), {"detail": {"TrainingJobName": name}}, name="by-hand")
     return json.loads(world.describe(arn)["output"])
-
-
-# ----------------------------------------------------------------------------------------- the text
-def test_the_watch_is_the_golden_one():
-    """Kept as a file so that a change is reviewed as text; RELAY_GOLDEN=1 writes it anew."""
-    golden = Path(__file__).with_name("golden") / "watch.json"
-    found = {"pattern": watch_pattern("demo"), "machine": compile_watch("demo", SITE)}
-    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-
-    if os.environ.get("RELAY_GOLDEN"):
-        golden.write_text(text)
-    assert golden.read_text() == text

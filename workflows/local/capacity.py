@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol
 import simpy
 
 from workflows.errors import RelayError
-from workflows.local.sagemaker.workload import Work
+from workflows.local.sagemaker.workload import Work, said_of
 from workflows.local.scenario import Entry, Random, Scenario, Trace
 
 CAPACITY_ERROR = (
@@ -36,6 +37,7 @@ class Demand:
     market: Market
     instance_type: str
     instance_count: int
+    trial: str = ""  # of a sweep
 
 
 class Supply(Protocol):
@@ -70,22 +72,26 @@ class Always:
 
 
 class Scripted:
-    """A list of entries for each stage, one for each of its attempts on that market."""
+    """A list of entries for each stage, one for each of its attempts on that market.
+
+    The trials of a sweep run side by side: each goes through the stage's list, or its own (`tune/3`), alone.
+    """
 
     def __init__(
         self,
         spot: dict[str, list[Entry]] | None = None,
         on_demand: dict[str, list[Entry]] | None = None,
     ) -> None:
-        self._left = {
-            "spot": {stage: list(entries) for stage, entries in (spot or {}).items()},
-            "on-demand": {stage: list(entries) for stage, entries in (on_demand or {}).items()},
-        }
+        self._entries = {"spot": spot or {}, "on-demand": on_demand or {}}
+        self._used: Counter[tuple[str, str, str]] = Counter()
 
     def supply(self, env: simpy.Environment, demand: Demand) -> Supply:
-        """The next entry of the stage; capacity without an end after the last one."""
-        entries = self._left[demand.market].get(demand.stage)
-        return ScriptedSupply(env, entries.pop(0) if entries else Entry())
+        """The next entry of the stage, or trial; capacity without an end after the last one."""
+        entries = said_of(self._entries[demand.market], demand.stage, demand.trial) or []
+        attempts = (demand.market, demand.stage, demand.trial)
+        place = self._used[attempts]
+        self._used[attempts] += 1
+        return ScriptedSupply(env, entries[place] if place < len(entries) else Entry())
 
 
 class ScriptedSupply:

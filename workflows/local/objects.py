@@ -26,6 +26,9 @@ class Objects(Protocol):
     def list(self, bucket: str, prefix: str) -> list[str]:
         """Return the keys with a prefix, in order."""
 
+    def any(self, bucket: str, prefix: str) -> bool:
+        """Whether there is a key with this prefix, in a bucket that is there and may be read."""
+
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
@@ -62,6 +65,10 @@ class MemoryObjects:
     def list(self, bucket: str, prefix: str) -> list[str]:
         """Return the keys with a prefix, in order."""
         return sorted(key for key in self._buckets.get(bucket, ()) if key.startswith(prefix))
+
+    def any(self, bucket: str, prefix: str) -> bool:
+        """Whether there is a key with this prefix, in a bucket that is there."""
+        return any(key.startswith(prefix) for key in self._buckets.get(bucket, ()))
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -166,6 +173,14 @@ class S3Objects:
         """Return the keys with a prefix, in order."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    def any(self, bucket: str, prefix: str) -> bool:
+        """Whether there is a key with this prefix, in a bucket that is there and may be read."""
+        try:
+            found = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        except ClientError:
+            return False
+        return bool(found["KeyCount"])
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; one that is not there is no error."""

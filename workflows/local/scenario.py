@@ -3,6 +3,8 @@
     spot:
       pretrain: [{interrupt: 40%}, {interrupt: 70%, back: 30s}, available]
       finetune: [{interrupt: 90s}, none, {error: CapacityError}]
+      tune: [none]                        each trial of a sweep goes through the list alone
+      tune/3: [{interrupt: 50%}]          but for this one
     on_demand:
       finetune: [{error: CapacityError}]
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,7 +163,10 @@ def find_scenario(name: str | None, *, beside: Path | None, stages: Collection[s
 
 
 def read_scenario(path: Path, stages: Collection[str] | None = None) -> Scenario:
-    """Read a scenario file; `stages`, where given, are the only names it may use."""
+    """Read a scenario file; `stages`, where given, are the only names it may use.
+
+    A mapping says how many trials each stage has, 0 for one that is no sweep.
+    """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -188,12 +193,24 @@ def parse_scenario(
         raise ScenarioError("\n".join(lines)) from None
     for market in ("spot", "on_demand"):
         for name in getattr(scenario, market):
-            if stages is not None and name not in stages:
-                raise ScenarioError(
-                    f"{source}: {market}: found stage {name!r}; "
-                    f"allowed: {', '.join(sorted(stages))}{_nearest(name, stages)}"
-                )
+            if problem := _unknown(name, stages):
+                raise ScenarioError(f"{source}: {market}: found {problem}")
     return scenario
+
+
+def _unknown(name: str, stages: Collection[str] | None) -> str | None:
+    """What is wrong with the name of a stage, or of a trial like `tune/3`; None if nothing is."""
+    stage, is_trial, trial = name.partition("/")
+    if stages is not None and stage not in stages:
+        return f"stage {stage!r}; allowed: {', '.join(sorted(stages))}{_nearest(stage, stages)}"
+    if not is_trial:
+        return None
+    if not re.fullmatch(r"0|[1-9][0-9]*", trial):
+        return f"trial {name!r}; allowed: the number of a trial, as in {stage}/0"
+    if isinstance(stages, Mapping) and int(trial) >= stages[stage]:
+        allowed = f"{stage}/0 to {stage}/{stages[stage] - 1}" if stages[stage] else "no trial: it is no sweep"
+        return f"trial {name!r}; allowed: {allowed}"
+    return None
 
 
 _MEMBERS = {

@@ -6,7 +6,7 @@ Nothing here waits: a week of training passes as fast as its events can be compu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from workflows.local.front_door.event_patterns import matches
 from workflows.local.objects import MemoryObjects
 from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
+from workflows.local.sagemaker.workload import s3_location
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
@@ -52,6 +53,7 @@ class VirtualWorld:
 
     `models`: how much work each stage is; `scenario`: what spot capacity does. `stopped_is_success` is the
     other reading of what `.sync` does with a stopped job. `watch` is the machine that looks after its jobs.
+    The data and code that a machine names by their place in S3 are taken to be there.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class VirtualWorld:
 
     def install(self, name: str, definition: Mapping[str, Any]) -> str:
         """Creates the machine, or updates it to this definition; returns its ARN."""
+        for uri in _given(definition):
+            self.objects.put(*s3_location(f"{uri.rstrip('/')}/data"), b"")
         text = json.dumps(definition)
         for known in self.step_functions.handle("ListStateMachines", {})["stateMachines"]:
             if known["name"] == name:
@@ -142,3 +146,15 @@ class VirtualWorld:
         if service != "s3":
             raise ServiceError("UnknownOperationException", f"a virtual world has no {service}")
         return self.objects.call(operation, arguments)
+
+
+def _given(value: Any) -> Iterator[str]:
+    """The S3 URIs of channels that are no expression: nothing in the machine makes what is there."""
+    if isinstance(value, Mapping):
+        uri = value.get("S3Uri", "")
+        if "S3DataType" in value and isinstance(uri, str) and not uri.startswith("{%"):
+            yield uri
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _given(inner)

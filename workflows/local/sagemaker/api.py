@@ -22,7 +22,12 @@ from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import Record, RecordStore, describe
-from workflows.local.sagemaker.refusals import invalid, refuse_processing, refuse_training
+from workflows.local.sagemaker.refusals import (
+    invalid,
+    refuse_empty_channels,
+    refuse_processing,
+    refuse_training,
+)
 from workflows.local.sagemaker.registry import Registry
 from workflows.local.sagemaker.state_change import package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
@@ -39,7 +44,7 @@ DUPLICATE = (
 class SageMaker:
     """SageMaker's API of jobs and model packages; runs on the clock's thread only.
 
-    It never blocks it, bar the look-up in S3 of a model that is registered.
+    It never blocks it, bar the look-ups in S3: of a job's channels, of a model that is registered.
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
@@ -124,6 +129,8 @@ class SageMaker:
             raise invalid(refusal)
         if (kind, name) in self._records:
             raise ServiceError("ResourceInUse", DUPLICATE.format(kind.capitalize(), kind))
+        if kind == "training":
+            refuse_empty_channels(request, self._workload.objects, self._region)
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
         order = Order(kind, name, arn, copy.deepcopy(request), self._region)
         wanted = self._within_quota(order)

@@ -278,7 +278,7 @@ def artifacts(order: Order) -> str:
 def demands(order: Order) -> list[Demand]:
     """What the job asks of the capacity: one thing, or each of its preferences."""
     market: Market = "spot" if order.spot else "on-demand"
-    return [Demand(order.stage, market, *instances) for instances in order.instances]
+    return [Demand(order.stage, market, *instances, order.trial) for instances in order.instances]
 
 
 def _cut(reason: object) -> str:

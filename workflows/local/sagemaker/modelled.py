@@ -19,7 +19,7 @@ from workflows.local.clock import Clock
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.records import INTERNAL_ERROR
-from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location
+from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
@@ -68,10 +68,12 @@ class WorkModel:
     nothing else). SageMaker sees those that the request defines."""
     live: bool = True
     """Whether progress.json is written at each save; False writes it only when training ends."""
+    outputs: bool = True
+    """Whether it leaves a model, or something in each output of a processing job."""
 
 
 class ModelledWorkload:
-    """Works through models; `models` by stage name, `default` for a stage without one."""
+    """Works through models: `models` by stage or trial of a sweep (`tune/3`), `default` for the others."""
 
     def __init__(
         self,
@@ -84,16 +86,16 @@ class ModelledWorkload:
         self.objects = objects
         self._models = dict(models)
         self._default = default or WorkModel(seconds=600.0)
-        self._jobs: dict[str, list[str]] = {}
+        self._jobs: dict[tuple[str, str], list[str]] = {}
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
         """A model stands for any job."""
         return None
 
     def open(self, order: Order) -> ModelledWork:
-        """The work of one job; a stage's n-th job takes the n-th of its failures."""
-        model = self._models.get(order.stage, self._default)
-        names = self._jobs.setdefault(order.stage, [])
+        """The work of one job; the n-th job of a stage, or of a trial, takes the n-th of its failures."""
+        model = said_of(self._models, order.stage, order.trial) or self._default
+        names = self._jobs.setdefault((order.stage, order.trial), [])
         if order.name not in names:
             names.append(order.name)
         index = names.index(order.name)
@@ -166,11 +168,19 @@ class ModelledWork:
         return self.kill()
 
     def upload(self) -> simpy.Event:
-        """The model takes `upload` seconds; there is nothing in it, but it is there."""
-        if self._order.kind == "training":
-            bucket, key = s3_location(artifacts(self._order))
-            self._objects.put(bucket, key, b"")
+        """The model, or the outputs, take `upload` seconds; there is nothing in them, but they are there."""
+        for uri in self._uploads() if self._model.outputs else ():
+            self._objects.put(*s3_location(uri), b"")
         return self._env.timeout(self._model.upload)
+
+    def _uploads(self) -> list[str]:
+        if self._order.kind == "training":
+            return [artifacts(self._order)]
+        ended: Exit | None = self._exit.value if self._exit.triggered else None
+        if ended is None or ended.code != 0:
+            return []
+        outputs = self._order.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        return [f"{output['S3Output']['S3Uri'].rstrip('/')}/data" for output in outputs]
 
     def close(self) -> None:
         """Nothing is held."""

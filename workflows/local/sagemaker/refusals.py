@@ -8,12 +8,16 @@ run, although SageMaker would.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.members import not_followed
 from workflows.local.sagemaker.metrics import unreadable
 from workflows.local.sagemaker.preferences import impossible
+from workflows.local.sagemaker.workload import s3_location
+
+if TYPE_CHECKING:
+    from workflows.local.objects import Objects
 
 DAY = 86400
 DEFAULT_MAX_RUNTIME = DAY
@@ -33,6 +37,24 @@ def refuse_training(request: Mapping[str, Any]) -> None:
         raise invalid(message)
     for message in (*_resources(resources), *_channels(request), *_rest(request), *unreadable(request)):
         raise invalid(f"relay local: {message}")
+
+
+def refuse_empty_channels(request: Mapping[str, Any], objects: Objects, region: str) -> None:
+    """Raise for a training job with a channel in which there is nothing.
+
+    The text is that of executions quoted in issues of public repositories, for example
+    aws/amazon-sagemaker-examples #2489. A processing job with an empty input is created, and fails.
+    """
+    for channel in request.get("InputDataConfig", []):
+        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        bucket, prefix = s3_location(uri)
+        if not objects.any(bucket, prefix):
+            raise invalid(
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
+                f"the bucket exists in the selected region ({region}), that objects exist under that S3 "
+                f'prefix, and that the role "{request["RoleArn"]}" has "s3:ListBucket" permissions on '
+                f'bucket "{bucket}".'
+            )
 
 
 def refuse_processing(request: Mapping[str, Any]) -> None:
@@ -131,6 +153,8 @@ def _channels(request: Mapping[str, Any]) -> Iterator[str]:
         mode = channel.get("InputMode") or algorithm.get("TrainingInputMode")
         if "S3DataSource" not in source:
             yield f"channel {name!r}: only an S3DataSource can be read, not {sorted(source)}"
+        elif not source["S3DataSource"]["S3Uri"].startswith("s3://"):
+            yield f"channel {name!r}: {source['S3DataSource']['S3Uri']} cannot be read; give an s3:// URI"
         elif source["S3DataSource"]["S3DataType"] != "S3Prefix":
             kind = source["S3DataSource"]["S3DataType"]
             yield f"channel {name!r}: S3DataType {kind} cannot be read, only S3Prefix"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import simpy
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 Kind = Literal["training", "processing"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Order:
         """The stage that the job is an attempt of; the job's own name for a foreign job."""
         environment = self.request.get("Environment", {})
         return self.tags.get("relay:stage") or environment.get("RELAY_STAGE") or self.name
+
+    @property
+    def trial(self) -> str:
+        """The trial of a sweep, like "0"; empty for a job of another stage."""
+        return self.tags.get("relay:trial", "")
 
     @property
     def resources(self) -> Mapping[str, Any]:
@@ -165,6 +171,11 @@ class Workload(Protocol):
     def open(self, order: Order) -> Work:
         """The work of one job on one set of instances."""
         ...
+
+
+def said_of(said: Mapping[str, T], stage: str, trial: str) -> T | None:
+    """What a scenario, or a set of models, says of a trial: as `stage/trial`, else as its stage."""
+    return said.get(f"{stage}/{trial}", said.get(stage))
 
 
 def s3_location(uri: str) -> tuple[str, str]:

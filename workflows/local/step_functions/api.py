@@ -100,6 +100,9 @@ class StepFunctions:
             "RedriveExecution": executions.redrive,
             "GetExecutionHistory": executions.history,
             "DescribeStateMachineForExecution": executions.machine_of,
+            "ListMapRuns": executions.list_map_runs,
+            "DescribeMapRun": executions.map_runs.describe,
+            "UpdateMapRun": executions.map_runs.update,
         }
 
     def _validate(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import simpy
 
@@ -17,6 +17,9 @@ from workflows.local.step_functions.jsonata.templates import EvaluationFailedErr
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, text_of, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
+
+if TYPE_CHECKING:
+    from workflows.local.step_functions.map_run import MapRun
 
 Waiting = Generator[simpy.Event, Any, Any]
 
@@ -43,7 +46,7 @@ class Owner(Protocol):
 
     interpreter: Interpreter
     arn: str
-    role_arn: str
+    map_runs: list[MapRun]
 
     @property
     def stopped(self) -> bool:
@@ -59,11 +62,8 @@ class Owner(Protocol):
     def context(self) -> dict[str, Any]:
         """Return a fresh context object without the parts that belong to a state."""
 
-    def map_run_arn(self, label: str) -> str:
-        """Return the ARN of a new run of a distributed Map."""
-
-    def child_identity(self, label: str, value: Any) -> dict[str, Any]:
-        """Return what the context object says within one iteration of a distributed Map."""
+    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun:
+        """Make a run of a distributed Map, its children not begun yet."""
 
 
 class Branch:
@@ -99,13 +99,11 @@ class Branch:
         self.entered_time: datetime | None = None
         self.resuming = False
         self.retry_count = 0
-        self.identity: dict[str, Any] | None = None
-        self.map_run: dict[str, Any] | None = None
+        self.map_run: MapRun | None = None
         self.process: simpy.Process | None = None
         self.done = False
         self.output: Any = None
         self.error: TaskError | None = None
-        self.failed_at: datetime | None = None
         self.cut_off = False
         self._text: str | None = None
         self._prepared: Any = _MISSING
@@ -150,7 +148,7 @@ class Branch:
         try:
             yield from self.run()
         except TaskError as error:
-            self.error, self.failed_at = error, self.interpreter.clock.now()
+            self.error = error
         except simpy.Interrupt:
             self.cut_off = True
         ended(self)
@@ -206,32 +204,17 @@ class Branch:
         """Forget the result of an attempt that failed."""
         self.result = _MISSING
 
-    def child(
-        self,
-        program: Program,
-        value: Any,
-        *,
-        history: History,
-        outer: Mapping[str, Any],
-        item: dict[str, Any] | None,
-    ) -> Branch:
+    def child(self, program: Program, value: Any, *, item: dict[str, Any] | None) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
-        inner = Branch(
+        return Branch(
             self.execution,
             program,
             value,
-            history=history,
-            outer=outer,
-            last_event=self.last_event if history is self.history else 0,
+            history=self.history,
+            outer=self.seen,
+            last_event=self.last_event,
             item=item,
         )
-        inner.identity = self.identity
-        return inner
-
-    @property
-    def execution_arn(self) -> str:
-        """The execution's ARN; within an iteration of a distributed Map, that of the iteration."""
-        return str(self.identity["Execution"]["Id"]) if self.identity else self.execution.arn
 
     # History
 
@@ -285,7 +268,6 @@ class Branch:
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
-        context |= self.identity or {}
         entered = self.entered_time or self.interpreter.clock.now()
         context["State"] = {
             "Name": self.at,

@@ -94,6 +94,7 @@ class _Checker:
         self.expressions = expressions
         self.refusal = refusal
         self.problems: list[Problem] = []
+        self.names: set[str] = set()  # of states: unique in the whole machine
 
     def add(self, message: str, location: str, code: str = SCHEMA) -> None:
         self.problems.append(Problem(code, message, location))
@@ -118,6 +119,9 @@ class _Checker:
             self.add("States must not be empty", f"{where}/States")
         inside = outer | _assigned(states)
         for name, state in states.items():
+            if name in self.names:
+                self.add(f"Duplicate State name: {name}", f"{where}/States/{name}", "DUPLICATE_STATE_NAME")
+            self.names.add(name)
             self.state(name, state, f"{where}/States/{name}", outer, inside)
         self.transitions(body["StartAt"], states, where)
 

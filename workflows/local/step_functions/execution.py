@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.step_functions.branch import Behaviour, Branch
+from workflows.local.step_functions.branch import Behaviour, Branch, Waiting
 from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.limits import text_of, timestamp
-from workflows.local.step_functions.program import Program
+from workflows.local.step_functions.limits import MAX_EVENTS, text_of, timestamp
+from workflows.local.step_functions.map_run import MapRun, attempt_map_run
+from workflows.local.step_functions.program import Program, State
 from workflows.local.step_functions.resume import restore, snapshot
 from workflows.local.step_functions.retry import TIMEOUT
 from workflows.local.step_functions.states import QUICK, wait, with_retries
@@ -25,12 +26,17 @@ from workflows.local.step_functions.tasks import attempt_task
 RUNNING, SUCCEEDED, FAILED = "RUNNING", "SUCCEEDED", "FAILED"
 TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"
 
+
+def _attempt_map(branch: Branch, state: State) -> Waiting:
+    return attempt_map_run(branch, state) if state.distributed else attempt_map(branch, state)
+
+
 BEHAVIOUR: dict[str, Behaviour] = {
     **QUICK,
     "Wait": wait,
     "Task": partial(with_retries, attempt=attempt_task),
     "Parallel": partial(with_retries, attempt=attempt_parallel),
-    "Map": partial(with_retries, attempt=attempt_map),
+    "Map": partial(with_retries, attempt=_attempt_map),
 }
 
 
@@ -61,6 +67,8 @@ class Execution:
     cause: str | None = None
     redrive_count: int = 0
     redriven_at: datetime | None = None
+    map_run: MapRun | None = None  # of which the execution is a child
+    map_runs: list[MapRun] = field(default_factory=list)
     history: History
     on_save: Callable[[Execution], None] | None = None
     on_end: Callable[[Execution], None] | None = None
@@ -85,8 +93,19 @@ class Execution:
         """Whether the execution has ended, however it ended."""
         return self.status != RUNNING
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started: a child of a Map run waits until there is room for it."""
+        return bool(self.history.events)
+
+    @property
+    def full(self) -> bool:
+        """Whether its history has no room for a redrive."""
+        return len(self.history.events) >= MAX_EVENTS - 1
+
     def begin(self) -> None:
         """Start walking; the first state is entered when the clock next runs."""
+        self.started = self.interpreter.clock.now()
         details: dict[str, Any] = {
             "input": self.input_text,
             "inputDetails": NOT_TRUNCATED,
@@ -179,6 +198,8 @@ class Execution:
     ) -> None:
         self.status, self.stopped_at = status, self.interpreter.clock.now()
         self.error, self.cause = error, cause
+        for run in self.map_runs:
+            run.end(ABORTED)  # those that have ended stay as they are
         key = f"{event[0].lower()}{event[1:]}EventDetails"
         self.history.finish(event, previous, key, details)
         self.save()
@@ -215,6 +236,7 @@ class Execution:
             "output": self.output_text,
             "outputDetails": {"included": True} if self.output_text is not None else None,
             "traceHeader": self.trace_header,
+            "mapRunArn": self.map_run and self.map_run.arn,
             "error": self.error,
             "cause": self.cause,
             "stateMachineVersionArn": self.version_arn,
@@ -243,24 +265,34 @@ class Execution:
             self._base_context = {"Execution": execution, "StateMachine": machine}
         return dict(self._base_context)
 
-    def map_run_arn(self, label: str) -> str:
-        """Return the ARN of a new run of a distributed Map."""
-        prefix = self.arn.replace(":execution:", ":mapRun:").rpartition(":")[0]
-        return f"{prefix}/{label}:{self.interpreter.new_id()}"
-
-    def child_identity(self, label: str, value: Any) -> dict[str, Any]:
-        """Return what the context object says within one iteration of a distributed Map."""
-        name = self.interpreter.new_id()
-        execution = {
-            "Id": f"{self.arn.rpartition(':')[0]}/{label}:{name}",
-            "Input": value,
-            "Name": name,
-            "RoleArn": self.role_arn,
-            "StartTime": timestamp(self.interpreter.clock.now()),
-            "RedriveCount": 0,
-        }
-        machine = {"Id": f"{self.machine_arn}/{label}", "Name": f"{self.machine_name}/{label}"}
-        return {"Execution": execution, "StateMachine": machine}
+    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun:
+        """Make a run of a distributed Map, its children not begun yet."""
+        now, new_id = self.interpreter.clock.now(), self.interpreter.new_id
+        prefix = f"{self.arn.rpartition(':')[0]}/{label}"
+        arn = f"{prefix.replace(':execution:', ':mapRun:', 1)}:{new_id()}"
+        run = MapRun(owner=self, arn=arn, label=label, started=now, **limits)
+        for value in inputs:
+            name = new_id()
+            child = Execution(
+                interpreter=self.interpreter,
+                arn=f"{prefix}:{name}",
+                name=name,
+                machine_arn=f"{self.machine_arn}/{label}",
+                machine_name=f"{self.machine_name}/{label}",
+                role_arn=self.role_arn,
+                definition=self.definition,
+                program=body,
+                input=value,
+                input_text=text_of(value),
+                started=now,
+                map_run=run,
+                history=History(self.interpreter.clock.now),
+                on_save=self.on_save,
+            )
+            child.save()
+            run.children.append(child)
+        self.map_runs.append(run)
+        return run
 
     def expires(self, days: int) -> datetime:
         """Return the moment `days` after the execution ended (or started, while it runs)."""

@@ -13,7 +13,6 @@ from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Executi
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import (
-    MAX_EVENTS,
     MAX_OPEN_DAYS,
     MAX_PAYLOAD,
     REDRIVABLE_DAYS,
@@ -22,6 +21,7 @@ from workflows.local.step_functions.limits import (
 )
 from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.machines import Machines
+from workflows.local.step_functions.map_runs import MapRuns
 from workflows.local.step_functions.names import check_name, parse_arn
 from workflows.local.step_functions.program import Program, load_program
 from workflows.local.step_functions.records import Machine, Target
@@ -45,13 +45,14 @@ class Executions:
         self.machines = machines
         self.on_save = on_save
         self.on_change = on_change
-        self.by_arn: dict[str, Execution] = {}
+        self.by_arn: dict[str, Execution] = {}  # without the children of Map runs
+        self.map_runs = MapRuns(self.by_arn)
         self.programs: dict[str, Program] = {}
 
     def find(self, arn: str) -> Execution:
         """Return an execution; raises InvalidArn or ExecutionDoesNotExist."""
         parse_arn(arn, "execution")
-        execution = self.by_arn.get(arn)
+        execution = self.by_arn.get(arn) or self.map_runs.child(arn)
         if execution is None:
             message = f"Execution Does Not Exist: '{arn}'"
             raise ServiceError("ExecutionDoesNotExist", message)
@@ -129,7 +130,8 @@ class Executions:
         execution = self.find(request["executionArn"])
         shown = execution.describe()
         reason = self.not_redrivable(execution)
-        shown["redriveStatus"] = "NOT_REDRIVABLE" if reason else "REDRIVABLE"
+        redrivable = "REDRIVABLE" if execution.map_run is None else "REDRIVABLE_BY_MAP_RUN"
+        shown["redriveStatus"] = "NOT_REDRIVABLE" if reason else redrivable
         if reason:
             shown["redriveStatusReason"] = reason
         if request.get("includedData") == "METADATA_ONLY":
@@ -145,14 +147,18 @@ class Executions:
             message = "Exactly one of stateMachineArn and mapRunArn must be given"
             raise ServiceError("ValidationException", message)
         if "mapRunArn" in request:
-            message = f"Resource not found: '{request['mapRunArn']}'"
-            raise ServiceError("ResourceNotFound", message)
-        arn = request["stateMachineArn"]
-        self.machines.target(arn)
-        found = [e for e in self.by_arn.values() if arn in _arns(e) and _listed(e, request)]
+            found = [child for child in self.map_runs.find(request["mapRunArn"]).children if child.begun]
+        else:
+            arn = request["stateMachineArn"]
+            self.machines.target(arn)
+            found = [execution for execution in self.by_arn.values() if arn in _arns(execution)]
+        found = [execution for execution in found if _listed(execution, request)]
         found.sort(key=_recency, reverse=True)
         shown, token = page(found, request, 100)
         return {"executions": [_item(execution) for execution in shown], **token}
+
+    def list_map_runs(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.map_runs.list_runs(self.find(request["executionArn"]), request)
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Abort a running execution; for one that ended, answer when it did and change nothing."""
@@ -164,6 +170,8 @@ class Executions:
     def redrive(self, request: dict[str, Any]) -> dict[str, Any]:
         execution = self.find(request["executionArn"])
         reason = self.not_redrivable(execution)
+        if execution.map_run is not None:
+            reason = f"Execution is a child of a Map Run: redrive {execution.map_run.owner.arn} instead"
         if reason:
             raise ServiceError("ExecutionNotRedrivable", reason)
         execution.redrive()
@@ -174,7 +182,7 @@ class Executions:
         """Return AWS's reason why an execution cannot be redriven, None when it can."""
         if execution.status in (RUNNING, SUCCEEDED):
             return f"Execution is {execution.status} and cannot be redriven"
-        if len(execution.history.events) >= MAX_EVENTS - 1:
+        if execution.full:
             return "Execution history event limit exceeded"
         now = self.interpreter.clock.now()
         if now > execution.started + timedelta(days=MAX_OPEN_DAYS):
@@ -192,12 +200,14 @@ class Executions:
 
     def machine_of(self, request: dict[str, Any]) -> dict[str, Any]:
         execution = self.find(request["executionArn"])
+        run = execution.map_run
         return {
             "stateMachineArn": execution.machine_arn,
             "name": execution.machine_name,
             "definition": execution.definition,
             "roleArn": execution.role_arn,
             "updateDate": execution.started,
+            **({"mapRunArn": run.arn, "label": run.label} if run else {}),
         }
 
 
@@ -239,6 +249,9 @@ def _item(execution: Execution) -> dict[str, Any]:
         "stateMachineAliasArn",
         "redriveCount",
         "redriveDate",
+        "mapRunArn",
     )
     shown = execution.describe()
-    return {key: shown[key] for key in keys if key in shown}
+    if execution.map_run is not None:
+        shown["itemCount"] = 1
+    return {key: shown[key] for key in (*keys, "itemCount") if key in shown}

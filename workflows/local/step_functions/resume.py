@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from workflows.local.step_functions.branch import Branch
-from workflows.local.step_functions.fanout import empty_iteration
 from workflows.local.step_functions.jsonata.values import prepare
 
 
 def snapshot(branch: Branch) -> dict[str, Any]:
     """Return where a branch stands: enough to go on from after a restart."""
     if branch.done:
-        return {"done": True, "output": branch.output, "item": branch.item, "identity": branch.identity}
+        return {"done": True, "output": branch.output, "item": branch.item}
     entered = branch.entered_time and branch.entered_time.isoformat()
     return {
         "state": branch.at,
@@ -22,8 +21,7 @@ def snapshot(branch: Branch) -> dict[str, Any]:
         "entered": entered,
         "entered_id": branch.entered_id,
         "item": branch.item,
-        "identity": branch.identity,
-        "map_run": branch.map_run,
+        "map_run": branch.map_run and branch.map_run.arn,
         "children": branch.children and [snapshot(child) for child in branch.children],
     }
 
@@ -36,7 +34,7 @@ def restore(branch: Branch, frontier: dict[str, Any], last_event: int) -> None:
         branch.done, branch.output = True, frontier["output"]
         return
     branch.at, branch.input = frontier["state"], frontier["input"]
-    branch.map_run = frontier.get("map_run")
+    branch.map_run = next((r for r in branch.execution.map_runs if r.arn == frontier["map_run"]), None)
     branch.variables = frontier["variables"]
     branch.seen.update({name: prepare(value) for name, value in branch.variables.items()})
     entered = frontier["entered"]
@@ -52,26 +50,8 @@ def _children(branch: Branch, frontiers: list[dict[str, Any]]) -> list[Branch]:
     state = branch.program.states[branch.at]
     children = []
     for place, frontier in enumerate(frontiers):
-        if state.type == "Map":
-            child = empty_iteration(branch, state)
-            if state.distributed:
-                child.identity = _redriven(frontier)
-        else:
-            program = state.branches[place]
-            child = branch.child(program, None, history=branch.history, outer=branch.seen, item=None)
-        restore(child, frontier, branch.last_event if child.history is branch.history else 0)
+        program = state.branches[0 if state.type == "Map" else place]
+        child = branch.child(program, None, item=None)
+        restore(child, frontier, branch.last_event)
         children.append(child)
     return children
-
-
-def _redriven(frontier: dict[str, Any]) -> dict[str, Any]:
-    """The identity of an iteration of a distributed Map that goes on.
-
-    Its count is its own: one that had not begun is started now, and one that is done stays as it is.
-    """
-    identity: dict[str, Any] = frontier["identity"]
-    if frontier.get("done") or not frontier["entered"]:
-        return identity
-    execution = identity["Execution"]
-    count = execution["RedriveCount"] + 1
-    return {**identity, "Execution": {**execution, "RedriveCount": count}}

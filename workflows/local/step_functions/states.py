@@ -98,7 +98,7 @@ def with_retries(branch: Branch, state: State, attempt: Callable[[Branch, State]
             if delay is None:
                 return _caught(branch, state, error)
         branch.retry_count += 1
-        branch.children = None
+        branch.children = branch.map_run = None
         branch.forget()
         yield branch.interpreter.env.timeout(delay)
 

@@ -5,6 +5,7 @@ state_dir/
   executions/<machine>/<execution>/definition.json   the text it runs
                                    execution.json    status, input, resume point; replaced whole
                                    history.jsonl     one event a line, only ever appended to
+                                   children/<name>/  the same of each child of its Map runs
 
 The history is written before the resume point, so a resume point never knows more than the
 history; a last line cut short by the end of the process is dropped.
@@ -19,10 +20,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workflows.local.step_functions.execution import RUNNING, Execution
+from workflows.local.step_functions.execution import ABORTED, RUNNING, Execution
 from workflows.local.step_functions.history import Event, History
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.program import load_program
+from workflows.local.step_functions.map_run import MapRun, processor
+from workflows.local.step_functions.program import Program, load_program
 from workflows.local.step_functions.records import Machine
 from workflows.local.step_functions.resume import restore, snapshot
 
@@ -42,6 +44,15 @@ _KEPT = (
     "output_text",
     "error",
     "cause",
+    "redrive_count",
+)
+_KEPT_OF_RUN = (
+    "arn",
+    "label",
+    "max_concurrency",
+    "tolerated_count",
+    "tolerated_percentage",
+    "status",
     "redrive_count",
 )
 
@@ -84,7 +95,8 @@ class ExecutionStore:
         written = self._written.get(execution.arn)
         if written is None:
             folder.mkdir(parents=True, exist_ok=True)
-            _replace(folder / "definition.json", execution.definition)
+            if execution.map_run is None:  # a child runs a part of the text of its owner
+                _replace(folder / "definition.json", execution.definition)
             (folder / "history.jsonl").write_text("")
             written = 0
         events = execution.history.events
@@ -95,38 +107,66 @@ class ExecutionStore:
         record: dict[str, Any] = {key: getattr(execution, key) for key in (*_KEPT, *_DATES)}
         record["last_event"] = execution.root.last_event
         record["frontier"] = snapshot(execution.root)
+        record["map_runs"] = [_kept(run) for run in execution.map_runs]
         _replace(folder / "execution.json", _dump(record))
 
     def executions(self, interpreter: Interpreter) -> Iterator[Execution]:
         """Read every execution; one that was RUNNING is now ABORTED and can be redriven."""
         for path in sorted(self._executions.glob("*/*/execution.json")):
-            yield self._read(path.parent, interpreter)
+            definition = (path.parent / "definition.json").read_text("utf-8", "surrogatepass")
+            program = load_program(definition, interpreter.expressions)
+            execution = self._read(path.parent, interpreter, definition, program)
+            if execution.status == RUNNING:
+                execution.stop(None, STOPPED)
+            yield execution
 
-    def _read(self, folder: Path, interpreter: Interpreter) -> Execution:
+    def _read(
+        self,
+        folder: Path,
+        interpreter: Interpreter,
+        definition: str,
+        program: Program,
+        run: MapRun | None = None,
+    ) -> Execution:
         record = json.loads((folder / "execution.json").read_text("utf-8", "surrogatepass"))
-        definition = (folder / "definition.json").read_text("utf-8", "surrogatepass")
         events = _events(folder / "history.jsonl")
         fields = {key: record[key] for key in _KEPT}
         fields |= {key: _moment(record[key]) for key in _DATES}
         execution = Execution(
             interpreter=interpreter,
             definition=definition,
-            program=load_program(definition, interpreter.expressions),
+            program=program,
             input=json.loads(record["input_text"]),
             history=History(interpreter.clock.now, events),
+            map_run=run,
+            on_save=self.save,
             **fields,
         )
         self._written[execution.arn] = len(events)
+        for kept in record["map_runs"]:
+            execution.map_runs.append(self._read_run(folder, execution, kept))
         restore(execution.root, record["frontier"], record["last_event"])
-        if execution.status == RUNNING:
-            execution.stop(None, STOPPED)
-            self.save(execution)
-        else:
+        if execution.status != RUNNING:
             execution.history.closed = True
             execution.ended.succeed(execution.describe())
+            for each in execution.map_runs:  # the process may have died between their ends and this one
+                each.end(ABORTED)
         return execution
 
+    def _read_run(self, folder: Path, owner: Execution, kept: dict[str, Any]) -> MapRun:
+        fields: dict[str, Any] = {key: kept[key] for key in _KEPT_OF_RUN}
+        fields |= {key: _moment(kept[key]) for key in _DATES}
+        run = MapRun(owner=owner, **fields)
+        body = processor(owner.program, run.label)
+        run.children = [
+            self._read(folder / "children" / name, owner.interpreter, owner.definition, body, run)
+            for name in kept["children"]
+        ]
+        return run
+
     def _folder(self, execution: Execution) -> Path:
+        if execution.map_run is not None:
+            return self._folder(execution.map_run.owner) / "children" / execution.name
         return self._executions / execution.machine_name / execution.name
 
 
@@ -137,10 +177,15 @@ def latest_moment(root: Path) -> datetime | None:
     """
     moments = [
         events[-1]["timestamp"]
-        for path in (root / "executions").glob("*/*/history.jsonl")
+        for path in (root / "executions").rglob("history.jsonl")
         if (events := _events(path))
     ]
     return max(moments, default=None)
+
+
+def _kept(run: MapRun) -> dict[str, Any]:
+    kept = {key: getattr(run, key) for key in (*_KEPT_OF_RUN, *_DATES)}
+    return {**kept, "children": [child.name for child in run.children]}
 
 
 def _events(path: Path) -> list[Event]:

@@ -74,7 +74,7 @@ class _Attempt:
         self.call = TaskCall(
             resource=state.literals["Resource"],
             arguments=arguments,
-            execution_arn=branch.execution_arn,
+            execution_arn=branch.execution.arn,
             state_name=state.name,
             submitted=self._submitted,
             heartbeat=self._heartbeat,

@@ -11,6 +11,7 @@ What this package puts between the two, each with its reason:
   writes to its arguments (a test tries them all).
 - **`$now` and `$millis` are the clock's**, where the library reads the wall, and worse, reads it
   from the expression that was *compiled* last.
+- **`$sort` keeps the order of equals**, as JSONata's does.
 - **Step Functions' own functions** `$parse $uuid $hash $partition $range $random`; `$eval` is gone
   (a call answers T1006, as on AWS). `$random`, `$uuid` and `$shuffle` follow the world's seed.
 - **Bounds.** 100 levels of nesting, which is AWS's own ceiling, and a number of steps in place of

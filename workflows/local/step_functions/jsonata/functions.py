@@ -48,6 +48,7 @@ class OwnFunctions:
             "range": Native(_range, "<nnn?:a>", 3),
             "random": Native(self._random_number, "<n?:n>", 1),
             "shuffle": Native(self._shuffle, "<a:a>", 1),
+            "sort": Native(_sort, "<af?:a>", 2),
         }
 
     def _now_text(self, picture: str | None = None, timezone: str | None = None) -> Any:
@@ -61,6 +62,24 @@ class OwnFunctions:
 
     def _shuffle(self, array: list[Any] | None = None) -> Any:
         return None if array is None else self._random.sample(list(array), len(array))
+
+
+def _sort(array: list[Any] | None = None, behind: Any = None) -> Any:
+    """Sort as JSONata's merge sort does: items of which neither stands behind the other keep their order.
+
+    The library's own turns them around.
+    """
+    if array is None or behind is None:
+        return Functions.sort(array, None)
+
+    class Place:
+        def __init__(self, item: Any) -> None:
+            self.item = item
+
+        def __lt__(self, other: Place) -> bool:
+            return bool(Functions.func_apply(behind, [other.item, self.item]))
+
+    return sorted(array, key=Place)
 
 
 def _parse(text: str | None = None) -> Any:
