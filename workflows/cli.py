@@ -162,8 +162,8 @@ def check(pipeline: PipelineFile, as_json: Json = False) -> None:
     print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
     print(
         f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_BYTES // 1024:,}); at worst "
-        f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and {sizes.worst_result_bytes / 1024:.0f} KiB of "
-        f"results (of {MOST_VALUE // 1024})"
+        f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and "
+        f"{sizes.worst_result_bytes / 1024:.0f} KiB of results (of {MOST_VALUE // 1024})"
     )
 
 

@@ -88,7 +88,10 @@ _HELD = (
     ),
     Rule(
         _held(Hold.NOT_FOUND),
-        _then(Next.FAIL, "not asked for, but needed, and no earlier run has its results: leave out `from`"),
+        _then(
+            Next.FAIL,
+            "not asked for, but needed, and no earlier run has its results: leave out `from` or `only`",
+        ),
     ),
     Rule(_held(Hold.NOT_ASKED), _then(Next.SKIP, "not asked for, and nothing asked for needs it")),
     Rule(_held(Hold.GATE), _then(Next.SKIP, "a gate before it said stop")),
@@ -96,12 +99,12 @@ _HELD = (
         _held(Hold.MONEY),
         _then(
             Next.FAIL,
-            "the spending limit: another attempt could cost more than is left of it. "
-            "Start a new run with a higher `budget_usd` (and `reuse`), or lower `limit`",
+            "the spending limit: {money}. Start a new run with a higher `budget_usd` (and `reuse`), "
+            "or lower `limit`",
         ),
     ),
     Rule(
-        _held(Hold.NO_BUDGET),
+        _held(Hold.NO_BUDGET) & _FALLBACK,
         _then(Next.ON_DEMAND, "a retry budget of 0: on-demand", rung="first"),
     ),
 )

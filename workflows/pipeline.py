@@ -178,8 +178,15 @@ def check_graph(pipeline: Pipeline) -> None:
             if need not in names or not pipeline.stage(need).measured:
                 able = [other.name for other in pipeline.stages if other.measured]
                 raise _unknown("stage with metrics", need, able, ["stages", index, *where])
+    _no_reserved_name(pipeline)
     _one_writer(pipeline)
     order(pipeline)
+
+
+def _no_reserved_name(pipeline: Pipeline) -> None:
+    for index, stage in enumerate(pipeline.stages):
+        if stage.name == "run":
+            raise problem("graph", "`run` is the whole: take another name", at=["stages", index, "name"])
 
 
 def _one_writer(pipeline: Pipeline) -> None:

@@ -15,7 +15,12 @@ from workflows.conditions import METRIC
 
 Entry = Mapping[str, Any]
 STOPPED_WITH_THE_RUN = "stopped with the run"
-FAILED_PHASES = ("failed, redrive to go on", "trial failed", "not good enough")
+FAILED_PHASES = (
+    "failed, redrive to go on",
+    "too few succeeded, redrive to go on",
+    "trial failed",
+    "not good enough",
+)
 RUNS_A_JOB = {"on spot", "on demand"}
 # The phrases of a sweep's own states; all others are those of its trials.
 OF_THE_SWEEP = {"trials wanted", "try all", "enough succeeded", "best trial", "skipped"}

@@ -198,6 +198,7 @@ def facts_of(before, after, entry, limits, codes):
         **before,
         "outcome": entry["outcome"],
         "held": "",
+        "money": "",
         "reported": True,
         "progressed": after["step"] > before["step"],
         "trained": after["end"]["trained"],

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -33,12 +34,9 @@ def sweep(rates, **more):
 
 
 def learns(*failures):
-    """Accuracy follows from the rate."""
-    return {
-        "tune": WorkModel(
-            **WORK, metrics={"accuracy": lambda h: 0.5 + float(h["rate"]) / 1000}, failures=failures
-        )
-    }
+    """Accuracy follows from the rate; the first trial's jobs fail as told."""
+    usual = WorkModel(**WORK, metrics={"accuracy": lambda h: 0.5 + float(h["rate"]) / 1000})
+    return {"tune": usual, "tune/0": replace(usual, failures=failures)}
 
 
 def everything(**more):
@@ -88,7 +86,8 @@ def test_every_kind_of_stage_is_found_in_the_machine_and_told_with_its_result():
 
 
 def test_the_attempts_of_trials_that_run_side_by_side_are_told_apart_while_they_run():
-    run = Run(pipeline(sweep([1, 2, 3])), models=learns(), scenario={"spot": {"tune": [LOST, LOST]}})
+    scenario = {"spot": {"tune/0": [LOST], "tune/1": [LOST]}}
+    run = Run(pipeline(sweep([1, 2, 3])), models=learns(), scenario=scenario)
     events = run.world.history(run.arn)
     view = RunView("run", "demo", stages_in(run.definition))
 
@@ -141,7 +140,7 @@ def test_trials_that_are_executions_of_their_own_are_known_from_the_sweeps_resul
     run = Run(
         pipeline(sweep(list(range(1, 42)), concurrency=40)),
         models=learns(),
-        scenario={"spot": {"tune": [LOST]}},
+        scenario={"spot": {"tune/0": [LOST]}},
     )
     tune = run.view.stages["tune"]
 
@@ -290,7 +289,7 @@ def test_the_document_is_json_and_holds_what_the_text_says():
 
 
 def test_the_narration_tells_trials_apart_and_names_the_best():
-    lines = narrated(Run(everything(), models=learns(), scenario={"spot": {"tune": [LOST]}}))
+    lines = narrated(Run(everything(), models=learns(), scenario={"spot": {"tune/0": [LOST]}}))
 
     assert "tune #1 attempt 1 on spot: completed at step 100" in lines
     assert "tune the best trial is 2: accuracy 0.503, rate=3" in lines

@@ -48,6 +48,7 @@ facts = st.fixed_dictionaries(
         "outcome": st.sampled_from([outcome.value for outcome in Outcome]),
         "held": st.sampled_from(["", *(hold.value for hold in outcomes.Hold)]),
         "exit_listed": st.booleans(),
+        "money": st.just("1 USD are left, and another attempt could cost 2 USD"),
         "late": st.booleans(),
         "market": st.sampled_from(["spot", "on-demand"]),
         "reported": st.booleans(),

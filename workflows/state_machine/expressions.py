@@ -149,11 +149,11 @@ def processing_figures() -> dict[str, str]:
     }
 
 
-def never_created(stage: str, hold: str) -> str:
+def never_created(stage: str, hold: str, money: str) -> str:
     """In the catcher of the describe call: there is no such job, so the create call's error tells.
 
     `hold`: why the attempt was not to start. It is only asked when the machine's own expression failed: an
-    error from SageMaker is the error of a call that was made.
+    error from SageMaker is the error of a call that was made. `money`: what is left of the spending limit.
     """
     own = f"${variable(stage)}"
     facts = {
@@ -162,6 +162,7 @@ def never_created(stage: str, hold: str) -> str:
         "reason": f"$trim({own}.cause)",
         "error": f"{own}.error",
         "held": f'{own}.error = "States.QueryEvaluationError" ? {hold} : ""',
+        "money": f'$exists($run.budget) ? {money} : ""',
         "whole": "false",
     }
     figures = {"trained": "false", "trained_seconds": "0", "billed_seconds": "0", "seen": "0"}

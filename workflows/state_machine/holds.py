@@ -66,7 +66,6 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
     `gates`: (name, variable that holds its result) of every gate before the stage.
     """
     own, limits = f"${variable(stage.name)}", settings(stage.name)
-    worst = f"{_dearest(stage)} * {stage.limit.total_seconds() / 3600:g}"
     reasons = [
         (f"{own}.redrive != {REDRIVES}", f'"{Hold.REDRIVEN}"'),
         *((f"${results}.`{name}`.passed = false", f'"{Hold.GATE}"') for name, results in gates),
@@ -78,12 +77,27 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
             (f"{on_spot} and {limits}.retry_budget = 0", f'"{Hold.NO_BUDGET}"'),
             (f"{on_spot} and {late(stage, f'{own}.left')}", f'"{Hold.DEADLINE}"'),
         ]
-    left = f"{scope.purse} - {spent_in(scope, stage)}"
+    left, worst = _left(stage, scope), _worst(stage)
     reasons.append((f"$exists($run.budget) and {left} < {worst}", f'"{Hold.MONEY}"'))
     text = '""'
     for condition, answer in reversed(reasons):
         text = f"{condition} ? {answer} : {text}"
     return f"({text})"
+
+
+def money(stage: JobStage, scope: Scope) -> str:
+    """What is left of the spending limit and what the attempt could cost, in words."""
+    left, worst = f"$round({_left(stage, scope)}, 2)", f"$round({_worst(stage)}, 2)"
+    return f'$string({left}) & " USD are left, and another attempt could cost " & $string({worst}) & " USD"'
+
+
+def _left(stage: JobStage, scope: Scope) -> str:
+    return f"{scope.purse} - {spent_in(scope, stage)}"
+
+
+def _worst(stage: JobStage) -> str:
+    """Dollars of an attempt that runs into its limit."""
+    return f"{_dearest(stage)} * {stage.limit.total_seconds() / 3600:g}"
 
 
 def _dearest(stage: JobStage) -> str:

@@ -26,7 +26,7 @@ from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine import verdict
 from workflows.state_machine.earlier_runs import look_up_states
-from workflows.state_machine.holds import Scope, hold, slack, unless_held
+from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
 from workflows.state_machine.tasks import sdk_task
@@ -109,7 +109,8 @@ class StageStates:
             whole.next(self.done)
             how_far.add_catch(self._catch(what_next, verdict.not_found(self.stage)))
             how_far.next(what_next)
-        gone = x.never_created(self.stage.name, self.hold)
+        left = money(self.stage, self.place.scope)
+        gone = x.never_created(self.stage.name, self.hold, left)
         why.add_catch(self._catch(how_far or what_next, self._ended(gone)))
         why.next(how_far or what_next)
 

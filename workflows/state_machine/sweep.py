@@ -31,18 +31,8 @@ from workflows.state_machine.stage import (
     fails_until_redriven,
     leave,
 )
+from workflows.state_machine.worst_case import distributed
 from workflows.training_job import CONTENT, parameters, settings, variable
-
-MOST_INLINE = 40  # trials at once in an inline Map, and about what its history holds
-MOST_EVENTS = 10_000  # of a run's 25,000 that one sweep may take
-EVENTS_OF_ATTEMPT = 30  # history events of a lost attempt, retries of its calls included
-
-
-def distributed(stage: SweepStage) -> bool:
-    """Whether its trials are executions of their own."""
-    trials = len(stage.parameters())
-    attempts = stage.spot.retry_budget + stage.spot.no_progress_limit + 2
-    return trials > MOST_INLINE or trials * attempts * EVENTS_OF_ATTEMPT > MOST_EVENTS
 
 
 def sweep_states(stage: SweepStage, place: Place, number: int) -> States:
@@ -198,7 +188,9 @@ class _Sweep:
         kept = {
             "outputs": f"{best}.outputs",
             "metrics": f"{best}.metrics",
-            "best": f"$sift({best}, function($v, $k) {{ $k in ['trial', 'parameters', 'job'] }})",
+            "best": f"$merge([$sift({best}, function($v, $k) {{ $k in ['trial', 'parameters', 'job'] }}), "
+            f'{{"metric": {json.dumps(self.stage.best.metric)}, '
+            f'"value": {best}.metrics.`{self.stage.best.metric}`}}])',
             "job": f"{best}.job",
             "arn": f"{best}.arn",
             "report": f"{best}.report",

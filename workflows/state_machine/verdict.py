@@ -94,6 +94,7 @@ def _facts(stage: JobStage) -> str:
         {
             "outcome": "$e.outcome",
             "held": "$e.held",
+            "money": or_else("$e.money", '""'),
             "reported": "$exists($p.step)",
             "progressed": "$saved > $s.step",
             "trained": "$e.trained",
@@ -138,6 +139,8 @@ def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
     # What it got may be another type than that of the rung, where it could take any of the ladder.
     got = f"$lookup({settings(stage.name)}, $s.market)[type = $e.type][0]"
     place = or_else(got, rung(stage)) if stage.on_demand.preferences else rung(stage)
+    if isinstance(stage, SweepStage):
+        values["trial"] = "$s.trial"
     return f"($place := {place}; $usd := {_cost()}; $merge([{fields(values)}, {{{decision}}}]))"
 
 

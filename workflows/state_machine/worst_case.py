@@ -13,7 +13,6 @@ from workflows.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_
 from workflows.pipeline import Pipeline
 from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
-from workflows.state_machine.sweep import distributed
 
 # Events of a history.
 OF_THE_RUN = 8  # its start and end, and the states around the stages
@@ -24,6 +23,10 @@ OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
 OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
 LOST_ATTEMPT = 30  # 20, and three retried calls of three events
 WAITING_ATTEMPT = 40  # a create call that was refused, with all its retries
+
+# Of sweeps: how much of the run's own history their trials may take.
+MOST_INLINE = 40  # trials at once in an inline Map
+MOST_OF_A_SWEEP = 15_000
 
 # Bytes of JSON in a variable.
 ENTRY = 550  # a line of the ledger
@@ -48,6 +51,13 @@ def events(stage: AnyStage) -> int:
     if distributed(stage):
         return OF_A_SWEEP
     return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
+
+
+def distributed(stage: SweepStage) -> bool:
+    """Whether the trials of a sweep are executions of their own, because the run's history could not hold
+    them."""
+    trials = len(stage.parameters())
+    return trials > MOST_INLINE or trials * events_of_trial(stage) > MOST_OF_A_SWEEP
 
 
 def events_of_trial(stage: SweepStage) -> int:
