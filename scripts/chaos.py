@@ -20,7 +20,6 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -80,6 +79,7 @@ class Drill:
         self.checkpoints = self.base / "checkpoints"
         self.remote = folder / "remote"
         self.trace = folder / "trace"
+        self.meetings = 0
         self.ranks = options.ranks
         self.rng = random.Random(f"{options.seed}/{number}")
         self.round = Round(number)
@@ -115,8 +115,10 @@ class Drill:
         attempt = self.attempt(kind)
         if all(code == 0 for code in attempt.codes):
             return True
-        wanted = 143 if kind.startswith("SIGTERM") else -signal.SIGKILL
-        if any(code not in (wanted, -signal.SIGKILL, 0) for code in attempt.codes):
+        allowed = {0, -signal.SIGKILL, 143 if kind.startswith("SIGTERM") else 0}
+        if (self.checkpoints / "complete.json").exists():
+            allowed.add(-signal.SIGTERM)  # it came when the training had ended already
+        if not allowed.issuperset(attempt.codes):
             self.problem(f"ended with {attempt.codes}: {attempt.errors[-2000:]}")
         self.check_loss(kind, attempt.errors)
         if kind in faults.DAMAGES:
@@ -212,15 +214,15 @@ class Drill:
             "RELAY_CHECKPOINT_LONGEST": str(INTERVAL),
             "OMP_NUM_THREADS": "1",
         }
-        script = "training.py"
+        script, arguments = "training.py", self.arguments
         if self.ranks > 1:
             script = "training_ranks.py"
-            if rank == 0:
-                self.port = free_port()
             environment |= {"RANK": str(rank), "WORLD_SIZE": str(self.ranks)}
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.port)}
+            # They meet by a file: a port that was free a moment ago may be taken by another round.
+            self.meetings += rank == 0
+            arguments = [*arguments, "--meet", str(self.trace.with_name(f"meeting-{self.meetings}"))]
         return subprocess.Popen(
-            [sys.executable, str(SCRIPTS / script), *self.arguments],
+            [sys.executable, str(SCRIPTS / script), *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -243,6 +245,8 @@ class Drill:
             return
         victims = list(processes)
         self.rng.shuffle(victims)  # the platform takes all instances, one after the other
+        for process in victims:
+            process.send_signal(signal.SIGSTOP)  # before another has noticed and ended with an error
         for process in victims:
             process.kill()
 
@@ -285,13 +289,6 @@ def digest(output: str) -> str:
     """The digest that a training prints at its end."""
     lines = [line for line in output.splitlines() if line.startswith("digest ")]
     return lines[0].split()[1] if lines else "no model"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def one_round(options: argparse.Namespace, number: int, undisturbed: dict[int, str]) -> Round:

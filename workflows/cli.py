@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +25,8 @@ DEFAULT_ROOT = Path(".relay/local")
 app = typer.Typer(
     name="relay",
     help="Runs multi-stage model training on interruptible capacity, and always finishes.\n\n"
-    "Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped with Ctrl-C.",
+    "Exit codes: 0 done (also when a gate said stop), 1 the run failed, 2 bad input, or a run that was "
+    "refused at its start, 3 a run of that name exists, 130 stopped with Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,25 +52,68 @@ Scenario = Annotated[
 @app.command()
 def run(
     pipeline: PipelineFile,
+    run_input: Annotated[
+        str | None,
+        typer.Option("--input", metavar="FILE|JSON", help="the run input (`relay schema PIPELINE`)"),
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="36h, 07:30+01:00 or 2026-12-01T06:00:00Z")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", help="no attempt starts that could cost more")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="begin there, on an earlier run's results"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="STAGE", help="this stage and no other (repeatable)")
+    ] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option(
+            "--reuse/--no-reuse", help="take what earlier runs have done already", show_default=False
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.NAME=VALUE", help="a hyperparameter (repeatable)"),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="the run is named PIPELINE-KEY, so it starts only once (exit code 3)")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="the run's id; made from name and time otherwise")] = None,
     scenario: Scenario = None,
     seed: Seed = 0,
     speed: Speed = 300.0,
-    name: Annotated[str | None, typer.Option(help="the run's id; made from name and time otherwise")] = None,
     root: Root = DEFAULT_ROOT,
     as_json: Json = False,
 ) -> None:
-    """Runs a pipeline on this computer: real training, AWS's behaviour, no account."""
+    """Runs a pipeline on this computer: real training, AWS's behaviour, no account.
+
+    Options go before what --input says of the same field.
+    """
     from workflows.loading import load
     from workflows.local.scenario import find_scenario
-    from workflows.rehearsal import open_world, start
+    from workflows.rehearsal import compile_loaded, open_world, start
+    from workflows.run_input import check_input
+    from workflows.run_options import RunOptions, run_name
 
+    options = RunOptions(run_input, deadline, budget_usd, from_, only or (), reuse, set_ or (), key)
     found = load(pipeline)
+    wanted = options.run_input()
+    check_input(found, wanted)
+    if name and "key" in wanted:
+        raise RelayError("--name and a key exclude each other: a key names the run PIPELINE-KEY")
     chosen = find_scenario(scenario, beside=pipeline.parent, stages=[stage.name for stage in found.stages])
+    made = f"{found.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    run_id = run_name(found.name, wanted["key"]) if "key" in wanted else name or made
     console = _console(as_json)
-    run_name = name or f"{found.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    console.print(f"Run {run_name}: training is real, waits pass {speed:g} times as fast.", markup=False)
+    with console.status("Compiling the pipeline ..."):
+        compiled = compile_loaded(found, pipeline)
+    console.print(f"Run {run_id}: training is real, waits pass {speed:g} times as fast.", markup=False)
     with open_world(root, speed=speed, scenario=chosen, seed=seed, console=console) as world:
-        rehearsal = start(world, pipeline, run_name, {}, console, quiet=as_json)
+        rehearsal = start(world, compiled, run_id, wanted, console, quiet=as_json)
         _follow(rehearsal, console, as_json, root)
 
 
@@ -102,19 +147,24 @@ def check(pipeline: PipelineFile, as_json: Json = False) -> None:
     from workflows.rehearsal import compile_file
 
     try:
-        found, definition, _ = compile_file(pipeline)
+        compiled = compile_file(pipeline)
     except SpecificationError as error:
         if as_json:
             print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
             raise typer.Exit(BAD_INPUT) from None
         raise
-    size = len(json.dumps(definition))
+    from workflows.state_machine.check import MOST_BYTES, MOST_EVENTS, MOST_VALUE, sizes_of
+
+    found, sizes = compiled.pipeline, sizes_of(compiled.pipeline, compiled.definition)
     if as_json:
-        print(json.dumps({"ok": True, "pipeline": found.name, "definition_bytes": size}, indent=2))
-    else:
-        print(
-            f"{pipeline}: {found.name}, {len(found.stages)} stages, a machine of {size / 1024:.0f} KiB: fine"
-        )
+        print(json.dumps({"ok": True, "pipeline": found.name, **asdict(sizes)}, indent=2))
+        return
+    print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
+    print(
+        f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_BYTES // 1024:,}); at worst "
+        f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and {sizes.worst_result_bytes / 1024:.0f} KiB of "
+        f"results (of {MOST_VALUE // 1024})"
+    )
 
 
 @app.command("compile")
@@ -125,7 +175,7 @@ def compile_(
     """Prints the state machine (Amazon States Language) that the pipeline becomes."""
     from workflows.rehearsal import compile_file
 
-    text = json.dumps(compile_file(pipeline)[1], indent=2, ensure_ascii=False)
+    text = json.dumps(compile_file(pipeline).definition, indent=2, ensure_ascii=False)
     if output is None:
         print(text)
         return
@@ -136,11 +186,19 @@ def compile_(
 
 
 @app.command()
-def schema() -> None:
-    """Prints the JSON schema of a pipeline's YAML, for editors."""
-    from workflows.loading import json_schema
+def schema(
+    pipeline: Annotated[
+        Path | None, typer.Argument(metavar="[PIPELINE]", help="of this pipeline's run input")
+    ] = None,
+) -> None:
+    """Prints the JSON schema of a pipeline's YAML, for editors; with PIPELINE, that of its run input.
 
-    print(json.dumps(json_schema(), indent=2))
+    The run input is what `relay run --input`, the console, a schedule and the API may say.
+    """
+    from workflows.loading import json_schema, load
+    from workflows.run_input import input_schema
+
+    print(json.dumps(input_schema(load(pipeline)) if pipeline else json_schema(), indent=2))
 
 
 # ------------------------------------------------------------------------------------------------ parts
@@ -159,7 +217,10 @@ def _follow(rehearsal: Rehearsal, console: Console, as_json: bool, root: Path) -
         where = "" if root == DEFAULT_ROOT else f" --root {root}"
         console.print(f"Stopped. Go on with: relay resume {run}{where}")
         raise typer.Exit(INTERRUPTED) from None
-    _print_receipt(rehearsal, view, console, as_json)
+    if not view.refused or as_json:
+        _print_receipt(rehearsal, view, console, as_json)
+    if view.refused:
+        raise RelayError(f"the run {view.run} was refused: {view.cause}")
     if view.status != "SUCCEEDED":
         if not as_json:
             console.print(
@@ -171,7 +232,7 @@ def _follow(rehearsal: Rehearsal, console: Console, as_json: bool, root: Path) -
 def _print_receipt(rehearsal: Rehearsal, view: RunView, console: Console, as_json: bool) -> None:
     from workflows.prices import load_prices
     from workflows.receipt import as_json as document
-    from workflows.receipt import as_text
+    from workflows.receipt_text import as_text
 
     rehearsal.runs.add_stopped_jobs(view)
     prices, digests = load_prices(), rehearsal.digests(view)
@@ -184,11 +245,9 @@ def _print_receipt(rehearsal: Rehearsal, view: RunView, console: Console, as_jso
 
 def _reason(view: RunView) -> str:
     """The stage's own message, without Step Functions' words around it."""
-    failed = [stage for stage in view.stages.values() if stage.status == "failed" and stage.attempts]
-    if failed:
-        last: Any = failed[-1].attempts[-1]
-        return f"{failed[-1].name}: {last['outcome']}: {last['why']}"
-    return view.cause or view.error or "no reason was given"
+    failed = [stage for stage in view.stages.values() if stage.status == "failed"]
+    said = [one.why for stage in failed for one in (*stage.trials.values(), stage) if one.status == "failed"]
+    return next((why for why in said if why), "") or view.cause or view.error or "no reason was given"
 
 
 def main() -> None:

@@ -3,19 +3,38 @@
     spot (interrupted) -> spot, next rung (no capacity) -> ... retry budget used up -> on demand -> done
 
 The policy counts, and with a deadline it looks at the clock. After an attempt, `tally` brings the stage's
-counters up to date and `decide` answers from them; both have a JSONata rendering made from the same objects
-(`TALLY`, `TABLE`).
+counters up to date (`tally.py`) and `decide` answers from them; both have a JSONata rendering made from the
+same objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, cast
 
 from workflows.outcomes import HELD, OUTCOMES, Hold, Outcome
-from workflows.rules import ALWAYS, Condition, Data, Fact, Facts, Rule, RuleTable
+from workflows.rules import ALWAYS, Condition, Data, Facts, Rule, RuleTable
+from workflows.tally import (
+    EXITS,
+    FAULTS,
+    INTERRUPTIONS,
+    LATE,
+    LOST,
+    MOVED,
+    NO_PROGRESS_LIMIT,
+    ON_DEMAND_ENABLED,
+    ON_SPOT,
+    OUTCOME,
+    REPORTED,
+    RETRIED_EXIT,
+    RETRY_BUDGET,
+    STALLED,
+    TRAINED,
+    UNKNOWNS,
+    WAITED,
+    WAITS,
+)
 
 FAULT_BUDGET = 2  # platform faults in a row without progress; the third fails the stage
 UNKNOWN_BUDGET = 1  # "unknown: resume once on the same rung, then fail"
@@ -38,95 +57,6 @@ class Next(StrEnum):
 Rung = Literal["same", "next", "first"]
 Pause = Literal["none", "back off"]
 
-# ------------------------------------------------------------------------------------------------- facts
-OUTCOME = Fact("outcome")
-MARKET = Fact("market")  # where the attempt ran: "spot" or "on-demand"
-REPORTED = Fact("reported")  # the script wrote progress.json
-PROGRESSED = Fact("progressed")  # a newer checkpoint than before the attempt
-TRAINED = Fact("trained")  # the attempt got instances
-# "seen": interruptions inside the job (SecondaryStatusTransitions), an amount and never a condition
-INTERRUPTIONS = Fact("interruptions")
-STALLED = Fact("stalled")  # attempts in a row that trained and moved the checkpoint nowhere
-FAULTS = Fact("faults")  # platform faults in a row without progress
-UNKNOWNS = Fact("unknowns")
-WAITS = Fact("waits")  # refusals in a row that only time cures: throttling, quota, on-demand capacity
-EXITS = Fact("exits")  # exits in a row with a code that is to be tried again
-EXIT_LISTED = Fact("exit_listed")  # the script ended with a code of `retry_on_exit_codes`
-LATE = Fact("late")  # the time left falls below what on-demand would need
-RETRY_BUDGET = Fact("retry_budget")
-NO_PROGRESS_LIMIT = Fact("no_progress_limit")
-ON_DEMAND_ENABLED = Fact("on_demand_enabled")
-
-_SPOT = MARKET.is_("spot")
-_LOST = OUTCOME.is_(Outcome.INTERRUPTED, Outcome.NO_CAPACITY)
-_WAITED = OUTCOME.is_(Outcome.THROTTLED, Outcome.QUOTA) | (~_SPOT & OUTCOME.is_(Outcome.NO_CAPACITY))
-
-
-# ------------------------------------------------------------------------------------------------- tally
-@dataclass(frozen=True)
-class Amount:
-    """By how much a counter rises, with its JSONata text."""
-
-    of: Callable[[Facts], int]
-    jsonata: str
-
-
-_ONE = Amount(lambda f: 1, "1")
-# A job that SageMaker restarted three times before it was lost has taken three interruptions, not four;
-# one that never got capacity has taken one.
-_INTERRUPTIONS = Amount(
-    lambda f: max(int(f["seen"]), 1 if _LOST.holds(f) else 0),
-    f"$max([$f.seen, {_LOST.jsonata} ? 1 : 0])",
-)
-
-
-@dataclass(frozen=True)
-class Count:
-    """How one counter moves after an attempt: back to zero or kept, then raised by an amount."""
-
-    name: str
-    raise_when: Condition
-    reset_when: Condition | None = None
-    amount: Amount = _ONE
-
-    def after(self, facts: Facts) -> int:
-        """The counter's new value; `facts` holds its old one."""
-        start = 0 if self.reset_when and self.reset_when.holds(facts) else int(facts[self.name])
-        return start + (self.amount.of(facts) if self.raise_when.holds(facts) else 0)
-
-    def jsonata(self) -> str:
-        """The same as an expression over the old facts `$f`."""
-        old = f"$f.{self.name}"
-        start = f"({self.reset_when.jsonata} ? 0 : {old})" if self.reset_when else old
-        return f"{start} + ({self.raise_when.jsonata} ? {self.amount.jsonata} : 0)"
-
-
-_MOVED = PROGRESSED.holds()
-_WITH_RUN = OUTCOME.is_(Outcome.STOPPED_WITH_RUN, Outcome.NOT_STARTED)
-_RETRIED_EXIT = OUTCOME.is_(Outcome.USER_ERROR) & EXIT_LISTED.holds()
-
-TALLY = (
-    Count("interruptions", _SPOT, amount=_INTERRUPTIONS),
-    Count("stalled", TRAINED.holds() & ~_MOVED & ~_WITH_RUN, _MOVED),
-    Count("faults", OUTCOME.is_(Outcome.PLATFORM_FAULT), _MOVED),
-    Count("unknowns", OUTCOME.is_(Outcome.UNKNOWN)),
-    Count("exits", _RETRIED_EXIT, _MOVED),
-    Count("waits", _WAITED, ~_WAITED),
-    Count("backoffs", ~_MOVED & ~_WITH_RUN, _MOVED),
-)
-COUNTERS = tuple(count.name for count in TALLY)
-
-
-def tally(facts: Facts) -> dict[str, int]:
-    """The counters after an attempt, from its facts and the counters before it."""
-    return {count.name: count.after(facts) for count in TALLY}
-
-
-def tally_jsonata() -> str:
-    """The same as one expression over `$f`."""
-    return "{" + ", ".join(f'"{count.name}": {count.jsonata()}' for count in TALLY) + "}"
-
-
 # ---------------------------------------------------------------------------------------------- decision
 _HERE = "here"  # the market of the attempt again
 
@@ -136,9 +66,9 @@ def _then(next_: str, why: str, *, rung: Rung = "same", pause: Pause = "none") -
 
 
 _STAYS_FULL = WAITS.at_least(WAIT_BUDGET + 1)
-_NO_PROGRESS = STALLED.at_least(NO_PROGRESS_LIMIT) & TRAINED.holds() & ~_MOVED
-_BUDGET_GONE = _SPOT & INTERRUPTIONS.at_least(RETRY_BUDGET)
-_FALLBACK = _SPOT & ON_DEMAND_ENABLED.holds()
+_NO_PROGRESS = STALLED.at_least(NO_PROGRESS_LIMIT) & TRAINED.holds() & ~MOVED
+_BUDGET_GONE = ON_SPOT & INTERRUPTIONS.at_least(RETRY_BUDGET)
+_FALLBACK = ON_SPOT & ON_DEMAND_ENABLED.holds()
 _SPENT = "retry budget used up ({interruptions} of {retry_budget} interruptions)"
 _STUCK = "{stalled} attempts in a row left the checkpoint where it was"
 
@@ -186,7 +116,7 @@ _ENDS = (
         _then(Next.DONE, "the job completed; its script reports no progress of its own"),
     ),
     Rule(
-        _RETRIED_EXIT & ~EXITS.at_least(EXIT_BUDGET + 1),
+        RETRIED_EXIT & ~EXITS.at_least(EXIT_BUDGET + 1),
         _then(
             _HERE,
             f"an exit code of `retry_on_exit_codes`, {{exits}} of {EXIT_BUDGET}: once more",
@@ -207,7 +137,7 @@ _ENDS = (
         _then(Next.FAIL, "somebody stopped the job (a processing job: or it ran into its `limit`)"),
     ),
     Rule(
-        OUTCOME.is_(Outcome.SLICE_OVER) & ~_MOVED,
+        OUTCOME.is_(Outcome.SLICE_OVER) & ~MOVED,
         _then(Next.FAIL, "the time limit passed without a new checkpoint: raise `limit`"),
     ),
 )
@@ -255,7 +185,7 @@ _WAITS = (
         _then(Next.ON_DEMAND, "the spot quota stays full after {waits} pauses", rung="first"),
     ),
     Rule(
-        _WAITED & _STAYS_FULL,
+        WAITED & _STAYS_FULL,
         _then(Next.FAIL, "no quota or no capacity after {waits} pauses, and no other place to run"),
     ),
     Rule(
@@ -263,7 +193,7 @@ _WAITS = (
         _then(_HERE, "the quota of this rung is in use: the next rung", rung="next", pause="back off"),
     ),
     Rule(
-        _WAITED,
+        WAITED,
         _then(_HERE, "no on-demand capacity: the next rung", rung="next", pause="back off"),
     ),
 )
@@ -293,7 +223,7 @@ _LOSSES = (
         _then(_HERE, "the time limit passed with progress: go on from the checkpoint"),
     ),
     Rule(
-        _SPOT & _LOST,
+        ON_SPOT & LOST,
         _then(
             Next.SPOT,
             "interruption {interruptions} of {retry_budget}: resume on spot, next rung",

@@ -1,4 +1,9 @@
-"""The one base of every error that Relay raises for its user."""
+"""The one base of every error that Relay raises for its user, and the words for a name that is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
 
 
 class RelayError(Exception):
@@ -9,3 +14,10 @@ class RelayError(Exception):
     """
 
     exit_code = 2
+
+
+def unknown(what: str, found: str, allowed: Collection[str]) -> str:
+    """What to say of a name that does not exist: what may stand there, and the nearest of it."""
+    near = difflib.get_close_matches(found, allowed, 1, cutoff=0.5)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return f"unknown {what} `{found}`; allowed: {', '.join(allowed) or 'none'}{hint}"

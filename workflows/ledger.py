@@ -2,6 +2,10 @@
 
 Pure: takes the events of GetExecutionHistory, in the order of their ids, and returns data. The ledger
 entries are what the machine itself assigned, so they survive a failed run, which has no output.
+
+The trials of a sweep have the same states and the same variable, side by side: which one an event belongs to
+follows from the chain of `previousEventId` to the iteration's start, or from what the event itself says.
+Trials that are executions of their own (a large sweep) are known when the sweep has ended.
 """
 
 from __future__ import annotations
@@ -9,14 +13,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from workflows.stage_view import FAILED_PHASES, OF_THE_SWEEP, STOPPED_WITH_THE_RUN, Activity, StageView
 from workflows.training_job import variable
 
-Entry = Mapping[str, Any]
-
-
-STOPPED_WITH_THE_RUN = "stopped with the run"
+CANNOT_START = "Relay.CannotStart"
+_ENDS = {
+    "ExecutionSucceeded": "SUCCEEDED",
+    "ExecutionFailed": "FAILED",
+    "ExecutionAborted": "ABORTED",
+    "ExecutionTimedOut": "TIMED_OUT",
+    "ExecutionRedriven": "RUNNING",
+}
+Event = Mapping[str, Any]
+Trial = tuple[str, int]  # (stage, number)
 
 
 def attempt_of(job: str) -> tuple[int, int]:
@@ -25,68 +37,59 @@ def attempt_of(job: str) -> tuple[int, int]:
     return int(redrive), int(attempt)
 
 
-def stages_in(definition: Mapping[str, Any]) -> dict[str, str]:
-    """Stage -> kind, in order, as the machine's text shows them: by its tasks that run jobs."""
-    kinds = {"createTrainingJob.sync": "train", "createProcessingJob.sync": "process"}
-    found: dict[str, str] = {}
-    for name, state in definition["States"].items():
-        kind = kinds.get(str(state.get("Resource", "")).rpartition(":")[2])
-        if kind:
-            found.setdefault(name.partition(":")[0], kind)
-        for branch in state.get("Branches", []):
-            found |= stages_in(branch)
-    return found
-
-
-@dataclass
-class StageView:
-    """One stage of a run."""
-
-    name: str
-    kind: str
-    status: str = "waiting"  # waiting, running, done, failed, stopped
-    phase: str = ""  # the phrase of the state it is in: "on spot", "back off, then spot", ...
-    job: str | None = None  # the job that runs now
-    attempts: list[Entry] = field(default_factory=list)
-    outputs: dict[str, str] = field(default_factory=dict)
-
-
 @dataclass
 class RunView:
     """A run, kept up to date with `update`."""
 
     run: str
     pipeline: str
-    kinds: Mapping[str, str]  # stage -> "train" or "process", in order
+    kinds: Mapping[str, str]  # stage -> train, process, sweep, gate or register, in order
     status: str = "RUNNING"
     error: str = ""
     cause: str = ""
     prefix: str = ""  # key prefix of everything the run writes
     tag: str = ""  # what all its job names hold
+    budget_usd: float | None = None
+    deadline: datetime | None = None
+    ended_at: datetime | None = None
     stages: dict[str, StageView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stages = {name: StageView(name, kind) for name, kind in self.kinds.items()}
+        self.stages = {name: StageView(name=name, kind=kind) for name, kind in self.kinds.items()}
         self._names = {variable(name): name for name in self.stages}
+        self._trials: dict[int, Trial] = {}  # event -> the trial that it belongs to
 
-    def update(self, events: Iterable[Mapping[str, Any]]) -> None:
+    @property
+    def refused(self) -> bool:
+        """Whether the machine's first state refused the run: nothing has begun, `cause` says why."""
+        return self.error == CANNOT_START
+
+    @property
+    def spent_usd(self) -> float:
+        """Dollars of the attempts that have ended, as the machine itself reckons them."""
+        return sum(entry.get("usd") or 0.0 for stage in self.stages.values() for entry in stage.entries())
+
+    def update(self, events: Iterable[Event]) -> None:
         """Takes in further events; each is to be given once."""
         for event in events:
+            trial = self._trial_of(event)
             for key, details in event.items():
                 if key == "stateEnteredEventDetails":
-                    self._entered(details["name"])
+                    self._entered(details["name"], trial)
                 elif key == "stateExitedEventDetails":
-                    self._assigned(details.get("assignedVariables", {}))
+                    self._assigned(event, details.get("assignedVariables", {}), trial)
                 elif key == "taskScheduledEventDetails":
-                    self._scheduled(details)
+                    self._scheduled(event, details)
             self._ended(event)
 
-    def add_stopped(self, job: str, stage: str, figures: Mapping[str, Any]) -> None:
+    def add_stopped(
+        self, job: str, stage: str, figures: Mapping[str, Any], *, trial: int | None = None
+    ) -> None:
         """Takes in a job that the machine could not tell of, because the run was stopped while it ran.
 
         `figures`: market, instance type and count, seconds, as in a ledger entry.
         """
-        view = self.stages[stage]
+        view: Activity = self.stages[stage] if trial is None else self.stages[stage].trial(trial)
         number = attempt_of(job)
         before = [entry for entry in view.attempts if attempt_of(entry["job"]) < number]
         step = before[-1]["saved_step"] if before else 0
@@ -104,55 +107,109 @@ class RunView:
         }
         view.attempts = sorted([*view.attempts, entry], key=lambda each: attempt_of(each["job"]))
 
-    def stage_of(self, state: str) -> StageView | None:
-        """The stage that a state belongs to, by the state's name."""
-        return self.stages.get(state.partition(":")[0])
+    # -------------------------------------------------------------------------------------- whose it is
+    def _trial_of(self, event: Event) -> Trial | None:
+        """The trial that an event belongs to; its successors are found by it."""
+        started = event.get("mapIterationStartedEventDetails")
+        if started:
+            trial: Trial | None = (started["name"].partition(":")[0], int(started["index"]))
+        else:
+            trial = self._trials.get(event.get("previousEventId", 0))
+            if event["type"].startswith("MapIteration"):
+                return None  # what follows its end is the sweep's
+        if trial:
+            self._trials[event["id"]] = trial
+        return trial
 
-    def _entered(self, state: str) -> None:
-        stage = self.stage_of(state)
-        if stage:
-            stage.status, stage.phase = "running", state.partition(": ")[2]
-            if stage.phase not in {"on spot", "on demand"}:
-                stage.job = None
+    def _activity(self, stage: StageView, trial: Trial | None) -> Activity:
+        return stage.trial(trial[1]) if trial and trial[0] == stage.name else stage
 
-    def _scheduled(self, details: Mapping[str, Any]) -> None:
+    def _belongs(self, event: Event, stage: StageView, number: int) -> Activity:
+        """After a redrive the chain may begin anew: then it begins here."""
+        if "id" in event:
+            self._trials[event["id"]] = (stage.name, number)
+        return stage.trial(number)
+
+    # ------------------------------------------------------------------------------------------- events
+    def _entered(self, state: str, trial: Trial | None) -> None:
+        name, colon, phrase = state.partition(": ")
+        stage = self.stages.get(name)
+        if not stage or not colon:
+            return
+        if stage.kind == "sweep" and not trial and phrase not in {*OF_THE_SWEEP, *FAILED_PHASES}:
+            return  # of a trial that is not known yet
+        self._activity(stage, trial).entered(phrase)
+
+    def _scheduled(self, event: Event, details: Mapping[str, Any]) -> None:
         if not details["resource"].endswith(".sync"):
             return
         job = json.loads(details["parameters"])
-        name = job.get("TrainingJobName") or job.get("ProcessingJobName")
         tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", [])}
-        if stage := self.stages.get(tags.get("relay:stage", "")):
-            stage.job = name
+        stage = self.stages.get(tags.get("relay:stage", ""))
+        if stage:
+            number = tags.get("relay:trial")
+            activity = stage if number is None else self._belongs(event, stage, int(number))
+            activity.status, activity.job = "running", job.get("TrainingJobName") or job["ProcessingJobName"]
 
-    def _assigned(self, variables: Mapping[str, str]) -> None:
+    def _assigned(self, event: Event, variables: Mapping[str, str], trial: Trial | None) -> None:
         for name, text in variables.items():
             value = json.loads(text)
             if name == "run":
-                self.prefix, self.tag = value["prefix"], value["tag"]
+                self._began(value)
             elif name in self._names:
-                self.stages[self._names[name]].attempts = list(value["ledger"])
+                self._assigned_stage(event, self.stages[self._names[name]], value)
             elif name == "done" or name.startswith("done_"):
                 for stage, result in value.items():
-                    view = self.stages[stage]
-                    view.attempts, view.outputs = list(result["ledger"]), result["outputs"]
-                    view.status, view.phase, view.job = "done", "done", None
+                    self._left(self.stages[stage], result, trial)
 
-    def _ended(self, event: Mapping[str, Any]) -> None:
-        ends = {
-            "ExecutionSucceeded": "SUCCEEDED",
-            "ExecutionFailed": "FAILED",
-            "ExecutionAborted": "ABORTED",
-            "ExecutionTimedOut": "TIMED_OUT",
-            "ExecutionRedriven": "RUNNING",
-        }
-        if event["type"] not in ends:
+    def _began(self, run: Mapping[str, Any]) -> None:
+        """The variable `$run`; that of a run that cannot start says only why."""
+        self.prefix, self.tag = run.get("prefix", ""), run.get("tag", "")
+        self.budget_usd = run.get("budget")
+        if "deadline" in run:
+            self.deadline = datetime.fromtimestamp(run["deadline"] / 1000, UTC)
+
+    def _assigned_stage(self, event: Event, stage: StageView, value: Mapping[str, Any]) -> None:
+        if "trial" in value:
+            trial = self._belongs(event, stage, int(value["trial"]))
+            stage.trial(int(value["trial"])).parameters = value["parameters"]
+            trial.assigned(value)
+        else:
+            stage.assigned(value)
+
+    def _left(self, stage: StageView, result: Mapping[str, Any], trial: Trial | None) -> None:
+        if trial and trial[0] == stage.name:
+            stage.trial(trial[1]).left(result)
+        else:
+            stage.left(result)
+
+    def _ended(self, event: Event) -> None:
+        if event["type"] == "MapIterationSucceeded" and "mapIterationSucceededEventDetails" in event:
+            self._trial_ended(event["mapIterationSucceededEventDetails"])
+        if event["type"] not in _ENDS:
             return
-        self.status = ends[event["type"]]
+        self.status = _ENDS[event["type"]]
         for key in ("executionFailedEventDetails", "executionAbortedEventDetails"):
             self.error = event.get(key, {}).get("error", self.error)
             self.cause = event.get(key, {}).get("cause", self.cause)
-        if self.status != "RUNNING":
-            left = "failed" if self.status == "FAILED" else "stopped"
-            for stage in self.stages.values():
-                if stage.status == "running":
-                    stage.status, stage.job = left, None
+        if self.status == "RUNNING":
+            self.error = self.cause = ""
+            return
+        self.ended_at = event.get("timestamp")
+        self._end_stages()
+
+    def _trial_ended(self, details: Mapping[str, Any]) -> None:
+        stage = self.stages[details["name"].partition(":")[0]]
+        stage.trial(int(details["index"])).finished()
+
+    def _end_stages(self) -> None:
+        """What still ran has failed, or was stopped because a sibling failed."""
+        running = [stage for stage in self.stages.values() if stage.status == "running"]
+        guilty = [stage for stage in running if stage.phase in FAILED_PHASES or _has_failed_trial(stage)]
+        for stage in running:
+            failed = self.status == "FAILED" and (stage in guilty or not guilty)
+            stage.ended("failed" if failed else "stopped")
+
+
+def _has_failed_trial(stage: StageView) -> bool:
+    return any(trial.phase == FAILED_PHASES[0] for trial in stage.trials.values())

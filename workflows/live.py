@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from workflows.ledger import Entry, RunView, StageView
-from workflows.receipt import COLOURS
+from workflows.ledger import RunView
+from workflows.receipt_text import COLOURS, money, span, taken_from
 from workflows.runs import Progress
+from workflows.stage_view import Activity, Entry, StageView, TrialView
 
-MARKS = {"waiting": "·", "running": "▶", "done": "✓", "failed": "✗", "stopped": "■"}
+MARKS = {"waiting": "·", "running": "▶", "done": "✓", "failed": "✗", "stopped": "■", "skipped": "○"}
 STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "red", "stopped": "yellow"}
+MOST_ROWS = 6  # of the trials that run, in the table
+News = tuple[Text, str | None]  # a line, and the job that it says has completed
 
 
 @dataclass(frozen=True)
 class Now:
-    """What the job of a running stage says of itself."""
+    """What a job that runs says of itself."""
 
     status: str = ""  # SecondaryStatus
     progress: Progress | None = None
+
+
+@dataclass
+class _Told:
+    """What has been said of a stage or a trial."""
+
+    attempts: int = 0
+    notes: int = 0
+    phase: str = ""
+    job: str | None = None
+    end: str = ""
 
 
 @dataclass
@@ -31,29 +47,56 @@ class Narrator:
     """Turns the difference between two looks at a run into lines."""
 
     view: RunView
-    _told: dict[str, int] = field(default_factory=dict)  # stage -> attempts told
-    _phases: dict[str, str] = field(default_factory=dict)
-    _jobs: dict[str, str] = field(default_factory=dict)
+    _told: dict[str, _Told] = field(default_factory=dict)
 
-    def news(self) -> Iterator[tuple[Text, str | None]]:
-        """What became true since the last call: a line, and the job that it says has completed."""
+    def news(self) -> Iterator[News]:
+        """What became true since the last call."""
         for stage in self.view.stages.values():
-            told = self._told.get(stage.name, 0)
-            for entry in stage.attempts[told:]:
-                yield _attempt(stage, entry), entry["job"] if entry["outcome"] == "completed" else None
-            self._told[stage.name] = len(stage.attempts)
-            if stage.job and self._jobs.get(stage.name) != stage.job:
-                self._jobs[stage.name] = stage.job
-                yield _line(stage, f"attempt {len(stage.attempts) + 1} {stage.phase}", "cyan"), None
-            elif stage.phase != self._phases.get(stage.name) and stage.phase.startswith("back off"):
-                yield _line(stage, stage.phase, "dim"), None
-            self._phases[stage.name] = stage.phase
+            for number, trial in sorted(stage.trials.items()):
+                yield from self._news(f"{stage.name} #{number}", trial)
+            yield from self._news(stage.name, stage)
+
+    def _news(self, name: str, activity: Activity) -> Iterator[News]:
+        told = self._told.setdefault(name, _Told())
+        for entry in activity.attempts[told.attempts :]:
+            yield _attempt(name, entry), entry["job"] if entry["outcome"] == "completed" else None
+        for note in activity.notes[told.notes :]:
+            yield _line(name, note.why, "yellow"), None
+        if activity.job and told.job != activity.job:
+            words = f"attempt {len(activity.attempts) + 1} {activity.phase}"
+            yield _line(name, words, "cyan"), None
+            told.job = activity.job
+        elif activity.phase != told.phase and activity.phase.startswith("back off"):
+            yield _line(name, activity.phase, "dim"), None
+        end = _end(activity)
+        if end and end != told.end:
+            yield _line(name, end, "red" if activity.status == "failed" else "green"), None
+        told.attempts, told.notes = len(activity.attempts), len(activity.notes)
+        told.phase, told.end = activity.phase, end
 
 
-def _attempt(stage: StageView, entry: Entry) -> Text:
+def _end(activity: Activity) -> str:
+    """How it ended, where no attempt says so."""
+    if activity.unsaid:
+        return f"{activity.status}: {activity.unsaid}"
+    if activity.status == "reused":
+        return f"reused: {taken_from(activity)}"
+    if isinstance(activity, StageView) and activity.status != "running":
+        if activity.best is not None:
+            best = activity.trials[activity.best]
+            return f"the best trial is {best.number}: {activity.metric} {best.value:.6g}, {_parameters(best)}"
+        return activity.verdict or activity.package
+    return ""
+
+
+def _parameters(trial: TrialView) -> str:
+    return ", ".join(f"{name}={value}" for name, value in trial.parameters.items())
+
+
+def _attempt(name: str, entry: Entry) -> Text:
     colour = COLOURS.get(entry["outcome"], "magenta")
     place = "on spot" if entry["market"] == "spot" else "on demand"
-    text = _line(stage, f"attempt {entry['attempt']} {place}: {entry['outcome']}", colour)
+    text = _line(name, f"attempt {entry['attempt']} {place}: {entry['outcome']}", colour)
     text.append(_moved(entry))
     if entry["decision"] != "done":
         text.append(f" → {entry['why']}", "default")
@@ -67,33 +110,60 @@ def _moved(entry: Entry) -> str:
     return f" at step {end}, resumed from {start}" if start else f" at step {end}"
 
 
-def _line(stage: StageView, words: str, style: str) -> Text:
-    return Text.assemble((f"{stage.name:<12} ", "bold"), (words, style))
+def _line(name: str, words: str, style: str) -> Text:
+    return Text.assemble((f"{name:<12} ", "bold"), (words, style))
 
 
-def status(view: RunView, now: Mapping[str, Now], elapsed: float) -> RenderableType:
-    """The table under the lines: every stage, and how far it is."""
+# ------------------------------------------------------------------------------------------- the table
+def status(view: RunView, now: Mapping[str, Now], elapsed: float, clock: datetime) -> RenderableType:
+    """The table under the lines: every stage, and how far it is.
+
+    `now`: what the jobs that run say, by their names; `clock`: the world's time.
+    """
     table = Table.grid(padding=(0, 2))
     for stage in view.stages.values():
-        style = STYLES[stage.status]
-        look = now.get(stage.name, Now())
-        table.add_row(
-            Text(MARKS[stage.status], style),
-            Text(stage.name, style),
-            _doing(stage, look),
-            _bar(look.progress) if stage.status == "running" and stage.job else Text(""),
-        )
-    return Group(table, Text(f"{elapsed:.0f} s, run {view.run}", "dim"))
+        _row(table, stage.name, stage, now)
+        running = [trial for _, trial in sorted(stage.trials.items()) if trial.status == "running"]
+        for trial in running[:MOST_ROWS] if stage.status == "running" else []:
+            _row(table, f"  #{trial.number} {_parameters(trial)}"[:24], trial, now)
+    return Group(table, Text(", ".join(_footer(view, elapsed, clock)), "dim"))
 
 
-def _doing(stage: StageView, look: Now) -> Text:
-    if stage.status != "running":
-        count = len(stage.attempts)
+def _row(table: Table, name: str, activity: Activity, now: Mapping[str, Now]) -> None:
+    style = STYLES.get(activity.status, "dim")
+    look = now.get(activity.job or "", Now())
+    bar = _bar(look.progress) if activity.status == "running" and activity.job else Text("")
+    mark = MARKS.get(activity.status, "✓")
+    table.add_row(Text(mark, style), Text(name, style), _doing(activity, look), bar)
+
+
+def _footer(view: RunView, elapsed: float, clock: datetime) -> Iterator[str]:
+    yield f"{elapsed:.0f} s"
+    if view.budget_usd is not None:
+        yield f"{money(round(view.spent_usd, 6))} of {money(view.budget_usd)} spent"
+    if view.deadline:
+        left = (view.deadline - clock).total_seconds()
+        yield f"{span(left)} to the deadline" if left >= 0 else f"{span(-left)} past the deadline"
+    yield f"run {view.run}"
+
+
+def _doing(activity: Activity, look: Now) -> Text:
+    if isinstance(activity, StageView) and activity.trials:
+        return Text(_trials(activity), "default" if activity.status == "running" else "dim")
+    if activity.status != "running":
+        count = len(activity.attempts)
         tries = f"{count} attempt{'s' if count != 1 else ''}" if count else ""
-        return Text(" ".join(filter(None, [stage.status, tries])), "dim")
+        said = activity.verdict if isinstance(activity, StageView) else ""
+        return Text(" ".join(filter(None, [said or activity.status, tries])), "dim")
     waiting = {"Interrupted", "Starting", "Pending"}
-    words = f"{stage.phase}, {look.status}" if stage.job and look.status else stage.phase
+    words = f"{activity.phase}, {look.status}" if activity.job and look.status else activity.phase
     return Text(words, "yellow" if look.status in waiting else "default")
+
+
+def _trials(stage: StageView) -> str:
+    """`2 running, 5 done, 1 failed`"""
+    counts = Counter(trial.status for trial in stage.trials.values())
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True))
 
 
 def _bar(progress: Progress | None) -> RenderableType:

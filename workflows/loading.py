@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from workflows.errors import RelayError
+from workflows.errors import RelayError, unknown
 from workflows.pipeline import KINDS, Pipeline
 from workflows.settings import Model
 from workflows.stages import JobStage
@@ -169,7 +169,7 @@ def _problem(detail: ErrorDetails, place: Place, root: type[BaseModel] = Pipelin
     kind, found, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
         allowed = _fields_at(detail["loc"][:-1], root)
-        return _unknown("field", str(place[-1]), allowed)
+        return unknown("field", str(place[-1]), allowed)
     if kind == "missing":
         return f"the field `{detail['loc'][-1]}` is missing"
     if kind == "value_error":
@@ -182,7 +182,7 @@ def _problem(detail: ErrorDetails, place: Place, root: type[BaseModel] = Pipelin
     if kind in _SHAPES:
         return f"found {_show(found)}; expected {_SHAPES[kind]}"
     if "allowed" in context:
-        return _unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
+        return unknown(str(context["what"]), str(context["found"]), list(context["allowed"]))
     if kind in _OWN_WORDS:
         return detail["msg"]
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
@@ -201,13 +201,6 @@ _SHAPES = {
     "model_attributes_type": "a mapping",
     "string_type": "text",
 }
-
-
-def _unknown(what: str, found: str, allowed: Sequence[str]) -> str:
-    names = ", ".join(allowed) or "none"
-    near = difflib.get_close_matches(found, allowed, 1, cutoff=0.5)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    return f"unknown {what} `{found}`; allowed: {names}{hint}"
 
 
 _PATTERNS = {

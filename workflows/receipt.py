@@ -1,4 +1,7 @@
-"""What a run cost, attempt by attempt, and why each decision was taken: ledger -> JSON and text."""
+"""What a run cost, attempt by attempt, and why each decision was taken: ledger -> money and JSON.
+
+`receipt_text.py` prints the same for people.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from workflows.ledger import Entry, RunView, StageView
+from workflows.ledger import RunView
 from workflows.prices import PriceBook
+from workflows.stage_view import Activity, Entry, StageView, TrialView
 
-COLOURS = {
-    "completed": "green",
-    "interrupted": "yellow",
-    "no capacity": "yellow",
-    "slice over": "cyan",
-    "user error": "red",
-    "bad request": "red",
-}
-
-
-LONGEST_ASIDE = 60  # characters of a message that fit before the decision
 DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount
 
 
@@ -47,10 +36,13 @@ class Line:
         return _billed(self.entry)
 
 
-def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
-    """The stage's attempts with their money."""
-    for position, entry in enumerate(stage.attempts):
-        kept = _kept(entry, stage.attempts[position + 1 :])
+def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
+    """The attempts of a stage, or of a trial, with their money.
+
+    The machine reckons an attempt's dollars itself, for the spending limit: where it did, that is the cost.
+    """
+    for position, entry in enumerate(activity.attempts):
+        kept = _kept(entry, activity.attempts[position + 1 :])
         # What reached S3 last is not always progress.json: the next attempt may know of more.
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
         if not entry["trained_seconds"]:
@@ -60,10 +52,16 @@ def lines(stage: StageView, prices: PriceBook) -> Iterator[Line]:
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(
             entry,
-            prices.cost(kind, count, _priced_as(entry), _billed(entry)),
+            entry["usd"] if "usd" in entry else prices.cost(kind, count, _priced_as(entry), _billed(entry)),
             prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
             entry["reached_step"] - kept,
         )
+
+
+def all_lines(stage: StageView, prices: PriceBook) -> list[Line]:
+    """The attempts of a stage and of its trials."""
+    activities: list[Activity] = [stage, *(trial for _, trial in sorted(stage.trials.items()))]
+    return [line for activity in activities for line in lines(activity, prices)]
 
 
 def _billed(entry: Entry) -> float:
@@ -93,26 +91,56 @@ def _priced_as(entry: Entry) -> str:
 
 def as_json(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> dict[str, Any]:
     """The run as one document. `digests`: stage -> SHA-256 of the contents of its model."""
-    everything = [line for stage in view.stages.values() for line in lines(stage, prices)]
+    everything = [line for stage in view.stages.values() for line in all_lines(stage, prices)]
     return {
         "run": view.run,
         "pipeline": view.pipeline,
         "status": view.status,
         "error": view.error,
         "cause": view.cause,
+        "deadline": view.deadline and view.deadline.isoformat(),
+        "ended": view.ended_at and view.ended_at.isoformat(),
+        "budget_usd": view.budget_usd,
         "stages": [
             {
                 "name": stage.name,
                 "kind": stage.kind,
-                "status": stage.status,
                 "model_sha256": digests.get(stage.name),
-                "attempts": [_attempt(line) for line in lines(stage, prices)],
+                **_activity(stage, prices),
+                **_of_its_kind(stage, prices),
             }
             for stage in view.stages.values()
         ],
         "totals": totals(everything),
         "prices": {"date": prices.date, "region": prices.region, "spot_share": prices.spot_share},
     }
+
+
+def _activity(activity: Activity, prices: PriceBook) -> dict[str, Any]:
+    return {
+        "status": activity.status,
+        "why": activity.why or None,
+        "reused_job": activity.reused or None,
+        "metrics": activity.metrics,
+        "attempts": [_attempt(line) for line in lines(activity, prices)],
+        "before_attempts": [{"attempt": note.after + 1, "reason": note.why} for note in activity.notes],
+    }
+
+
+def _of_its_kind(stage: StageView, prices: PriceBook) -> dict[str, Any]:
+    if stage.kind == "gate":
+        return {"passed": stage.passed, "when": stage.when, "verdict": stage.verdict}
+    if stage.kind == "register":
+        return {"package": stage.package or None}
+    if stage.kind == "sweep":
+        trials = [_trial(trial, prices) for _, trial in sorted(stage.trials.items())]
+        return {"best_trial": stage.best, "trials": trials}
+    return {}
+
+
+def _trial(trial: TrialView, prices: PriceBook) -> dict[str, Any]:
+    known = {"trial": trial.number, "parameters": dict(trial.parameters), "value": trial.value}
+    return {**known, **_activity(trial, prices)}
 
 
 def totals(everything: list[Line]) -> dict[str, Any]:
@@ -163,95 +191,3 @@ def _attempt(line: Line) -> dict[str, Any]:
         "cost_usd": line.cost,
         "on_demand_cost_usd": line.undisturbed,
     }
-
-
-# ------------------------------------------------------------------------------------------------- text
-def as_text(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> RenderableType:
-    """The receipt for a terminal."""
-    parts: list[RenderableType] = []
-    everything: list[Line] = []
-    for stage in view.stages.values():
-        stage_lines = list(lines(stage, prices))
-        everything += stage_lines
-        digest = digests.get(stage.name)
-        head = Text.assemble((stage.name, "bold"), f"  {stage.status}")
-        if digest:
-            head.append(f"  model sha256 {digest[:16]}…", "dim")
-        parts.append(head)
-        if stage_lines:
-            parts.append(_table(stage_lines))
-        parts += [_decision(line) for line in stage_lines if line.entry["decision"] != "done"]
-        parts.append(Text(""))
-    parts.append(_bottom_line(totals(everything), prices))
-    return Group(*parts)
-
-
-def _table(stage_lines: list[Line]) -> Table:
-    """One row for an attempt."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    table.add_column("  #", no_wrap=True)
-    for title in ("ran on", "ended", "steps"):
-        table.add_column(title, no_wrap=True)
-    for title in ("billed", "cost"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for line in stage_lines:
-        entry = line.entry
-        count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
-        table.add_row(
-            f"  {entry['attempt']}",
-            f"{entry['market']} {count}{entry['instance_type']}",
-            _ended(entry),
-            _steps(line),
-            f"{line.billed:.0f} s",
-            _money(line.cost),
-        )
-    return table
-
-
-def _ended(entry: Entry) -> Text:
-    text = Text(entry["outcome"], COLOURS.get(entry["outcome"], "magenta"))
-    if entry["interruptions"] and entry["outcome"] == "completed":
-        text.append(f", interrupted {entry['interruptions']}x", "yellow")  # SageMaker restarted it itself
-    return text
-
-
-def _decision(line: Line) -> Text:
-    entry = line.entry
-    message = entry["message"]
-    if entry["decision"] == "fail":
-        text = Text(f"  after {entry['attempt']}: {entry['why']}", "dim")
-        return text.append(f"\n  it said: {message}", "red") if message else text
-    said = f"{message}; " if message and len(message) <= LONGEST_ASIDE else ""
-    return Text(f"  after {entry['attempt']}: {said}{entry['why']}", "dim")
-
-
-def _steps(line: Line) -> str:
-    entry = line.entry
-    if entry["reached_step"] == entry["resumed_step"]:
-        return "-" if not entry["resumed_step"] else f"still at {entry['resumed_step']}"
-    redone = f" ({line.steps_redone} to redo)" if line.steps_redone else ""
-    return f"{entry['resumed_step']} → {entry['reached_step']}{redone}"
-
-
-def _money(dollars: float | None) -> str:
-    if dollars is None:
-        return "?"
-    decimals = 2 if dollars >= 1 or dollars == 0 else 4 if dollars >= 0.01 else 6
-    return f"${dollars:,.{decimals}f}"
-
-
-def _bottom_line(sums: Mapping[str, Any], prices: PriceBook) -> Text:
-    text = Text.assemble(
-        ("Total ", "bold"),
-        f"{sums['attempts']} attempts, {sums['seconds_billed']:.0f} s billed, ",
-        f"{sums['steps_redone']} steps redone: ",
-        (_money(sums["cost_usd"]), "bold"),
-    )
-    if sums["saved_percent"] is not None:
-        text.append(f", on-demand without interruptions {_money(sums['on_demand_cost_usd'])}")
-        verb, colour = ("saved", "green") if sums["saved_percent"] >= 0 else ("lost", "red")
-        text.append(f", {verb} {abs(sums['saved_percent']):.0f} %", colour)
-    text.append(
-        f"\nEstimated: {prices.region} prices of {prices.date}, spot at {prices.spot_share:.0%}.", "dim"
-    )
-    return text

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +24,7 @@ from workflows.errors import RelayError
 from workflows.images import image_uri
 from workflows.ledger import RunView
 from workflows.live import Narrator, Now, status
-from workflows.loading import load
+from workflows.loading import SpecificationError, load
 from workflows.materials import Packed, gather, upload
 from workflows.pipeline import Pipeline
 from workflows.runs import ENDED, Runs
@@ -56,7 +57,7 @@ class Rehearsal:
     def follow(self) -> RunView:
         """Looks until the run has ended. Ctrl-C stops the run and its jobs, then raises KeyboardInterrupt."""
         view = self.runs.view(self.arn)
-        screen = _Screen(self.console, view, self.quiet)
+        screen = _Screen(self.console, view, self.quiet, self._clock)
         try:
             with screen.live():
                 self._look_until_ended(view, screen)
@@ -78,10 +79,18 @@ class Rehearsal:
 
     def _now(self, view: RunView) -> dict[str, Now]:
         return {
-            stage.name: Now(self.runs.job_status(stage.job, stage.kind), self.runs.progress(view, stage.name))
+            activity.job: Now(
+                self.runs.job_status(activity.job, stage.kind), self.runs.progress(activity.place)
+            )
             for stage in view.stages.values()
-            if stage.job
+            for activity in (stage, *stage.trials.values())
+            if activity.job
         }
+
+    def _clock(self) -> datetime:
+        """The world's time, in which deadlines are."""
+        clock = self.world.clock
+        return clock.epoch + timedelta(seconds=clock.machine_seconds())
 
     def _said(self, job: str) -> list[str]:
         """The last lines that a job printed itself."""
@@ -111,8 +120,8 @@ class Rehearsal:
 class _Screen:
     """The narration: lines above, on a terminal a status table below."""
 
-    def __init__(self, console: Console, view: RunView, quiet: bool) -> None:
-        self.console, self.view, self.quiet = console, view, quiet
+    def __init__(self, console: Console, view: RunView, quiet: bool, clock: Callable[[], datetime]) -> None:
+        self.console, self.view, self.quiet, self.clock = console, view, quiet, clock
         self.moving = console.is_terminal and not quiet
         self._narrator, self._began = Narrator(view), time.monotonic()
         self._live: Live | None = None
@@ -131,7 +140,7 @@ class _Screen:
             for words in said(finished) if finished else []:
                 self.console.print(Text(f"{'':23}| {words}", "dim"), soft_wrap=True)
         if self._live:
-            self._live.update(status(self.view, now, self._elapsed()))
+            self._live.update(status(self.view, now, self._elapsed(), self.clock()))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
@@ -151,30 +160,52 @@ def open_world(
         yield world
 
 
-def compile_file(path: Path) -> tuple[Pipeline, dict[str, Any], Packed]:
-    """The pipeline in a file, its machine's definition, and what there is to upload."""
-    pipeline = load(path)
-    from workflows.state_machine.graph import (
-        compile_pipeline,
-    )  # three seconds that a mistake need not wait for
+class Compiled(NamedTuple):
+    """A pipeline, its machine's definition, and what there is to upload."""
+
+    pipeline: Pipeline
+    definition: dict[str, Any]
+    packed: Packed
+
+
+def compile_file(path: Path) -> Compiled:
+    """The pipeline in a file, compiled. Raises SpecificationError."""
+    return compile_loaded(load(path), path)
+
+
+def compile_loaded(pipeline: Pipeline, path: Path) -> Compiled:
+    """A pipeline loaded from that file, compiled. Raises SpecificationError for one that cannot fit."""
+    # Seconds that a mistake in the file need not wait for.
+    from workflows.state_machine.check import problems_of
+    from workflows.state_machine.graph import compile_pipeline
 
     packed = gather(pipeline, path.parent, SITE.bucket, lambda image, kind: image_uri(image, kind, REGION))
-    return pipeline, compile_pipeline(pipeline, SITE, packed.stages), packed
+    definition = compile_pipeline(pipeline, SITE, packed.stages)
+    problems = problems_of(pipeline, definition)
+    if problems:
+        raise SpecificationError([f"{path}: {problem}" for problem in problems])
+    return Compiled(pipeline, definition, packed)
 
 
 def start(
-    world: LocalWorld, path: Path, name: str, run_input: Mapping[str, Any], console: Console, *, quiet: bool
+    world: LocalWorld,
+    compiled: Compiled,
+    name: str,
+    run_input: Mapping[str, Any],
+    console: Console,
+    *,
+    quiet: bool,
 ) -> Rehearsal:
     """Uploads, installs the machine and its capacity watch, and starts the run."""
-    with console.status("Compiling the pipeline ..."):
-        from workflows.state_machine.watch import compile_watch
+    from workflows.state_machine.watch import compile_watch
 
-        pipeline, definition, packed = compile_file(path)
+    pipeline = compiled.pipeline
     runs = Runs(world.client, SITE.bucket)
+    runs.refuse_existing(pipeline.name, name)
     _make_bucket(world)
     with console.status("Uploading code and data ..."):
-        upload(packed, runs.s3, SITE.bucket)
-    machine = runs.install(pipeline.name, definition, MACHINE_ROLE)
+        upload(compiled.packed, runs.s3, SITE.bucket)
+    machine = runs.install(pipeline.name, compiled.definition, MACHINE_ROLE)
     watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
     _install_rule(world, pipeline.name, watch)
     arn = runs.start(machine, name, run_input)

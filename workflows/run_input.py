@@ -6,12 +6,12 @@ schema (`state_machine/input_check.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflows.deadlines import INPUT_PATTERN
 from workflows.durations import PATTERN
-from workflows.errors import RelayError
+from workflows.errors import RelayError, unknown
 from workflows.pipeline import Pipeline
 from workflows.settings import MOST_PREFERENCES
 from workflows.stages import JobStage, ProcessStage, TrainStage
@@ -73,7 +73,8 @@ def check_input(pipeline: Pipeline, run_input: Any) -> None:
     found = list(jsonschema.Draft202012Validator(input_schema(pipeline)).iter_errors(run_input))
     # What is no object at all also "excludes" nothing: its type is the mistake.
     kinds = [error for error in found if error.validator == "type" and not error.path] or found
-    problems = [_line(error) for error in sorted(kinds, key=lambda error: [str(p) for p in error.path])]
+    kinds.sort(key=lambda error: [str(part) for part in error.path])
+    problems = [line for error in kinds for line in _lines(error)]
     if problems:
         raise RunInputError("\n".join(problems))
 
@@ -119,13 +120,27 @@ def _ladder(stage: JobStage) -> Schema:
     return {"type": "array", "items": {**rung, "required": ["type"]}, "minItems": 1, "maxItems": most}
 
 
-def _line(error: Any) -> str:
+def _lines(error: Any) -> Iterator[str]:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    where, found = f"run input{place}", error.instance
     if error.validator == "pattern":
-        return f"run input{place}: found {error.instance}, expected {error.schema['description']}"
-    if error.validator == "not":
-        return "run input: `from` and `only` exclude each other"
-    if error.validator == "additionalProperties":
-        allowed = ", ".join(error.schema["properties"]) or "none"
-        return f"run input{place}: {error.message.split('(')[-1].rstrip(')')}; allowed: {allowed}"
-    return f"run input{place}: {error.message}"
+        yield f"{where}: found {found}, expected {error.schema['description']}"
+    elif error.validator == "not":
+        yield f"{where}: `from` and `only` exclude each other"
+    elif error.validator == "additionalProperties":
+        allowed = list(error.schema["properties"])
+        yield from (f"{where}: {unknown('field', name, allowed)}" for name in found if name not in allowed)
+    elif error.validator == "enum":
+        what = "instance type" if error.absolute_path[-1] == "type" else "stage"
+        yield f"{where}: {unknown(what, str(found), error.schema['enum'])}"
+    elif error.validator == "type":
+        kinds = error.schema["type"]
+        yield f"{where}: found {found!r}, expected {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
+    elif error.validator in {"minimum", "maximum"}:
+        bounds = [error.schema.get("minimum"), error.schema.get("maximum")]
+        words = [
+            f"{word} {b}" for word, b in zip(("at least", "at most"), bounds, strict=True) if b is not None
+        ]
+        yield f"{where}: found {found}, expected {' and '.join(words)}"
+    else:
+        yield f"{where}: {error.message}"

@@ -18,8 +18,9 @@ from urllib.parse import urlparse
 from botocore.exceptions import ClientError
 
 from workflows.errors import RelayError
-from workflows.ledger import RunView, stages_in
+from workflows.ledger import CANNOT_START, RunView
 from workflows.pipeline import WATCH_SUFFIX
+from workflows.stage_view import stages_in
 
 ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 
@@ -28,6 +29,19 @@ class RunError(RelayError):
     """AWS (or the local world) refused."""
 
     exit_code = 1
+
+
+class RunExistsError(RunError):
+    """A run of that name exists: nothing was started."""
+
+    exit_code = 3
+
+    def __init__(self, run: str, status: str = "", error: str = "") -> None:
+        known = "was refused at its start" if error == CANNOT_START else f"is {status}" if status else ""
+        resumable = status in ENDED - {"SUCCEEDED"} and error != CANNOT_START
+        onward = f". Go on with it: relay resume {run}" if resumable else ""
+        told = " and ".join(filter(None, ["exists already", known]))
+        super().__init__(f"the run `{run}` {told}: nothing was started{onward}")
 
 
 @dataclass(frozen=True)
@@ -70,13 +84,25 @@ class Runs:
                 stateMachineArn=machine_arn, name=name, input=json.dumps(run_input)
             )
         except self.states.exceptions.ExecutionAlreadyExists:
-            raise RunError(f"a run named `{name}` exists already: take another name") from None
+            raise RunExistsError(name) from None
         except self.states.exceptions.InvalidName:
             raise RelayError(
                 f"a run cannot be named {name!r}: 1 to 80 characters, no spaces, none of < > {{ }} [ ] ? * "
                 '" # % \\ ^ | ~ ` $ & , ; : /'
             ) from None
         return str(started["executionArn"])
+
+    def refuse_existing(self, machine: str, name: str) -> None:
+        """Raises RunExistsError when the machine of that name has had a run of that name."""
+        found = next((m["stateMachineArn"] for m in self._machines() if m["name"] == machine), None)
+        if found is None:
+            return
+        arn = f"{found.replace(':stateMachine:', ':execution:')}:{name}"
+        try:
+            found_run = self.states.describe_execution(executionArn=arn)
+        except (self.states.exceptions.ExecutionDoesNotExist, self.states.exceptions.InvalidArn):
+            return  # InvalidArn: no name for a run; the start says so
+        raise RunExistsError(name, found_run["status"], found_run.get("error", ""))
 
     def find(self, run: str) -> dict[str, Any]:
         """The execution with this id, or this beginning of one. Raises RunError when none or several fit."""
@@ -152,22 +178,26 @@ class Runs:
 
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
-        told = {entry["job"] for stage in view.stages.values() for entry in stage.attempts}
-        listed = self.sagemaker.list_training_jobs(NameContains=view.tag, MaxResults=100)
-        for summary in listed["TrainingJobSummaries"] if view.tag else []:
-            name = summary["TrainingJobName"]
+        told = {entry["job"] for stage in view.stages.values() for entry in stage.entries()}
+        for name in self._jobs_of(view.tag) if view.tag else ():
             if name in told:
                 continue
             job = self.sagemaker.describe_training_job(TrainingJobName=name)
-            tags = self.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
-            stage = next(tag["Value"] for tag in tags if tag["Key"] == "relay:stage")
-            view.add_stopped(name, stage, _figures(job))
+            listed = self.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+            tags = {tag["Key"]: tag["Value"] for tag in listed}
+            trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
+            view.add_stopped(name, tags["relay:stage"], _figures(job), trial=trial)
 
-    def progress(self, view: RunView, stage: str) -> Progress | None:
-        """What the stage's progress.json says, None when there is none."""
-        if not view.prefix:
+    def _jobs_of(self, tag: str) -> Iterator[str]:
+        """The names of a run's training jobs; a sweep's are more than one page."""
+        for page in self.sagemaker.get_paginator("list_training_jobs").paginate(NameContains=tag):
+            yield from (summary["TrainingJobName"] for summary in page["TrainingJobSummaries"])
+
+    def progress(self, place: str) -> Progress | None:
+        """What the progress.json of a stage or a trial says, None when there is none; `place`: its prefix."""
+        if not place:
             return None
-        key = f"{view.prefix}/{stage}/checkpoints/progress.json"
+        key = f"{place}/checkpoints/progress.json"
         try:
             report = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
             return Progress(int(report["step"]), report["total"], report["fraction"])

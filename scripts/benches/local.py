@@ -45,7 +45,7 @@ def run() -> dict[str, Any]:
 
 def _run(folder: Path) -> dict[str, Any]:
     from workflows.local.scenario import parse_scenario
-    from workflows.rehearsal import open_world, start
+    from workflows.rehearsal import compile_file, open_world, start
 
     (folder / "train.py").write_text(SCRIPT)
     (folder / "pipeline.yaml").write_text(PIPELINE)
@@ -57,7 +57,7 @@ def _run(folder: Path) -> dict[str, Any]:
         began = time.perf_counter()
         moments: list[Moment] = []
         world.sagemaker.subscribers.append(lambda event: moments.append(_moment(event["detail"])))
-        rehearsal = start(world, folder / "pipeline.yaml", "bench", {}, console, quiet=True)
+        rehearsal = start(world, compile_file(folder / "pipeline.yaml"), "bench", {}, console, quiet=True)
         installed = time.perf_counter() - began
         view = rehearsal.follow()
         events = rehearsal.runs.events(rehearsal.arn, 0)

@@ -45,6 +45,7 @@ def train(options: argparse.Namespace) -> str:
     state = {"weights": weights, "ballast": ballast, "sampler": sampler}
     with Checkpointer(state) as checkpoints:
         for step in checkpoints.steps(options.steps):
+            save_at(options, checkpoints, step)
             kill_at(options, step)
             sample = sampler.draw()
             for index in range(len(weights)):
@@ -55,6 +56,12 @@ def train(options: argparse.Namespace) -> str:
             checkpoints.report(loss=sum(weights))
             leave_trace(options, step)
     return hashlib.sha256(repr((weights, bytes(ballast), random.random())).encode()).hexdigest()
+
+
+def save_at(options: argparse.Namespace, checkpoints: Checkpointer, step: int) -> None:
+    """Beside the saves that are due, some that are waited for: these are there for sure."""
+    if step in options.save_at:
+        checkpoints.save(wait=True)
 
 
 def kill_at(options: argparse.Namespace, step: int) -> None:
@@ -78,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--pause", type=float, default=0.0)
     found.add_argument("--ballast", type=int, default=0)
     found.add_argument("--trace", default="")
+    found.add_argument("--save-at", type=int, nargs="*", default=[])
     found.add_argument("--die-at", type=int, default=-1)
     found.add_argument("--signal", default="SIGKILL")
     return found

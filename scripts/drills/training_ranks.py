@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from scripts.drills.training import Sampler, kill_at, leave_trace, parser
+from scripts.drills.training import Sampler, kill_at, leave_trace, parser, save_at
 from workflows.checkpointing import Checkpointer
 
 
@@ -45,6 +45,7 @@ def train(options: argparse.Namespace) -> str:
     state = {"model": model, "optimizer": optimizer, "schedule": schedule, "sampler": sampler}
     with Checkpointer(state) as checkpoints:
         for step in checkpoints.steps(options.steps):
+            save_at(options, checkpoints, step)
             if options.die_rank in (-1, rank):
                 kill_at(options, step)
             inputs = torch.randn(4, 8) + sampler.draw()
@@ -78,9 +79,12 @@ def main() -> None:
     options = parser()
     options.add_argument("--kind", choices=["ddp", "fsdp"], default="ddp")
     options.add_argument("--die-rank", type=int, default=-1)
+    options.add_argument("--meet", help="a new file, by which the ranks find each other")
     arguments = options.parse_args()
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    meeting = f"file://{arguments.meet}" if arguments.meet else None
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world_size)
     result = train(arguments)
     if dist.get_rank() == 0:
         print("digest", result, flush=True)

@@ -23,7 +23,7 @@ def test_some_rounds_of_the_drill_end_with_the_undisturbed_model() -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

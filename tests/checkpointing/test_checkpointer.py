@@ -26,6 +26,7 @@ from workflows.checkpointing import (
     Stopped,
     UnsupportedStateError,
 )
+from workflows.checkpointing.ranks import Alone
 
 
 class Clock:
@@ -341,6 +342,22 @@ def test_sigterm_stops_at_the_step_boundary_with_143_and_a_second_one_is_harmles
     assert not (base / "checkpoints" / "complete.json").exists()
     # A third one, while the interpreter shuts down, is harmless too.
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+
+
+def test_a_stop_in_the_step_that_leaves_the_loop_lets_go_of_the_other_ranks_too(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(Alone, "close", lambda ranks: closed.append(True))
+
+    with pytest.raises(Stopped), Checkpointer({"n": {"done": 0}}) as checkpoints:  # noqa: PT012
+        for step in checkpoints.steps(10):
+            if step == 3:
+                signal.raise_signal(signal.SIGTERM)
+                break
+
+    assert closed == [True]
+    assert published(base) == [4]
 
 
 def test_a_save_that_does_not_fit_into_the_grace_is_not_begun(

@@ -42,7 +42,7 @@ def test_training_goes_on_and_older_checkpoints_make_room(tmp_path: Path) -> Non
         env={**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -39,7 +39,7 @@ def read(base: Path, name: str) -> dict[str, object]:
 def test_the_model_after_kills_is_the_model_of_the_undisturbed_run(tmp_path: Path) -> None:
     undisturbed = digest(run(tmp_path / "a"))
 
-    killed = run(tmp_path / "b", "--die-at", "40", "--pause", "0.005")
+    killed = run(tmp_path / "b", "--save-at", "20", "--die-at", "40", "--pause", "0.005")
     again = run(tmp_path / "b", "--die-at", "80", "--pause", "0.005", "--signal", "SIGTERM")
     last = run(tmp_path / "b")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import random
@@ -161,10 +162,38 @@ def test_a_manifest_that_points_outside_its_folder_is_damaged(tmp_path: Path) ->
 
 
 def test_pruning_keeps_the_newest_whole_ones_and_at_least_two(tmp_path: Path) -> None:
-    store = Store(tmp_path, keep=1)
+    minutes = itertools.count(0, 60_000)
+    store = Store(tmp_path, keep=1, clock_ms=lambda: next(minutes))
     names = [publish(store, step) for step in range(1, 6)]
 
     store.prune()
+
+    assert store.names() == [names[4], names[3]]
+
+
+def test_where_saves_follow_each_other_faster_than_uploads_one_stays_that_has_had_time_to_arrive(
+    tmp_path: Path,
+) -> None:
+    seconds = 0
+    store = Store(tmp_path, keep=2, clock_ms=lambda: seconds * 1000)
+    ages = []
+    for step in range(1, 400):
+        seconds = step
+        publish(store, step)
+        store.prune()
+        ages.append([step - name.step for name in store.names()])
+
+    assert all(newest[:2] == [0, 1] for newest in ages[1:])
+    assert max(map(len, ages)) == 4
+    assert all(max(found) >= 60 for found in ages[60:])  # a whole one, a minute old at least
+    assert max(map(max, ages)) < 120
+
+
+def test_a_full_disk_keeps_two_and_waits_for_no_upload(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=3)
+    names = [publish(store, step) for step in range(1, 6)]
+
+    store.prune(as_few_as_possible=True)
 
     assert store.names() == [names[4], names[3]]
 

@@ -179,10 +179,10 @@ def test_sigterm_with_data_loader_workers_running_ends_all_of_them(base: Path) -
 
     os.kill(process.pid, signal.SIGTERM)
 
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "Traceback" not in errors
     assert len(workers) >= 2
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
     assert list(base.glob("checkpoints/step-*"))

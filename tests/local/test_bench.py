@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.processes
 def test_the_bench_of_the_local_world_counts_the_transitions_from_the_history():
     command = [sys.executable, "-m", "scripts.bench", "local", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     figures = json.loads(done.stdout)
     assert figures["transitions_of_a_lost_attempt"] == 5

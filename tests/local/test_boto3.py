@@ -10,11 +10,11 @@ from workflows.local.server import LocalWorld
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/python:3"
-# Waits for a minute when it runs first; one line, since SageMaker takes no line breaks in arguments.
+# Waits for ten minutes when it runs first; one line, since SageMaker takes no line breaks in arguments.
 SCRIPT = (
     "import os, pathlib, time; "
     "seen = pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'], 'checkpoints', 'seen'); "
-    "seen.exists() or (seen.write_text('once'), time.sleep(60))"
+    "seen.exists() or (seen.write_text('once'), time.sleep(600))"
 )
 
 
@@ -52,7 +52,7 @@ def request(name):
 
 
 def until(look, *wanted):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (found := look()) in wanted:
             return found
@@ -110,7 +110,7 @@ def test_boto3_alone_creates_a_training_job_and_waits_for_it(client):
 
     sagemaker.create_training_job(**request("job"))
     sagemaker.get_waiter("training_job_completed_or_stopped").wait(
-        TrainingJobName="job", WaiterConfig={"Delay": 0, "MaxAttempts": 400}
+        TrainingJobName="job", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
     )
 
     job = sagemaker.describe_training_job(TrainingJobName="job")

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.processes
 
 CHECKPOINTS = {"S3Uri": "s3://bucket/run/checkpoints/"}
 
+# Its first start waits at step 4 for the gate, then at step 10 for its end, however slow the computer is.
 COUNTER = textwrap.dedent(
     """
     import json, os, signal, sys, time
@@ -38,8 +39,11 @@ COUNTER = textwrap.dedent(
     if os.path.exists(folder + "progress.json"):
         step = json.load(open(folder + "progress.json"))["saved_step"]
     print("from", step)
+    first = step == 0
     while step < 20:
-        time.sleep(0.05); step += 1
+        while first and (step == 10 or step == 4 and not os.path.exists(os.environ["GATE"])):
+            time.sleep(0.02)
+        time.sleep(0.01); step += 1
         body = {"format": 1, "step": step, "saved_step": step, "fraction": step / 20}
         open(folder + "partial", "w").write(json.dumps(body))
         os.replace(folder + "partial", folder + "progress.json")
@@ -145,28 +149,58 @@ def test_the_last_number_of_each_metric_is_read_from_what_the_containers_wrote(
         assert job["TrainingStartTime"] <= each["Timestamp"] <= job["TrainingEndTime"]
 
 
+def saved_step(world: LocalWorld) -> int:
+    """What the job's progress.json in S3 says; 0 while it is not there."""
+    listed = world.client("s3").list_objects_v2(Bucket="bucket", Prefix="run/checkpoints/progress.json")
+    if not listed.get("Contents"):
+        return 0
+    found = world.client("s3").get_object(Bucket="bucket", Key="run/checkpoints/progress.json")
+    return int(json.loads(found["Body"].read())["saved_step"])
+
+
 def test_an_interrupted_job_goes_on_from_its_checkpoint_in_the_same_job(
-    open_world: Callable[..., LocalWorld],
+    open_world: Callable[..., LocalWorld], tmp_path: Path
 ) -> None:
     scenario = parse_scenario({"spot": {"pretrain": [{"interrupt": "40%", "back": "60s"}]}})
     world = open_world(scenario=scenario)
-    submit(world, "job-1", COUNTER, spot=True, CheckpointConfig=CHECKPOINTS)
+    gate = tmp_path / "gate"
+    environment = {"GATE": str(gate)}
+    submit(world, "job-1", COUNTER, spot=True, CheckpointConfig=CHECKPOINTS, Environment=environment)
+    until(lambda: saved_step(world))
+    gate.touch()
     job = final(world, "job-1")
     assert job["TrainingJobStatus"] == "Completed", (job, log_of(world, "job-1"))
     assert statuses(job).count("Interrupted") == 1
     starts = log_of(world, "job-1").split()
     assert starts[:2] == ["from", "0"]
-    assert 1 <= int(starts[3]) <= 15
+    assert 1 <= int(starts[3]) <= 10
     # nothing promised a signal, so none was given
     keys = [each["Key"] for each in world.client("s3").list_objects_v2(Bucket="bucket")["Contents"]]
     assert "run/checkpoints/stopped" not in keys
+
+
+def test_an_interruption_that_is_noticed_only_after_the_work_has_ended_is_still_one(
+    open_world: Callable[..., LocalWorld],
+) -> None:
+    scenario = parse_scenario({"spot": {"pretrain": [{"interrupt": "40%", "back": "60s"}]}})
+    world = open_world(scenario=scenario)
+    script = """if 1:
+        import json, os
+        with open(os.environ["SAGEMAKER_BASE_DIR"] + "/checkpoints/progress.json", "w") as file:
+            json.dump({"fraction": 1.0}, file)
+    """
+    submit(world, "job-1", script, spot=True, CheckpointConfig=CHECKPOINTS)
+    job = final(world, "job-1")
+    assert job["TrainingJobStatus"] == "Completed", (job, log_of(world, "job-1"))
+    assert statuses(job).count("Interrupted") == 1
 
 
 def test_a_stop_gives_sigterm_and_the_last_checkpoint_reaches_s3(
     open_world: Callable[..., LocalWorld],
 ) -> None:
     world = open_world()
-    submit(world, "job-1", COUNTER, CheckpointConfig=CHECKPOINTS)
+    environment = {"GATE": "/never"}
+    submit(world, "job-1", COUNTER, CheckpointConfig=CHECKPOINTS, Environment=environment)
     until(lambda: world.logs("job-1") and "from" in log_of(world, "job-1"))
     world.client("sagemaker").stop_training_job(TrainingJobName="job-1")
     job = final(world, "job-1")
@@ -199,14 +233,17 @@ def test_two_instances_meet_by_the_address_given_and_one_that_fails_fails_the_jo
         where = (os.environ["SM_MASTER_ADDR"], int(os.environ["SM_MASTER_PORT"]))
         if config["current_host"] == "algo-1":
             with socket.create_server(where) as server:
-                print(server.accept()[0].recv(9), flush=True)
-            time.sleep(60)
-        for _ in range(100):
+                other = server.accept()[0]
+            print(other.recv(9), flush=True)
+            other.sendall(b"heard")
+            time.sleep(600)
+        while True:
             try:
-                socket.create_connection(where).sendall(b"hello"); break
+                server = socket.create_connection(where); break
             except OSError:
                 time.sleep(0.05)
-        time.sleep(0.3)
+        server.sendall(b"hello")
+        server.recv(9)
         sys.exit(7)
     """
     submit(world, "job-1", script, count=2)

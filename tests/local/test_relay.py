@@ -13,22 +13,23 @@ import pytest
 from rich.console import Console
 
 from workflows.local.scenario import Scenario
-from workflows.rehearsal import open_world, start
+from workflows.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
 RELAY = Path(sys.prefix) / "bin" / "relay"
 FAST = ["--speed", "2000"]
 
 TRAIN = """\
-import sys, time
+import os, pathlib, time
 from workflows.checkpointing import Checkpointer
 state = {"sum": 0}
 with Checkpointer({"state": state}, shortest=0.05, longest=0.2) as checkpoints:
     for step in checkpoints.steps(60):
+        while step == 30 and os.path.exists("HOLD") and not checkpoints.stopping:
+            time.sleep(0.02)
         state["sum"] = state["sum"] * 31 % 1_000_003 + step
-        time.sleep(0.05)
+        time.sleep(0.02)
         checkpoints.report(sum=state["sum"])
-import os, pathlib
 pathlib.Path(os.environ["SM_MODEL_DIR"], "sum.txt").write_text(str(state["sum"]))
 """
 PIPELINE = """\
@@ -43,15 +44,18 @@ stages:
 
 def relay(*arguments, cwd, **options):
     return subprocess.run(
-        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, **options
+        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, **options
     )
 
 
 @pytest.fixture
 def small(tmp_path):
-    (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
-    return tmp_path
+    """A pipeline of one stage, which waits in the middle of its work while a file `hold` is there."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN.replace("HOLD", str(tmp_path / "hold")))
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    return folder
 
 
 @pytest.mark.processes
@@ -103,7 +107,8 @@ def test_a_users_bug_costs_one_attempt_and_its_last_words_are_shown(small):
 
 
 @pytest.mark.processes
-def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
+def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small, tmp_path):
+    (tmp_path / "hold").touch()
     run = subprocess.Popen(
         [RELAY, "run", "pipeline.yaml", "--name", "mine", *FAST],
         cwd=small,
@@ -112,11 +117,12 @@ def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not saved_step(small):
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    output = run.communicate(timeout=60)[0]
+    output = run.communicate(timeout=120)[0]
+    (tmp_path / "hold").unlink()
 
     assert run.returncode == 130, output
     assert "relay resume mine" in output
@@ -151,7 +157,7 @@ def test_the_machine_that_runs_is_the_one_that_compile_prints(small):
 
     console = Console(stderr=True)
     with open_world(small / "world", speed=2000, scenario=Scenario(), seed=0, console=console) as world:
-        rehearsal = start(world, small / "pipeline.yaml", "run", {}, console, quiet=True)
+        rehearsal = start(world, compile_file(small / "pipeline.yaml"), "run", {}, console, quiet=True)
         states = world.client("stepfunctions")
         running = states.describe_state_machine_for_execution(executionArn=rehearsal.arn)
 
@@ -193,6 +199,43 @@ def test_what_is_not_there_is_said(small, arguments, message):
 
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "trian"], "run input.from: unknown stage `trian`; allowed: train; did you mean `train`?"),
+        (["--set", "train.epochs=3"], "run input.parameters.train: unknown field `epochs`; allowed: none"),
+        (["--input", '{"budget": 3}'], "unknown field `budget`"),
+        (["--key", "a", "--name", "b"], "exclude each other"),
+    ],
+)
+def test_a_mistake_in_what_a_run_is_to_do_is_told_before_anything_is_opened(small, arguments, message):
+    done = relay("run", "pipeline.yaml", *arguments, cwd=small)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (small / ".relay").exists()
+
+
+@pytest.mark.processes
+def test_a_run_that_cannot_meet_its_deadline_is_refused_and_its_key_is_used_up(small):
+    (small / "pipeline.yaml").write_text(PIPELINE.replace("limit: 2m", "limit: 2m, expected: 1m"))
+    asked = ["run", "pipeline.yaml", "--key", "nightly", "--deadline", "1m", *FAST]
+
+    refused, again = relay(*asked, cwd=small), relay(*asked, cwd=small)
+
+    assert refused.returncode == 2
+    assert "the run small-nightly was refused: the deadline cannot be met" in refused.stderr
+    assert again.returncode == 3
+    assert "the run `small-nightly` exists already and was refused at its start" in again.stderr
+
+
+def test_the_schema_of_a_pipelines_run_input_is_printed(small):
+    shown = json.loads(relay("schema", "pipeline.yaml", cwd=small).stdout)
+
+    assert shown["properties"]["from"] == {"type": "string", "enum": ["train"]}
 
 
 def test_help_imports_nothing_heavy():

@@ -30,8 +30,8 @@ def channel(name: str, uri: str) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Poll until the condition holds; its value."""
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Poll until the condition holds; its value. The limit is for what never comes, not for what is slow."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -41,7 +41,7 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     raise AssertionError(f"not within {seconds} s: {condition}")
 
 
-def final(world: LocalWorld, name: str, seconds: float = 10.0) -> dict[str, Any]:
+def final(world: LocalWorld, name: str, seconds: float = 60.0) -> dict[str, Any]:
     """The description of a job once it has ended."""
     client = world.client("sagemaker")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
-from workflows.ledger import RunView, stages_in
+from workflows.ledger import RunView
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
 from workflows.pipeline import Pipeline
+from workflows.stage_view import stages_in
 from workflows.stages import JobStage, RegisterStage
 from workflows.state_machine.graph import compile_pipeline
 from workflows.state_machine.watch import compile_watch
@@ -52,7 +55,8 @@ def materials(found: Pipeline, code: str = "abc") -> dict[str, Materials]:
             made[stage.name] = Materials("", {"": IMAGE})
         elif isinstance(stage, JobStage):
             rungs = stage.on_demand_rungs() + stage.spot_rungs()
-            made[stage.name] = Materials(f"s3://bucket/code/{code}/", {kind: IMAGE for kind, _ in rungs})
+            image = stage.image if isinstance(stage.image, str) else IMAGE
+            made[stage.name] = Materials(f"s3://bucket/code/{code}/", {kind: image for kind, _ in rungs})
     return made
 
 
@@ -89,6 +93,35 @@ class Run:
         if stop_after is not None:
             self.world.clock.env.process(self._stop(stop_after))
         self.arn = self.world.run(self.definition, run_input)
+
+    def again(self, run_input: Any = None, *, name: str = "again", of: Pipeline | None = None) -> Run:
+        """Another run in the same world, of the same pipeline or of a changed one."""
+        run = copy.copy(self)
+        run.definition = definition(of) if of else self.definition
+        run.arn = self.world.run(run.definition, run_input, name=name)
+        return run
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        """DescribeExecution."""
+        return self.world.describe(self.arn)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What each stage left in the run's output."""
+        found: dict[str, Any] = json.loads(self.ended["output"])["stages"]
+        return found
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every training job of the world, in the order in which they were created."""
+        order = {"MaxResults": 100, "SortBy": "CreationTime", "SortOrder": "Ascending"}
+        listed = self.world.sagemaker.handle("ListTrainingJobs", order)["TrainingJobSummaries"]
+        return [self.job(summary["TrainingJobName"]) for summary in listed]
+
+    def job(self, name: str) -> dict[str, Any]:
+        """DescribeTrainingJob."""
+        return self.world.sagemaker.handle("DescribeTrainingJob", {"TrainingJobName": name})
 
     @property
     def view(self) -> RunView:

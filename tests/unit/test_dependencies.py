@@ -17,6 +17,7 @@ PURE = [
     "rules",
     "outcomes",
     "decisions",
+    "tally",
     "prices",
     "errors",
 ]

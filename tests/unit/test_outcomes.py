@@ -23,6 +23,7 @@ FAILURES = [
         Outcome.NO_CAPACITY,
     ),
     ("InternalServerError: We encountered an internal error. Please try again.", Outcome.PLATFORM_FAULT),
+    ("InternalServerError: We encountered an internal error.  Please try again.", Outcome.PLATFORM_FAULT),
     (
         'AlgorithmError: ExecuteUserScriptError:\nCommand "/opt/conda/bin/python3.6 train.py --epochs 3"',
         Outcome.USER_ERROR,
@@ -44,6 +45,12 @@ FAILURES = [
         "ClientError: Data download failed:failed to download data. 403 Forbidden (403): Forbidden",
         Outcome.BAD_REQUEST,
     ),
+    (
+        "ClientError: Data download failed:Please ensure that the subnet's route table has a route to an S3 "
+        "VPC endpoint or a NAT device, both the security groups and the subnet's network ACL allow these",
+        Outcome.BAD_REQUEST,
+    ),
+    ("ClientError: Artifact upload failed:Error 7: AccessDenied (403): Access Denied", Outcome.BAD_REQUEST),
     ("ClientError: SageMaker was unable to assume the role 'arn:aws:iam::1:role/x'", Outcome.BAD_REQUEST),
     ("ClientError: ClientError: Data download failed:Failed to download data. x", Outcome.BAD_REQUEST),
     ("ClientError: Please use a GPU instance for training", Outcome.BAD_REQUEST),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows import decisions, outcomes
+from workflows import decisions, outcomes, tally
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.outcomes import Outcome
@@ -57,7 +57,7 @@ facts = st.fixed_dictionaries(
         "retry_budget": small,
         "no_progress_limit": st.integers(1, 4),
         "on_demand_enabled": st.booleans(),
-        **dict.fromkeys(decisions.COUNTERS, small),
+        **dict.fromkeys(tally.COUNTERS, small),
     }
 )
 
@@ -88,8 +88,8 @@ def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(atte
 @settings(max_examples=300, deadline=None)
 @given(facts)
 def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
-    counted = evaluate(decisions.tally_jsonata(), f=attempt)
-    assert counted == decisions.tally(attempt)
+    counted = evaluate(tally.tally_jsonata(), f=attempt)
+    assert counted == tally.tally(attempt)
 
     after = {**attempt, **counted}
     decision = decisions.decide(after)
@@ -106,7 +106,7 @@ def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
 @settings(max_examples=300, deadline=None)
 @given(facts)
 def test_no_decision_leaves_a_market_that_is_closed_or_runs_user_errors_again(attempt):
-    decision = decisions.decide({**attempt, **decisions.tally(attempt)})
+    decision = decisions.decide({**attempt, **tally.tally(attempt)})
 
     if decision.next == "on-demand" and attempt["market"] == "spot":
         assert attempt["on_demand_enabled"]

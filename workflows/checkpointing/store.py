@@ -27,6 +27,9 @@ from .manifest import Manifest
 log = logging.getLogger(__package__)
 
 AT_LEAST_KEPT = 2  # the newest one may be the very file that the sync agent is cutting
+# The agent uploads and removes in no order: where saves follow each other faster than uploads, S3 may
+# have lost all older checkpoints before one of the newer has arrived. After a minute one should have.
+ARRIVED_AFTER = 60_000  # milliseconds
 _NAME = re.compile(r"step-(\d+)-(\d+)")
 _PARTIAL = "partial-"
 
@@ -127,6 +130,8 @@ class Store:
 
         Only whole checkpoints count as kept. Nothing is removed before the newest of those kept
         has been read back from the disk, and all of them have been found with their full sizes.
+        Beside the newest ones two stay: the newest that has had time to arrive in S3, and the one
+        that will be the next to have had it.
         """
         good = self.good if good is None else good
         if not self._prunes:
@@ -136,16 +141,24 @@ class Store:
         if len(kept) < AT_LEAST_KEPT:
             return []
         enough = len(kept) >= keep
+        arriving = set() if as_few_as_possible else self._arriving(good)
         removed = []
         for name in self.names():
             unknown = name not in good
             later = name.time > kept[0].time  # other ranks may still be writing their parts
-            if name in kept or (unknown and (later or not enough)):
+            if name in kept or name in arriving or (unknown and (later or not enough)):
                 continue
             if self._remove(name):
                 removed.append(name)
         self.good -= set(removed)
         return removed
+
+    def _arriving(self, good: set[Name]) -> set[Name]:
+        latest = self._clock_ms() - ARRIVED_AFTER
+        return {
+            *sorted(name for name in good if name.time <= latest)[-1:],
+            *sorted(name for name in good if name.time > latest)[:1],
+        }
 
     def _still_whole(self, good: set[Name], keep: int) -> list[Name]:
         kept: list[Name] = []

@@ -84,17 +84,25 @@ class VirtualWorld:
 
     def run(self, definition: Mapping[str, Any], run_input: Any = None, *, name: str = "run") -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
-        arn = self._start(self._create("machine", definition), name, run_input or {})
+        arn = self.start(self.install("machine", definition), name, {} if run_input is None else run_input)
         self.wait(arn)
         return arn
 
-    def _create(self, name: str, definition: Mapping[str, Any]) -> str:
+    def install(self, name: str, definition: Mapping[str, Any]) -> str:
+        """Creates the machine, or updates it to this definition; returns its ARN."""
         for uri in _given(definition):
             self.objects.put(*s3_location(f"{uri.rstrip('/')}/data"), b"")
-        request = {"name": name, "definition": json.dumps(definition), "roleArn": ROLE}
+        text = json.dumps(definition)
+        for known in self.step_functions.handle("ListStateMachines", {})["stateMachines"]:
+            if known["name"] == name:
+                arn = str(known["stateMachineArn"])
+                self.step_functions.handle("UpdateStateMachine", {"stateMachineArn": arn, "definition": text})
+                return arn
+        request = {"name": name, "definition": text, "roleArn": ROLE}
         return str(self.step_functions.handle("CreateStateMachine", request)["stateMachineArn"])
 
-    def _start(self, machine: str, name: str, run_input: Any) -> str:
+    def start(self, machine: str, name: str, run_input: Any) -> str:
+        """Starts a run without waiting for it; returns its ARN."""
         request = {"stateMachineArn": machine, "name": name, "input": json.dumps(run_input)}
         return str(self.step_functions.handle("StartExecution", request)["executionArn"])
 
@@ -119,11 +127,11 @@ class VirtualWorld:
 
     def _install(self, watch: Watch) -> None:
         """Delivers as EventBridge does."""
-        machine = self._create("watch", watch.definition)
+        machine = self.install("watch", watch.definition)
 
         def arrive(event: Event, copy: int, delay: float) -> Generator[simpy.Event, Any, None]:
             yield self.clock.env.timeout(delay)
-            self.watches.append(self._start(machine, f"{event['id']}_{copy}", event))
+            self.watches.append(self.start(machine, f"{event['id']}_{copy}", event))
 
         def deliver(event: Event) -> None:
             if matches(watch.pattern, event):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from workflows import decisions, outcomes
+from workflows import outcomes, tally
 from workflows.stages import JobStage, TrainStage
 from workflows.training_job import settings, variable
 
@@ -47,7 +47,7 @@ def first_market(stage: JobStage) -> str:
     return "spot" if isinstance(stage, TrainStage) and stage.on_spot else "on-demand"
 
 
-BEGINNING = dict.fromkeys(("rung", *decisions.COUNTERS), "0")
+BEGINNING = dict.fromkeys(("rung", *tally.COUNTERS), "0")
 """What a stage begins with, and begins with again when it goes on after a redrive: fresh budgets."""
 
 

@@ -15,6 +15,7 @@ from workflows.state_machine.holds import Scope
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import SAGEMAKER_BUSY, retry
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
+from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import settings
 
 GATE_FAILED = "Relay.GateFailed"
@@ -74,25 +75,25 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
     scope, site = place.scope, place.site
     group = stage.group or pipeline.name
     source = f"${place.materials.results[stage.of]}.`{stage.of}`"
-    sdk = f"arn:{site.partition}:states:::aws-sdk:sagemaker:"
     stopped = [f"${results}.`{name}`.passed = false" for name, results in place.gates]
     held = " or ".join([f'{settings(stage.name)}.do = "{Hold.NOT_ASKED}"', *stopped])
 
-    make = asl.Task(
+    make = sdk_task(
         f"{stage.name}: group",
-        resource=f"{sdk}createModelPackageGroup",
-        arguments={
+        site,
+        "sagemaker:createModelPackageGroup",
+        {
             "ModelPackageGroupName": group,
             "ModelPackageGroupDescription": f"Models of the pipeline {pipeline.name}",
         },
-        output={},
     )
     make.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
     token = f'$substring($hash($run.tag & "{stage.name}", "SHA-256"), 0, 32)'
-    register = asl.Task(
+    register = sdk_task(
         f"{stage.name}: model package",
-        resource=f"{sdk}createModelPackage",
-        arguments={
+        site,
+        "sagemaker:createModelPackage",
+        {
             "ModelPackageGroupName": group,
             "ModelPackageDescription": stage.description or f"{stage.of} of the pipeline {pipeline.name}",
             "ModelApprovalStatus": stage.approval,
@@ -116,7 +117,6 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
             stage.name,
             f'$merge([{json.dumps(NOTHING)}, {{"outputs": {{"package": $states.result.ModelPackageArn}}}}])',
         ),
-        output={},
     )
     register.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
     # The group is there already, or may not be made by us: the next call tells.

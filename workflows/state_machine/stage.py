@@ -4,8 +4,7 @@
        |            |
        +-> why did it end -> how far did it get -> what next -> back off -> on spot | on demand
                                                       |
-                                                      +-> was it done before -> what did it leave
-                                                      |           -> is it still there -> is it whole
+                                                      +-> was it done before ... (`earlier_runs.py`)
                                                       +-> skipped
                                                       +-> failed, redrive to go on
 
@@ -21,19 +20,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflows.decisions import Next
-from workflows.outcomes import Hold
 from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.stages import JobStage, ProcessStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine import verdict
+from workflows.state_machine.earlier_runs import look_up_states
 from workflows.state_machine.holds import Scope, hold, slack, unless_held
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.writer_lock import lock_states
 from workflows.training_job import (
-    CONTENT,
-    STAGE_ID,
     Materials,
     Site,
     checkpoint_bucket,
@@ -101,7 +99,8 @@ class StageStates:
         why = self._why()
         how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
         whole = self._is_it_whole() if self.training else self.done
-        what_next = self._what_next(why, how_far, self._done_before(whole), failing)
+        earlier = look_up_states(self.stage, self.site, found=whole, entry=self.entry)
+        what_next = self._what_next(why, how_far, earlier, failing)
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
@@ -141,7 +140,7 @@ class StageStates:
         name = jsonata(unless_held(self.hold, self.job_name))
         state = asl.Task(
             self._title(title),
-            resource=self._arn(f"sagemaker:{operation}.sync"),
+            resource=f"arn:{self.site.partition}:states:::sagemaker:{operation}.sync",
             arguments={**request, f"{kind}JobName": name},
             assign=self._assign(x.merged(self.stage.name, f'{{"job": {self.job_name}}}')),
             output=jsonata(completed),
@@ -183,13 +182,13 @@ class StageStates:
         found = verdict.decided(stage, "$parse($states.result.Body)")
         return self._read("how far did it get", place, key, found)
 
-    def _what_next(self, why: Any, how_far: Any, done_before: Any, failing: Any) -> Any:
+    def _what_next(self, why: Any, how_far: Any, earlier: Any, failing: Any) -> Any:
         choice = asl.Choice(self._title("what next"))
         own = f"${self.own}"
         if how_far:
             choice.when(f'{own}.next = "{Next.DONE}"', self.done)
             choice.when(f'{own}.next = "{verdict.READ_ON}"', how_far)
-        choice.when(f'{own}.next = "{Next.LOOK_UP}"', done_before)
+        choice.when(f'{own}.next = "{Next.LOOK_UP}"', earlier)
         choice.when(f'{own}.next = "{Next.SKIP}"', self.skipped)
         if self.entry not in self.attempts.values():
             # Between the stop of a run and its redrive another may have taken the checkpoints.
@@ -250,83 +249,9 @@ class StageStates:
     def _leave(self, left: str) -> dict[str, str]:
         return leave(self.place.scope, self.stage.name, left)
 
-    # --------------------------------------------------------------------------------- an earlier run's
-    def _done_before(self, whole: Any) -> Any:
-        """Looks for a job that did the same (or, not asked for, the newest of the stage).
-
-        What a job computes stands in its name; so the newest completed one is found without a table that
-        somebody would have to keep. `is it whole` then decides as of any other job.
-        """
-        kind = "Training" if self.training else "Processing"
-        own = f"${self.own}"
-        # The trials of a sweep differ in their contents only.
-        digits = CONTENT + STAGE_ID
-        exact = "true" if isinstance(self.stage, SweepStage) else f'{own}.do = "{Hold.REUSE}"'
-        part = f"$substring({own}.print, 0, {exact} ? {digits} : {STAGE_ID})"
-        first = f"$states.result.{kind}JobSummaries[0].{kind}JobName"
-        # What follows when there is none, or it is gone.
-        none = f'{own}.do = "{Hold.REUSE}" ? "run" : "{Hold.NOT_FOUND}"'
-        found = x.fields({"reused": f"$exists({first})", "job": x.or_else(first, '""'), "do": none})
-        look = asl.Task(
-            self._title("was it done before"),
-            resource=self._arn(f"aws-sdk:sagemaker:list{kind}Jobs"),
-            arguments={
-                "NameContains": jsonata(f'"-" & {part}'),
-                "StatusEquals": "Completed",
-                "SortBy": "CreationTime",
-                "SortOrder": "Descending",
-                "MaxResults": 1,
-            },
-            assign=self._assign(x.merged(self.stage.name, found)),
-            output={},
-        )
-        look.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
-        moved = f'{{"place": {self._place_of_found()}}}'
-        take = self._describe("what did it leave", self._assign(x.merged(self.stage.name, moved)))
-        job = jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')
-        take.fields["arguments"] = {f"{kind}JobName": job}
-        there = self._still_there()
-        gone = self._catch(self.entry, x.merged(self.stage.name, f'{{"reused": false, "place": {own}.home}}'))
-        for state in (take, there):
-            state.add_catch(gone)
-        look.next(take)
-        take.next(there)
-        there.next(whole)
-        return look
-
-    def _still_there(self) -> Any:
-        """Outputs may have been deleted since; what is gone is made anew."""
-        uri = next(iter(outputs(self.stage, self.site).values()), f'"s3://{self.site.bucket}/"')
-        state = asl.Task(
-            self._title("is it still there"),
-            resource=self._arn("aws-sdk:s3:listObjectsV2"),
-            arguments={
-                "Bucket": self.site.bucket,
-                "Prefix": jsonata(f"$substring({uri}, {len(self.site.bucket) + len('s3:///')})"),
-                "MaxKeys": 1,
-            },
-            output=jsonata('$states.result.KeyCount > 0 ? {} : $error("its output is gone")'),
-        )
-        state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
-        return state
-
-    def _place_of_found(self) -> str:
-        """The key prefix under which the job that was found keeps checkpoints and outputs."""
-        bucket = f"s3://{self.site.bucket}/"
-        uri, end = "$states.result.OutputDataConfig.S3OutputPath", "/output"
-        if isinstance(self.stage, ProcessStage):
-            if not self.stage.outputs:
-                return f"${self.own}.place"
-            uri = "$states.result.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"
-            end = f"/output/{self.stage.outputs[0]}"
-        return f"$substring({uri}, {len(bucket)}, $length({uri}) - {len(bucket) + len(end)})"
-
     # --------------------------------------------------------------------------------------------- parts
     def _title(self, phrase: str) -> str:
         return f"{self.stage.name}: {phrase}"
-
-    def _arn(self, service: str) -> str:
-        return f"arn:{self.site.partition}:states:::{service}"
 
     def _assign(self, expression: str) -> dict[str, str]:
         return {self.own: jsonata(expression)}
@@ -338,29 +263,18 @@ class StageStates:
 
     def _describe(self, phrase: str, assign: dict[str, str]) -> Any:
         kind = "Training" if self.training else "Processing"
-        state = asl.Task(
-            self._title(phrase),
-            resource=self._arn(f"aws-sdk:sagemaker:describe{kind}Job"),
-            arguments={f"{kind}JobName": jsonata(f"${self.own}.job")},
-            assign=assign,
-            output={},
-        )
+        name = {f"{kind}JobName": jsonata(f"${self.own}.job")}
+        action = f"sagemaker:describe{kind}Job"
+        state = sdk_task(self._title(phrase), self.site, action, name, assign=assign)
         state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
         state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
     def _read(self, phrase: str, bucket: str, key: str, assign: str) -> Any:
         """Reads a small JSON object of the stage's; `key` and `assign` are expressions."""
-        state = asl.Task(
-            self._title(phrase),
-            resource=self._arn("aws-sdk:s3:getObject"),
-            arguments={
-                "Bucket": bucket,
-                "Key": jsonata(key),
-            },
-            assign=self._assign(assign),
-            output={},
-        )
+        place = {"Bucket": bucket, "Key": jsonata(key)}
+        kept = self._assign(assign)
+        state = sdk_task(self._title(phrase), self.site, "s3:getObject", place, assign=kept)
         state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
         return state
 
@@ -379,14 +293,6 @@ def fails_until_redriven(
     A redriven Fail state fails again; a redriven Task evaluates its Arguments anew. So it fails in the
     arguments of a task, and after a redrive the same task leads on.
     """
-    return asl.Task(
-        title,
-        resource=f"arn:{site.partition}:states:::aws-sdk:s3:listObjectsV2",
-        arguments={
-            "Bucket": jsonata(f'{redriven} ? "{site.bucket}" : $error({message})'),
-            "Prefix": jsonata("$run.prefix"),
-            "MaxKeys": 1,
-        },
-        assign=assign,
-        output={},
-    )
+    bucket = jsonata(f'{redriven} ? "{site.bucket}" : $error({message})')
+    arguments = {"Bucket": bucket, "Prefix": jsonata("$run.prefix"), "MaxKeys": 1}
+    return sdk_task(title, site, "s3:listObjectsV2", arguments, assign=assign)

@@ -52,8 +52,8 @@ def _accepted(
         "start": "$toMillis($execution.StartTime)",
         "stages": json.dumps(fixed),
         "before": json.dumps({name: sorted(pipeline.before(name)) for name in stages}),
-        "seconds": _SECONDS,
-        "due": _due(pipeline),
+        "seconds": DURATION_SECONDS,
+        "due": deadline_function(pipeline),
         "deadline": f"$exists($input.deadline) ? $due($input.deadline) : {_own_deadline(pipeline)}",
         "budget": f"$exists($input.budget_usd) ? $input.budget_usd : {budget}",
         "reuse": f"$exists($input.reuse) ? $input.reuse : {json.dumps(pipeline.reuse)}",
@@ -191,7 +191,7 @@ def _prints(pipeline: Pipeline, materials: Mapping[str, Materials]) -> str:
 
 
 # ---------------------------------------------------------------------------------- what the input changes
-_SECONDS = (
+DURATION_SECONDS = (
     "function($t) { $sum($match($t, /([0-9.]+)(ms|s|m|h|d)/)."
     '($number(groups[0]) * $lookup({"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}, groups[1]))) }'
 )
@@ -203,7 +203,7 @@ _WANTED = (
 )
 
 
-def _due(pipeline: Pipeline) -> str:
+def deadline_function(pipeline: Pipeline) -> str:
     """A function from a deadline's text to its moment in milliseconds (`deadlines.due` in Python)."""
     zone = (
         '$z = "Z" ? 0 : ($substring($z, 0, 1) = "-" ? -1 : 1) * ' + _minutes("$substring($z, 1)") + " * 60000"
@@ -261,14 +261,14 @@ _SETTINGS = (
 
 # What the schema cannot see. Seconds are shown as whole minutes.
 _WRONG = (
-    '($w := $keys($stages)[$wanted($)]; $all := $w.$lookup($settings, $); "" & '
+    '($w := $keys($stages)[$wanted($)]; "" & '
     '($deadline = null ? "" : '
     "($slow := $w[$lookup($stages, $).job and $not($exists($lookup($stages, $).expected))]; "
     '$count($slow) > 0 ? "with a deadline each stage says how long it is `expected` to take; missing: " '
     '& $join($slow, ", ") & "; " : '
-    "$room := ($deadline - $start) / 1000; "
+    "($room := ($deadline - $start) / 1000; "
     '$room < $after_none ? "the deadline cannot be met, not even on on-demand: " & $ceil($after_none / 60) '
-    '& " minutes are needed, and there are " & $max([0, $floor($room / 60)]) & "; " : "")) & '
+    '& " minutes are needed, and there are " & $max([0, $floor($room / 60)]) & "; " : ""))) & '
     '($budget = null ? "" : ($dear := $w[$count([$lookup($settings, $).spot[$not($exists(hour))], '
     '$lookup($settings, $)."on-demand"[$not($exists(hour))]]) > 0]; $count($dear) > 0 ? '
     '"a spending limit needs the price of every instance type, and the price book has none for those of: " '

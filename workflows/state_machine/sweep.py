@@ -2,8 +2,8 @@
 
     trials wanted -> try all -> enough succeeded -> best trial
          |              |              |
-         v         (each trial)        +-> failed, redrive to go on -> try all
-      skipped
+         v         (each trial)        +-> too few succeeded, redrive to go on -> try all
+  no trials wanted
 
 Each trial has what a stage has: spot, interruptions, its own budgets, its own checkpoint prefix. A large
 sweep is a Distributed Map, whose trials are executions of their own: they have a history of their own, and
@@ -65,13 +65,13 @@ class _Sweep:
         stopped = [f"${results}.`{gate}`.passed = false" for gate, results in self.place.gates]
         unwanted = " or ".join([f'{settings(name)}.do = "{Hold.NOT_ASKED}"', *stopped])
         skipped = asl.Pass(
-            self._title("skipped"),
+            self._title("no trials wanted"),
             assign=self._leave(json.dumps({**NOTHING, "skipped": SKIPPED})),
             output={},
         )
         try_all = self._map()
         failed = fails_until_redriven(
-            self._title("failed, redrive to go on"),
+            self._title("too few succeeded, redrive to go on"),
             self.place.site,
             redriven=f"{x.REDRIVES} > $redriven_{self.number}",
             message=self._message(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from workflows import decisions, outcomes
+from workflows import decisions, outcomes, tally
 from workflows.rules import FUNCTIONS
 from workflows.settings import Backoff
 from workflows.stages import JobStage, SweepStage, TrainStage
@@ -45,10 +45,12 @@ def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
         f"$f := $merge([$f, {more}]); $e := $merge([$f, {fields({'outcome': outcomes.outcome_jsonata()})}]); "
         f"$saved := {saved}; $left := {_work_left()}; "
         f"$f := $merge([$s, {_facts(stage)}]); "
-        f"$t := {decisions.tally_jsonata()}; $f := $merge([$f, $t]); "
+        f"$t := {tally.tally_jsonata()}; $f := $merge([$f, $t]); "
         f"$d := {decisions.decision_jsonata()}; "
-        '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $d]) : '
-        f"$merge([$s, $t, $d, {_next_place(stage)}]))"
+        # The answer's rung and pause are words; what the stage keeps under these names are numbers.
+        '$told := {"next": $d.next, "why": $d.why}; '
+        '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $told]) : '
+        f"$merge([$s, $t, $told, {_next_place(stage)}]))"
     )
 
 

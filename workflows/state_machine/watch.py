@@ -39,6 +39,7 @@ from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import INTERRUPTIONS_LEFT, MARK, NO_DEADLINE, PATIENCE, REDONE, SLACK, Site
 from workflows.watch_rule import WAITING
 
@@ -116,9 +117,7 @@ def _refused() -> Any:
 def _task(
     title: str, site: Site, action: str, arguments: dict[str, Any], assign: dict[str, Any] | None = None
 ) -> Any:
-    more = {"assign": assign} if assign else {}
-    resource = f"arn:{site.partition}:states:::aws-sdk:{action}"
-    return asl.Task(title, resource=resource, arguments=arguments, output=_PASSED_ON, **more)
+    return sdk_task(title, site, action, arguments, assign=assign, output=_PASSED_ON)
 
 
 def _catch(target: Any, assign: dict[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import Site, checkpoint_bucket, checkpoint_folder, variable
 
 SUFFIX = ".writer.json"  # beside the prefix, not in it: what is in it is copied into every job
@@ -128,9 +129,7 @@ class _Lock:
     def _task(
         self, phrase: str, action: str, arguments: dict[str, Any], assign: dict[str, Any] | None = None
     ) -> Any:
-        resource = f"arn:{self.site.partition}:states:::aws-sdk:{action}"
-        more = {"assign": assign} if assign else {}
-        return asl.Task(self._title(phrase), resource=resource, arguments=arguments, output={}, **more)
+        return sdk_task(self._title(phrase), self.site, action, arguments, assign=assign)
 
     def _kept(self, part: str) -> dict[str, str]:
         return {self.own: jsonata(x.merged(self.stage.name, part))}

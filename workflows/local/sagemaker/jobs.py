@@ -146,6 +146,9 @@ class Life:
         self._enter("Training")
         trained = work.train()
         cut = yield from self._until(trained, taken)
+        if cut is None and taken.triggered:
+            # Noticed late: the capacity went away in the midst of work that had ended when it was looked at.
+            cut = "taken"
         if cut == "taken":
             yield from self._lose(work, trained, float(taken.value or 0.0))
             return self._interrupted()

@@ -207,6 +207,8 @@ class ProcessWork:
                     failed = Exit(code, _text(container, "failure"), _text(container, "message"))
                     self._leashes.tell("KILL")  # one instance failing fails the job
             self._succeeded = failed is None
+            if self._sync is not None:
+                self._sync.last_look()  # what was reached in the last moment is told before the end is
             return failed or Exit(0, message=_text(self._containers[0], "message"))
         finally:
             self._read_metrics()

@@ -74,10 +74,14 @@ class CheckpointSync:
         self._thread = threading.Thread(target=self._run, name="relay-sync", daemon=True)
         self._thread.start()
 
-    def finish(self) -> None:
-        """The orderly end: everything that is there goes to S3; raises TransferError."""
+    def last_look(self) -> None:
+        """The containers have ended: no more syncs, and the last progress is told."""
         self._halt()
         self._report_progress()
+
+    def finish(self) -> None:
+        """The orderly end: everything that is there goes to S3; raises TransferError."""
+        self.last_look()
         for folder in self._known:
             for key, change in self._changes(folder):
                 try:

@@ -1,0 +1,113 @@
+"""Whether a compiled pipeline fits into what Step Functions takes, in the worst case; and our own lints.
+
+    definition 1 MiB   |   history 25,000 events   |   a variable, a payload 256 KiB
+
+A run that hits one of these limits fails in its middle, after days, and cannot be redriven past it: so what
+cannot fit is refused before it starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.pipeline import Pipeline
+from workflows.stages import SweepStage, TrainStage
+from workflows.state_machine import worst_case
+from workflows.state_machine.lint import INNER, inside, problems_in
+
+# Step Functions service quotas.
+MOST_BYTES = 1_048_576  # of a definition
+MOST_EVENTS = 25_000  # of an execution's history
+MOST_VALUE = 262_144  # bytes of a variable, and of a state's input or output
+SHOWN = 3  # of what a limit is spent on
+
+
+def problems_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> list[str]:
+    """A line for everything that keeps this machine from being run; none for one that is fine."""
+    sizes = sizes_of(pipeline, definition)
+    return [
+        *_definition(pipeline, definition, sizes.definition_bytes),
+        *_history(pipeline, sizes.worst_events),
+        *_results(pipeline, sizes.worst_result_bytes),
+        *problems_in(definition),
+    ]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a machine takes, and what a run of it takes in the worst case."""
+
+    definition_bytes: int
+    worst_events: int
+    worst_result_bytes: int
+
+
+def sizes_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> Sizes:
+    """The figures that are held against Step Functions' limits."""
+    stages = pipeline.stages
+    return Sizes(
+        len(json.dumps(definition)),
+        worst_case.events_around(pipeline) + sum(worst_case.events(stage) for stage in stages),
+        worst_case.unusual_bytes(stages) + sum(worst_case.result_bytes(stage) for stage in stages),
+    )
+
+
+def _definition(pipeline: Pipeline, definition: Mapping[str, Any], size: int) -> Iterator[str]:
+    if size > MOST_BYTES:
+        shares = Counter[str]()
+        _weigh(definition, {stage.name for stage in pipeline.stages}, shares)
+        yield (
+            f"its state machine has {size:,} bytes, and Step Functions takes {MOST_BYTES:,}; "
+            f"the most are of {_most(shares)}: use fewer stages or smaller grids, or make two pipelines of it"
+        )
+
+
+def _weigh(block: Mapping[str, Any], stages: set[str], shares: Counter[str]) -> None:
+    """Adds the bytes of each state to its stage's, of the others to their own name."""
+    for name, state in block["States"].items():
+        own = {key: value for key, value in state.items() if key not in INNER}
+        stage = name.partition(":")[0]
+        shares[stage if stage in stages else name] += len(json.dumps(own))
+        for inner in inside(state):
+            _weigh(inner, stages, shares)
+
+
+def _history(pipeline: Pipeline, worst: int) -> Iterator[str]:
+    if worst > MOST_EVENTS:
+        shares = Counter({stage.name: worst_case.events(stage) for stage in pipeline.stages})
+        yield (
+            f"in the worst case its history has {worst:,} events, and Step Functions takes {MOST_EVENTS:,}; "
+            f"the most are of {_most(shares)}: lower {_lower(pipeline, shares)}, or make two pipelines of it"
+        )
+
+
+def _results(pipeline: Pipeline, worst: int) -> Iterator[str]:
+    if worst > MOST_VALUE:
+        shares = Counter({stage.name: worst_case.result_bytes(stage) for stage in pipeline.stages})
+        yield (
+            f"in the worst case its results and ledgers have {worst:,} bytes, and a variable of Step "
+            f"Functions takes {MOST_VALUE:,}; the most are of {_most(shares)}: "
+            f"lower {_lower(pipeline, shares)}, or make two pipelines of it"
+        )
+
+
+def _most(shares: Counter[str]) -> str:
+    return ", ".join(f"`{name}` ({share:,})" for name, share in shares.most_common(SHOWN))
+
+
+def _lower(pipeline: Pipeline, shares: Counter[str]) -> str:
+    """What makes the largest share smaller."""
+    name = shares.most_common(1)[0][0]
+    stage = pipeline.stage(name)
+    if isinstance(stage, SweepStage):
+        trials = len(stage.parameters())
+        return (
+            f"the number of trials of `{name}` ({trials}) or its `retry_budget` ({stage.spot.retry_budget})"
+        )
+    if isinstance(stage, TrainStage) and stage.on_spot:
+        return f"the `retry_budget` of `{name}` ({stage.spot.retry_budget})"
+    return "the number of stages"

@@ -1,0 +1,96 @@
+"""What a run can grow to at worst: events in its history, bytes in its variables.
+
+The policy's budgets bound the attempts of a stage; what an attempt adds was measured on histories of the
+compiled machines (`tests/machine/test_worst_case.py` measures it again). Not bounded by any budget, and so
+not counted: faults of attempts that each got further, time slices, redrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from workflows.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
+from workflows.pipeline import Pipeline
+from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
+from workflows.state_machine.arrangement import SideBySide, Steps, arrange
+from workflows.state_machine.sweep import distributed
+
+# Events of a history.
+OF_THE_RUN = 8  # its start and end, and the states around the stages
+OF_A_STAGE = 16  # that is undisturbed
+OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training
+OF_A_SWEEP = 10  # the states around its Map
+OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
+OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
+LOST_ATTEMPT = 30  # 20, and three retried calls of three events
+WAITING_ATTEMPT = 40  # a create call that was refused, with all its retries
+
+# Bytes of JSON in a variable.
+ENTRY = 550  # a line of the ledger
+RESULT = 1_200  # what a finished stage leaves besides: URIs, ARN, a handful of metrics
+
+
+def lost_attempts(stage: JobStage) -> int:
+    """Attempts that the stage may lose one after the other before it ends, well or not."""
+    lost = FAULT_BUDGET + UNKNOWN_BUDGET
+    if not isinstance(stage, TrainStage):
+        return lost
+    lost += stage.spot.retry_budget if stage.on_spot else 0
+    return lost + stage.spot.no_progress_limit + (EXIT_BUDGET if stage.retry_on_exit_codes else 0)
+
+
+def events(stage: AnyStage) -> int:
+    """Events that a stage adds to the run's history at worst."""
+    if not isinstance(stage, JobStage):
+        return OF_A_PLAIN_STAGE
+    if not isinstance(stage, SweepStage):
+        return _events_of_training(stage)
+    if distributed(stage):
+        return OF_A_SWEEP
+    return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
+
+
+def events_of_trial(stage: SweepStage) -> int:
+    """Events of one trial of a sweep, wherever its history is."""
+    return OF_A_TRIAL + _events_of_training(stage)
+
+
+def _events_of_training(stage: JobStage) -> int:
+    return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
+
+
+def events_around(pipeline: Pipeline) -> int:
+    """Events that are no stage's: the run's own, and those of what stands side by side."""
+    return OF_THE_RUN + sum(
+        OF_A_GROUP + OF_A_BRANCH * len(side.branches) for side in _groups(arrange(pipeline))
+    )
+
+
+def _groups(steps: Steps) -> Iterator[SideBySide]:
+    for step in steps.steps:
+        if isinstance(step, SideBySide):
+            yield step
+            for branch in step.branches:
+                yield from _groups(branch)
+
+
+def result_bytes(stage: AnyStage) -> int:
+    """Bytes that a stage leaves in the run's results when its retry budget has been used up."""
+    if not isinstance(stage, JobStage):
+        return RESULT
+    trials = len(stage.parameters()) if isinstance(stage, SweepStage) else 1
+    return trials * (RESULT + _usual_entries(stage) * ENTRY)
+
+
+def unusual_bytes(stages: Iterable[AnyStage]) -> int:
+    """Bytes on top of it when one stage, or one trial, uses up all its other budgets as well.
+
+    That all of them do in one run is left out: it would refuse pipelines that run for years.
+    """
+    jobs = [stage for stage in stages if isinstance(stage, JobStage)]
+    more = (lost_attempts(stage) + WAIT_BUDGET + 2 - _usual_entries(stage) for stage in jobs)
+    return max(more, default=0) * ENTRY
+
+
+def _usual_entries(stage: JobStage) -> int:
+    return 1 + (stage.spot.retry_budget if isinstance(stage, TrainStage) and stage.on_spot else 0)
