@@ -34,7 +34,7 @@ def restore(branch: Branch, frontier: dict[str, Any], last_event: int) -> None:
         branch.done, branch.output = True, frontier["output"]
         return
     branch.at, branch.input = frontier["state"], frontier["input"]
-    branch.map_run = next((r for r in branch.execution.map_runs if r.arn == frontier["map_run"]), None)
+    branch.map_run = next((r for r in branch.execution.map_runs if r.arn == frontier.get("map_run")), None)
     branch.variables = frontier["variables"]
     branch.seen.update({name: prepare(value) for name, value in branch.variables.items()})
     entered = frontier["entered"]

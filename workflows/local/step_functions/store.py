@@ -143,7 +143,7 @@ class ExecutionStore:
             **fields,
         )
         self._written[execution.arn] = len(events)
-        for kept in record["map_runs"]:
+        for kept in record.get("map_runs", []):  # none in a folder of an older version
             execution.map_runs.append(self._read_run(folder, execution, kept))
         restore(execution.root, record["frontier"], record["last_event"])
         if execution.status != RUNNING:
