@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.local.worlds import until
 from workflows.local.scenario import read_scenario
-from workflows.rehearsal import open_world, start
+from workflows.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/graph"
 
@@ -18,7 +18,7 @@ def test_the_best_trial_passes_the_gate_and_is_registered_though_one_was_interru
     console = Console(stderr=True)
     scenario = read_scenario(EXAMPLE / "scenario.yaml")
     with open_world(tmp_path / "world", speed=2000, scenario=scenario, seed=0, console=console) as world:
-        run = start(world, EXAMPLE / "pipeline.yaml", "run", {}, console, quiet=True)
+        run = start(world, compile_file(EXAMPLE / "pipeline.yaml"), "run", {}, console, quiet=True)
         states, sagemaker = world.client("stepfunctions"), world.client("sagemaker")
 
         ended = until(
