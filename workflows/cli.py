@@ -98,6 +98,7 @@ def run(
     from workflows.rehearsal import compile_loaded, open_world, start
     from workflows.run_input import check_input
     from workflows.run_options import RunOptions, run_name
+    from workflows.stages import SweepStage
 
     options = RunOptions(run_input, deadline, budget_usd, from_, only or (), reuse, set_ or (), key)
     found = load(pipeline)
@@ -105,7 +106,8 @@ def run(
     check_input(found, wanted)
     if name and "key" in wanted:
         raise RelayError("--name and a key exclude each other: a key names the run PIPELINE-KEY")
-    chosen = find_scenario(scenario, beside=pipeline.parent, stages=[stage.name for stage in found.stages])
+    trials = {s.name: len(s.parameters()) if isinstance(s, SweepStage) else 0 for s in found.stages}
+    chosen = find_scenario(scenario, beside=pipeline.parent, stages=trials)
     made = f"{found.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     run_id = run_name(found.name, wanted["key"]) if "key" in wanted else name or made
     console = _console(as_json)

@@ -23,7 +23,7 @@ FAILED_PHASES = (
 )
 RUNS_A_JOB = {"on spot", "on demand"}
 # The phrases of a sweep's own states; all others are those of its trials.
-OF_THE_SWEEP = {"trials wanted", "try all", "enough succeeded", "best trial", "skipped"}
+OF_THE_SWEEP = {"is it asked for", "try all", "did enough succeed", "best trial", "not asked for"}
 
 
 @dataclass(frozen=True)
@@ -229,4 +229,4 @@ _KINDS = {
     "createProcessingJob.sync": "process",
     "createModelPackage": "register",
 }
-_PHRASES = {"trials wanted": "sweep", "good enough": "gate"}
+_PHRASES = {"try all": "sweep", "is it met": "gate"}

@@ -123,5 +123,7 @@ def test_a_condition_that_cannot_be_worked_out_fails_the_run(text):
 def test_the_words_of_the_states_are_phrases():
     states = definition(pipeline(TRAIN, GATE, REGISTER))["States"]
 
-    assert {"good-enough: good enough", "register: group", "register: model package"} <= set(states)
+    assert {"good-enough: is it met", "register: make the group", "register: register the model"} <= set(
+        states
+    )
     assert checkpoint_bucket(pipeline(TRAIN).stages[0], SITE) == "bucket"

@@ -117,9 +117,9 @@ def test_a_large_sweep_has_executions_of_its_own_for_its_trials(count):
     assert run.states == [
         "start",
         "can it start",
-        "tune: trials wanted",
+        "tune: is it asked for",
         "tune: try all",
-        "tune: enough succeeded",
+        "tune: did enough succeed",
         "tune: best trial",
         "run: done",
     ]

@@ -45,7 +45,7 @@ def gate_states(pipeline: Pipeline, stage: GateStage, scope: Scope, known: Mappi
     )
     left = f'{stopped} ? {{"passed": false}} : {asked} ? {compared} : {{"passed": true}}'
     result = f"$merge([{json.dumps(NOTHING)}, {left}])"
-    phrase = f"{stage.name}: good enough"
+    phrase = f"{stage.name}: is it met"
     compare = asl.Pass(phrase, assign=leave(scope, stage.name, result), output={})
     if stage.otherwise == "stop":
         return States({}, compare, [compare])
@@ -79,7 +79,7 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
     held = " or ".join([f'{settings(stage.name)}.do = "{Hold.NOT_ASKED}"', *stopped])
 
     make = sdk_task(
-        f"{stage.name}: group",
+        f"{stage.name}: make the group",
         site,
         "sagemaker:createModelPackageGroup",
         {
@@ -90,7 +90,7 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
     make.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
     token = f'$substring($hash($run.tag & "{stage.name}", "SHA-256"), 0, 32)'
     register = sdk_task(
-        f"{stage.name}: model package",
+        f"{stage.name}: register the model",
         site,
         "sagemaker:createModelPackage",
         {
@@ -127,7 +127,7 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
         assign=leave(scope, stage.name, json.dumps({**NOTHING, "skipped": SKIPPED})),
         output={},
     )
-    entry: Any = asl.Choice(f"{stage.name}: asked for", output={}).when(held, skipped).otherwise(make)
+    entry: Any = asl.Choice(f"{stage.name}: is it asked for", output={}).when(held, skipped).otherwise(make)
     return States({}, entry, [register, skipped])
 
 

@@ -1,9 +1,9 @@
 """The sub-graph of a sweep: the states of one training, in a Map over its trials.
 
-    trials wanted -> try all -> enough succeeded -> best trial
-         |              |              |
-         v         (each trial)        +-> too few succeeded, redrive to go on -> try all
-  no trials wanted
+    is it asked for -> try all -> did enough succeed -> best trial
+         |                |              |
+         v           (each trial)        +-> too few succeeded, redrive to go on -> try all
+  not asked for
 
 Each trial has what a stage has: spot, interruptions, its own budgets, its own checkpoint prefix. A large
 sweep is a Distributed Map, whose trials are executions of their own: they have a history of their own, and
@@ -55,7 +55,7 @@ class _Sweep:
         stopped = [f"${results}.`{gate}`.passed = false" for gate, results in self.place.gates]
         unwanted = " or ".join([f'{settings(name)}.do = "{Hold.NOT_ASKED}"', *stopped])
         skipped = asl.Pass(
-            self._title("no trials wanted"),
+            self._title("not asked for"),
             assign=self._leave(json.dumps({**NOTHING, "skipped": SKIPPED})),
             output={},
         )
@@ -70,9 +70,11 @@ class _Sweep:
         )
         failed.next(try_all)
         best = asl.Pass(self._title("best trial"), assign=self._leave(self._best()), output={})
-        enough = asl.Choice(self._title("enough succeeded"), output={}).when(self._enough(), best)
+        enough = asl.Choice(self._title("did enough succeed"), output={}).when(self._enough(), best)
         try_all.next(enough.otherwise(failed))
-        entry = asl.Choice(self._title("trials wanted"), output={}).when(unwanted, skipped).otherwise(try_all)
+        entry = (
+            asl.Choice(self._title("is it asked for"), output={}).when(unwanted, skipped).otherwise(try_all)
+        )
         return States({self.before: []}, entry, [best, skipped])
 
     # ------------------------------------------------------------------------------------------- the trials
@@ -121,11 +123,11 @@ class _Sweep:
             scope.purse.removeprefix("$"): jsonata(purse),
             own: jsonata(fresh),
         }
-        start = asl.Pass(self._title("trial"), assign=variables, output=jsonata(given))
+        start = asl.Pass(self._title("begin the trial"), assign=variables, output=jsonata(given))
         if self.distributed:
             # Its variables come first: those of one state are evaluated together, from the old ones.
             begin = asl.Pass(
-                self._title("trial of its own"),
+                self._title("take over from the run"),
                 assign={name: jsonata(f"{given}.{name}") for name in self._needed()},
                 output=jsonata(given),
             )
