@@ -34,6 +34,7 @@ from workflows.tally import (
     UNKNOWNS,
     WAITED,
     WAITS,
+    tally_data,
 )
 
 FAULT_BUDGET = 2  # platform faults in a row without progress; the third fails the stage
@@ -258,8 +259,8 @@ def decision_jsonata() -> str:
 
 
 def policy_data() -> Data:
-    """The contents of the machine's variable `$policy`: both tables, which every stage asks."""
-    return {"outcomes": OUTCOMES.data(), "decisions": TABLE.data()}
+    """The contents of the machine's variable `$policy`: what every stage asks."""
+    return {"outcomes": OUTCOMES.data(), "counters": tally_data(), "decisions": TABLE.data()}
 
 
 @dataclass(frozen=True)

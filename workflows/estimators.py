@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from workflows.estimator_parameters import CARRIED, IGNORED, REFUSED, TRANSLATED
 from workflows.estimator_settings import EstimatorError, Reading, stage_fields
 from workflows.images import quiet_sdk
-from workflows.pipeline import laid_over
+from workflows.settings import laid_over
 from workflows.stages import TrainStage
 
 __all__ = ["EstimatorError", "from_estimator", "offline_session"]

@@ -18,6 +18,7 @@ from workflows.settings import (
     Model,
     OnDemand,
     Spot,
+    laid_over,
     problem,
 )
 from workflows.stages import (
@@ -140,16 +141,6 @@ def _complete(stage: Any, defaults: Defaults) -> Any:
         wanted -= {"image"}  # it serves with the image of the model's own stage
     kind = {"kind": stage.kind} if isinstance(stage, AnyStage) else {}
     return laid_over({key: base[key] for key in wanted if key in base}, {**raw, **kind})
-
-
-def laid_over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `top` over those of `base`, mapping by mapping; an image is replaced as a whole."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        nested = isinstance(value, dict) and isinstance(below, dict) and key != "image"
-        merged[key] = laid_over(below, value) if nested else value  # type: ignore[arg-type]
-    return merged
 
 
 # --------------------------------------------------------------------------------------------------- graph

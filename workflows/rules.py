@@ -214,13 +214,15 @@ $r := $exists($t.holds) ? $v = $t.holds
 : $exists($t.starts) ? $count($t.starts[$substring($v, 0, $length($)) = $]) > 0
 : $count($t.has[$contains($v, $)]) > 0;
 $t.no = true ? $not($r) : $r) };
-$rule := function($rules, $f) { $filter($rules, function($r) { $not($exists($r.when))
-or $count($filter($r.when, function($a) {
-$count($filter($a, function($t) { $not($holds($t, $f)) })) = 0 })) > 0 })[0] };
+$met := function($groups, $f) { $count($filter($groups, function($a) {
+$count($filter($a, function($t) { $not($holds($t, $f)) })) = 0 })) > 0 };
+$rule := function($rules, $f) {
+$filter($rules, function($r) { $not($exists($r.when)) or $met($r.when, $f) })[0] };
 """
 
 FUNCTIONS = " ".join(_FUNCTIONS.split())
-"""What `RuleTable.jsonata` calls; assignments, to stand once in the block where it stands."""
+"""What the expressions over rules call: `$rule(rules, facts)` is the first rule that holds, `$met(groups,
+facts)` whether a condition does. Assignments, to stand once in the block where the expression stands."""
 
 
 @dataclass(frozen=True)
@@ -254,9 +256,8 @@ class RuleTable:
             groups = rule.when.given(self.key.name, value).alternatives()
             if not groups:
                 continue
-            when = [[test.data() for test in dict.fromkeys(group)] for group in groups]
             always = any(not group for group in groups)
-            found.append({**({} if always else {"when": when}), **rule.then})
+            found.append({**({} if always else {"when": groups_data(groups)}), **rule.then})
             if always:
                 break
         return found
@@ -275,6 +276,11 @@ class RuleTable:
         names = json.dumps(sorted(set(_PLACEHOLDER.findall(texts))))
         replaced = '$replace($text, "{" & $name & "}", $string($lookup($f, $name)))'
         return f"$reduce({names}, function($text, $name) {{ {replaced} }}, {text})"
+
+
+def groups_data(groups: list[list[Test]]) -> Data:
+    """A condition's alternatives as the machine carries them."""
+    return [[test.data() for test in dict.fromkeys(group)] for group in groups]
 
 
 def _fill(text: str, facts: Facts) -> str:

@@ -179,19 +179,25 @@ class Runs:
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
         told = {entry["job"] for stage in view.stages.values() for entry in stage.entries()}
-        for name in self._jobs_of(view.tag) if view.tag else ():
-            if name in told:
-                continue
-            job = self.sagemaker.describe_training_job(TrainingJobName=name)
-            listed = self.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
-            tags = {tag["Key"]: tag["Value"] for tag in listed}
-            trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
-            view.add_stopped(name, tags["relay:stage"], _figures(job), trial=trial)
+        for kind in ("training", "processing") if view.tag else ():
+            for name in self._jobs_of(kind, view.tag):
+                if name not in told:
+                    self._add_stopped(view, kind, name)
 
-    def _jobs_of(self, tag: str) -> Iterator[str]:
-        """The names of a run's training jobs; a sweep's are more than one page."""
-        for page in self.sagemaker.get_paginator("list_training_jobs").paginate(NameContains=tag):
-            yield from (summary["TrainingJobName"] for summary in page["TrainingJobSummaries"])
+    def _add_stopped(self, view: RunView, kind: str, name: str) -> None:
+        title = kind.capitalize()
+        job = getattr(self.sagemaker, f"describe_{kind}_job")(**{f"{title}JobName": name})
+        listed = self.sagemaker.list_tags(ResourceArn=job[f"{title}JobArn"])["Tags"]
+        tags = {tag["Key"]: tag["Value"] for tag in listed}
+        trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
+        figures = _training_figures(job) if kind == "training" else _processing_figures(job)
+        view.add_stopped(name, tags["relay:stage"], figures, trial=trial)
+
+    def _jobs_of(self, kind: str, tag: str) -> Iterator[str]:
+        """The names of a run's jobs; a sweep's are more than one page."""
+        title = kind.capitalize()
+        for page in self.sagemaker.get_paginator(f"list_{kind}_jobs").paginate(NameContains=tag):
+            yield from (summary[f"{title}JobName"] for summary in page[f"{title}JobSummaries"])
 
     def progress(self, place: str) -> Progress | None:
         """What the progress.json of a stage or a trial says, None when there is none; `place`: its prefix."""
@@ -216,16 +222,32 @@ class Runs:
             return contents_digest(file)
 
 
-def _figures(job: Mapping[str, Any]) -> dict[str, Any]:
+def _training_figures(job: Mapping[str, Any]) -> dict[str, Any]:
     """What a ledger entry says of a training job's place and time."""
-    changes = job.get("SecondaryStatusTransitions", [])
+    changes, place = job.get("SecondaryStatusTransitions", []), job["ResourceConfig"]
     return {
         "market": "spot" if job.get("EnableManagedSpotTraining") else "on-demand",
-        "instance_type": job["ResourceConfig"]["InstanceType"],
-        "instance_count": job["ResourceConfig"]["InstanceCount"],
+        # A job that named several types (InstancePreferences) says which one it got, if it got one.
+        "instance_type": place.get("SelectedInstanceType") or place.get("InstanceType", "any"),
+        "instance_count": place.get("SelectedInstanceCount") or place.get("InstanceCount", 1),
         "trained_seconds": job.get("TrainingTimeInSeconds", 0),
         "billed_seconds": job.get("BillableTimeInSeconds", None if "TrainingStartTime" in job else 0),
         "interruptions": sum(change["Status"] == "Interrupted" for change in changes),
+    }
+
+
+def _processing_figures(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a processing job, which bills from its start to its end."""
+    place = job["ProcessingResources"]["ClusterConfig"]
+    start, end = job.get("ProcessingStartTime"), job.get("ProcessingEndTime")
+    seconds = round((end - start).total_seconds()) if start and end else 0
+    return {
+        "market": "on-demand",
+        "instance_type": place["InstanceType"],
+        "instance_count": place["InstanceCount"],
+        "trained_seconds": seconds,
+        "billed_seconds": seconds,
+        "interruptions": 0,
     }
 
 

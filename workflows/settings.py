@@ -44,6 +44,16 @@ def problem(kind: str, message: str, **context: Any) -> PydanticCustomError:
     return PydanticCustomError(kind, message, context)
 
 
+def laid_over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `top` over those of `base`, mapping by mapping; an image is replaced as a whole."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict) and key != "image"
+        merged[key] = laid_over(below, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
 class Rung(Model):
     """One place to run: an instance type and, where it differs from the stage's, how many."""
 

@@ -6,11 +6,10 @@ by which it rises and goes back to zero, and rendered into the machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from workflows.outcomes import Outcome
-from workflows.rules import Condition, Fact, Facts
+from workflows.rules import NEVER, Condition, Data, Fact, Facts, groups_data
 
 # ------------------------------------------------------------------------------------------------- facts
 OUTCOME = Fact("outcome")
@@ -33,54 +32,47 @@ ON_DEMAND_ENABLED = Fact("on_demand_enabled")
 
 ON_SPOT = MARKET.is_("spot")
 LOST = OUTCOME.is_(Outcome.INTERRUPTED, Outcome.NO_CAPACITY)
+MOVED = PROGRESSED.holds()
+WITH_RUN = OUTCOME.is_(Outcome.STOPPED_WITH_RUN, Outcome.NOT_STARTED)
+RETRIED_EXIT = OUTCOME.is_(Outcome.USER_ERROR) & EXIT_LISTED.holds()
 WAITED = OUTCOME.is_(Outcome.THROTTLED, Outcome.QUOTA) | (~ON_SPOT & OUTCOME.is_(Outcome.NO_CAPACITY))
 
 
 # ------------------------------------------------------------------------------------------------- tally
 @dataclass(frozen=True)
-class Amount:
-    """By how much a counter rises, with its JSONata text."""
-
-    of: Callable[[Facts], int]
-    jsonata: str
-
-
-_ONE = Amount(lambda f: 1, "1")
-# A job that SageMaker restarted three times before it was lost has taken three interruptions, not four;
-# one that never got capacity has taken one.
-_INTERRUPTIONS = Amount(
-    lambda f: max(int(f["seen"]), 1 if LOST.holds(f) else 0),
-    f"$max([$f.seen, {LOST.jsonata} ? 1 : 0])",
-)
-
-
-@dataclass(frozen=True)
 class Count:
-    """How one counter moves after an attempt: back to zero or kept, then raised by an amount."""
+    """How one counter moves after an attempt: back to zero or kept, then raised by one.
+
+    With `floor` it is raised by the interruptions seen inside the job, and by one at least where that holds:
+    a job that SageMaker restarted three times before it was lost has taken three interruptions, not four; one
+    that never got capacity has taken one.
+    """
 
     name: str
     raise_when: Condition
-    reset_when: Condition | None = None
-    amount: Amount = _ONE
+    reset_when: Condition = NEVER
+    floor: Condition | None = None
 
     def after(self, facts: Facts) -> int:
         """The counter's new value; `facts` holds its old one."""
-        start = 0 if self.reset_when and self.reset_when.holds(facts) else int(facts[self.name])
-        return start + (self.amount.of(facts) if self.raise_when.holds(facts) else 0)
+        start = 0 if self.reset_when.holds(facts) else int(facts[self.name])
+        return start + (self._amount(facts) if self.raise_when.holds(facts) else 0)
 
-    def jsonata(self) -> str:
-        """The same as an expression over the old facts `$f`."""
-        old = f"$f.{self.name}"
-        start = f"({self.reset_when.jsonata} ? 0 : {old})" if self.reset_when else old
-        return f"{start} + ({self.raise_when.jsonata} ? {self.amount.jsonata} : 0)"
+    def _amount(self, facts: Facts) -> int:
+        return 1 if self.floor is None else max(int(facts["seen"]), int(self.floor.holds(facts)))
 
+    def data(self) -> Data:
+        """The counter as the machine carries it."""
+        found = {"name": self.name, "up": groups_data(self.raise_when.alternatives())}
+        if self.reset_when is not NEVER:
+            found["zero"] = groups_data(self.reset_when.alternatives())
+        if self.floor is not None:
+            found["floor"] = groups_data(self.floor.alternatives())
+        return found
 
-MOVED = PROGRESSED.holds()
-WITH_RUN = OUTCOME.is_(Outcome.STOPPED_WITH_RUN, Outcome.NOT_STARTED)
-RETRIED_EXIT = OUTCOME.is_(Outcome.USER_ERROR) & EXIT_LISTED.holds()
 
 TALLY = (
-    Count("interruptions", ON_SPOT, amount=_INTERRUPTIONS),
+    Count("interruptions", ON_SPOT, floor=LOST),
     Count("stalled", TRAINED.holds() & ~MOVED & ~WITH_RUN, MOVED),
     Count("faults", OUTCOME.is_(Outcome.PLATFORM_FAULT), MOVED),
     Count("unknowns", OUTCOME.is_(Outcome.UNKNOWN)),
@@ -96,6 +88,17 @@ def tally(facts: Facts) -> dict[str, int]:
     return {count.name: count.after(facts) for count in TALLY}
 
 
-def tally_jsonata() -> str:
-    """The same as one expression over `$f`."""
-    return "{" + ", ".join(f'"{count.name}": {count.jsonata()}' for count in TALLY) + "}"
+def tally_data() -> Data:
+    """The counters as the machine carries them."""
+    return [count.data() for count in TALLY]
+
+
+def tally_jsonata(table: str) -> str:
+    """The counters after an attempt as an expression over `$f` (after `rules.FUNCTIONS`).
+
+    `table` is the expression of `tally_data()` in the machine.
+    """
+    amount = "$exists($c.floor) ? $max([$f.seen, $met($c.floor, $f) ? 1 : 0]) : 1"
+    start = "$exists($c.zero) and $met($c.zero, $f) ? 0 : $lookup($f, $c.name)"
+    value = f"({start}) + ($met($c.up, $f) ? ({amount}) : 0)"
+    return f"$merge($map({table}, function($c) {{ {{$c.name: {value}}} }}))"

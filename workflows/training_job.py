@@ -17,7 +17,8 @@ from typing import Any
 
 from workflows.errors import RelayError
 from workflows.job_settings import own_program, processing_settings, training_settings
-from workflows.pipeline import Pipeline, laid_over
+from workflows.pipeline import Pipeline
+from workflows.settings import laid_over
 from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
 
 Json = Any

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.local.worlds import until
 from workflows.local.scenario import Scenario
 from workflows.rehearsal import compile_file, open_world, start
 
@@ -162,6 +163,33 @@ def test_the_machine_that_runs_is_the_one_that_compile_prints(small):
         running = states.describe_state_machine_for_execution(executionArn=rehearsal.arn)
 
     assert json.loads(running["definition"]) == printed
+
+
+@pytest.mark.processes
+def test_a_processing_job_that_was_stopped_with_its_run_stands_in_the_receipt(small):
+    (small / "pipeline.yaml").write_text(
+        "name: small\nstages:\n  - {name: prepare, kind: process, script: wait.py, limit: 1h}\n"
+    )
+    (small / "wait.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
+    console = Console(stderr=True)
+    with open_world(small / "world", speed=2000, scenario=Scenario(), seed=0, console=console) as world:
+        rehearsal = start(world, compile_file(small / "pipeline.yaml"), "run", {}, console, quiet=True)
+        sagemaker = world.client("sagemaker")
+
+        def job():
+            listed = sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
+            name = listed[0]["ProcessingJobName"] if listed else None
+            return sagemaker.describe_processing_job(ProcessingJobName=name) if name else {}
+
+        until(lambda: job().get("ProcessingStartTime"))
+        rehearsal.runs.stop(rehearsal.arn, "enough")
+        until(lambda: job()["ProcessingJobStatus"] == "Stopped")
+        view = rehearsal.follow()
+        rehearsal.runs.add_stopped_jobs(view)
+
+    [entry] = view.stages["prepare"].attempts
+    assert (entry["outcome"], entry["market"]) == ("stopped with the run", "on-demand")
+    assert entry["instance_type"] == "ml.m5.xlarge"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(atte
 @settings(max_examples=300, deadline=None)
 @given(facts)
 def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
-    counted = evaluate(tally.tally_jsonata(), f=attempt)
+    text = f"({FUNCTIONS} {tally.tally_jsonata('$policy.counters')})"
+    counted = evaluate(text, f=attempt, policy=decisions.policy_data())
     assert counted == tally.tally(attempt)
 
     after = {**attempt, **counted}

@@ -45,7 +45,7 @@ def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
         f"$f := $merge([$f, {more}]); $e := $merge([$f, {fields({'outcome': outcomes.outcome_jsonata()})}]); "
         f"$saved := {saved}; $left := {_work_left()}; "
         f"$f := $merge([$s, {_facts(stage)}]); "
-        f"$t := {tally.tally_jsonata()}; $f := $merge([$f, $t]); "
+        f"$t := {tally.tally_jsonata('$policy.counters')}; $f := $merge([$f, $t]); "
         f"$d := {decisions.decision_jsonata()}; "
         # The answer's rung and pause are words; what the stage keeps under these names are numbers.
         '$told := {"next": $d.next, "why": $d.why}; '
