@@ -216,3 +216,24 @@ def test_what_cannot_be_done_with_children_and_map_runs_is_refused() -> None:
     assert refusal("ListExecutions", mapRunArn=gone) == "ResourceNotFound"
     assert refusal("DescribeMapRun", mapRunArn=execution) == "InvalidArn"
     assert refusal("DescribeExecution", executionArn=child["executionArn"] + "x") == "ExecutionDoesNotExist"
+
+
+def test_a_world_that_is_opened_anew_gives_no_child_and_no_run_an_old_name(tmp_path: Path) -> None:
+    def start(world: World, machine: str, **more: str) -> str:
+        request = {"stateMachineArn": machine, **more}
+        return str(world.api.handle("StartExecution", request)["executionArn"])
+
+    # given runs of a machine with a Map, one with a name and one without, in a world that has ended
+    first = World(tmp_path)
+    spreading = first.create(spread([False, False]), "spreading")
+    before = [start(first, spreading, name="one"), start(first, spreading)]
+    for run in before:
+        first.finish(run)
+    # when other worlds, with the same seed, run it on the same folder
+    for _ in range(3):
+        world = World(tmp_path)
+        again = start(world, spreading)
+        # then nothing is taken for what it is not
+        assert again not in before
+        assert world.finish(again)["status"] == "SUCCEEDED"
+        before.append(again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -267,12 +268,15 @@ class Execution:
 
     def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun:
         """Make a run of a distributed Map, its children not begun yet."""
-        now, new_id = self.interpreter.clock.now(), self.interpreter.new_id
+        now = self.interpreter.clock.now()
+        # Their ids follow from the execution: a run repeats with its seed, and yet no two worlds of one
+        # folder, which begin with the same seed, give two children one name.
+        origin = f"{self.arn} {self.started.isoformat()} {len(self.map_runs)}"
         prefix = f"{self.arn.rpartition(':')[0]}/{label}"
-        arn = f"{prefix.replace(':execution:', ':mapRun:', 1)}:{new_id()}"
+        arn = f"{prefix.replace(':execution:', ':mapRun:', 1)}:{_id_of(origin)}"
         run = MapRun(owner=self, arn=arn, label=label, started=now, **limits)
-        for value in inputs:
-            name = new_id()
+        for place, value in enumerate(inputs):
+            name = _id_of(f"{origin} {place}")
             child = Execution(
                 interpreter=self.interpreter,
                 arn=f"{prefix}:{name}",
@@ -297,3 +301,7 @@ class Execution:
     def expires(self, days: int) -> datetime:
         """Return the moment `days` after the execution ended (or started, while it runs)."""
         return (self.stopped_at or self.started) + timedelta(days=days)
+
+
+def _id_of(origin: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, origin))

@@ -73,9 +73,10 @@ class Executions:
         target = self.machines.target(request["stateMachineArn"])
         text = request.get("input", "{}")
         value = _input(text)
-        name = request.get("name") or self.interpreter.new_id()
+        prefix = target.machine.arn.replace(":stateMachine:", ":execution:")
+        name = request.get("name") or self._new_name(prefix)
         check_name(name)
-        arn = target.machine.arn.replace(":stateMachine:", ":execution:") + f":{name}"
+        arn = f"{prefix}:{name}"
         known = self.by_arn.get(arn)
         if known is not None and not self._free_again(known):
             if known.status == RUNNING and known.input == value:
@@ -86,6 +87,13 @@ class Executions:
         execution.begin()
         self.on_change(execution)
         return {"executionArn": arn, "startDate": execution.started}
+
+    def _new_name(self, prefix: str) -> str:
+        """A name for an execution that was given none; a world opened anew draws the same numbers again."""
+        name = self.interpreter.new_id()
+        while f"{prefix}:{name}" in self.by_arn:
+            name = self.interpreter.new_id()
+        return name
 
     def add(self, execution: Execution) -> None:
         """Take in an execution, new or read from disk."""
