@@ -144,3 +144,23 @@ def test_no_run_is_late_that_on_demand_alone_would_have_finished_in_time(entries
         assert seconds(run) <= (minutes + 15) * MINUTE
     else:
         assert run.ended["error"] == "Relay.CannotStart"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
+def test_trials_that_wait_for_a_place_need_their_own_time(concurrency):
+    sweep = {
+        **TRAIN,
+        "name": "tune",
+        "kind": "sweep",
+        "grid": {"lr": [1, 2, 3, 4]},
+        "best": {"metric": "acc"},
+        "concurrency": concurrency,
+    }
+    hours = {1: 2.5, 2: 1.5, 4: 1}[concurrency]
+    models = {"tune": WorkModel(seconds=1200, steps=100, save_every=60, metrics={"acc": 1})}
+    found = pipeline(sweep, deadline=f"{hours * 60:g}m", spot={"patience": "3h"})
+
+    run = Run(found, scenario={"spot": {"tune": ["none"] * 9}}, models=models, watch=watch())
+
+    assert run.ended["status"] == "SUCCEEDED"
+    assert seconds(run) <= hours * 3600

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from workflows.outcomes import Hold
 from workflows.settings import SHORTEST_PATIENCE
-from workflows.stages import JobStage, TrainStage
+from workflows.stages import JobStage, SweepStage, TrainStage
 from workflows.state_machine.expressions import REDRIVES
 from workflows.training_job import rung, settings, variable
 
@@ -42,11 +42,14 @@ def slack(stage: JobStage, left: str) -> str:
     """Seconds that may pass without training before on-demand can no longer meet the deadline.
 
     The safety net: time left - (work left + 2 changeovers). The time left is the stage's: what comes after it
-    needs its own. `left` is an expression of the work left, in seconds.
+    needs its own, and so do the trials of a sweep that wait for a place. `left` is an expression of the work
+    left, in seconds.
     """
-    limits = settings(stage.name)
+    later = f"{settings(stage.name)}.tail"
+    if isinstance(stage, SweepStage):
+        later += f" - ${variable(stage.name)}.later"
     reserve = round(2 * stage.changeover.total_seconds())
-    return f"(($run.deadline - $millis()) / 1000 - {limits}.tail - {left} - {reserve})"
+    return f"(($run.deadline - $millis()) / 1000 - {later} - {left} - {reserve})"
 
 
 def late(stage: JobStage, left: str) -> str:

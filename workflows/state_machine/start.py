@@ -158,7 +158,7 @@ def content_digest(stage: JobStage, materials: Materials) -> str:
     """
     told = {
         "code": materials.code_prefix.rpartition("//")[2].partition("/")[2],
-        "images": dict(materials.images),
+        "images": sorted(set(materials.images.values())),
         "inputs": {name: materials.inputs.get(name, value) for name, value in stage.inputs.items()},
         **stage.model_dump(
             mode="json",

@@ -111,6 +111,7 @@ class _Sweep:
         given = "$states.input"
         more = {
             "trial": f"{given}.trial",
+            "later": self._later(),
             "parameters": f"{given}.parameters",
             "do": f'{given}.again and {self._limits()}.do = "run" ? "{Hold.REUSE}" : {self._limits()}.do',
             "print": f"$substring({self._limits()}.print, 0, 6) & $substring($hash({self._limits()}.print "
@@ -139,6 +140,13 @@ class _Sweep:
         for last in inner.states.exits:
             last.next(end)
         return begin if self.distributed else start
+
+    def _later(self) -> str:
+        """Seconds that the trials need which begin when this one, or one beside it, has ended."""
+        stage = self.stage
+        rounds = -(-self.count // stage.concurrency)
+        once = stage.changeover.total_seconds() + (stage.expected.total_seconds() if stage.expected else 0)
+        return f"({rounds - 1} - $floor($states.input.trial / {stage.concurrency})) * {once:g}"
 
     def _failed(self) -> Any:
         """The end of a trial that may fail; how many did is looked at when all have ended."""
