@@ -14,13 +14,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Value = str | int | bool
 Facts = Mapping[str, Value]
 Data = Any  # what json.dumps takes
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+How = Literal["is", "least", "starts", "has"]
 
 
 class Condition:
@@ -119,7 +122,7 @@ class Test(Condition):
     __test__ = False  # pytest takes the name for a test's
 
     fact: str
-    how: Literal["is", "least", "starts", "has"]
+    how: How
     values: tuple[Value, ...]
     no: bool = False
 
@@ -223,6 +226,25 @@ $filter($rules, function($r) { $not($exists($r.when)) or $met($r.when, $f) })[0]
 FUNCTIONS = " ".join(_FUNCTIONS.split())
 """What the expressions over rules call: `$rule(rules, facts)` is the first rule that holds, `$met(groups,
 facts)` whether a condition does. Assignments, to stand once in the block where the expression stands."""
+
+
+def met(groups: Data, facts: Facts) -> bool:
+    """`$met` in Python, over the same data: whether one of the groups of tests holds."""
+    return any(all(_asked(test, facts) for test in group) for group in groups)
+
+
+def first_rule(rules: Data, facts: Facts) -> Data:
+    """`$rule` in Python, over the same data: the first rule that holds, None when none does."""
+    return next((rule for rule in rules if "when" not in rule or met(rule["when"], facts)), None)
+
+
+def _asked(test: Data, facts: Facts) -> bool:
+    value = facts[test["f"]]
+    if "holds" in test:
+        return bool(value == test["holds"])
+    how: How = next(each for each in get_args(How) if each in test)
+    values = (test[how],) if how == "least" else tuple(test[how])
+    return Test(test["f"], how, values, no=bool(test.get("no"))).holds(facts)
 
 
 @dataclass(frozen=True)

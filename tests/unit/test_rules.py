@@ -12,7 +12,8 @@ from workflows.local.step_functions.jsonata.values import prepare
 from workflows.outcomes import Outcome
 from workflows.rules import FUNCTIONS
 
-EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
+EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0, native_rules=False)
+NATIVE = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
 
 ended = st.fixed_dictionaries(
     {
@@ -65,7 +66,10 @@ facts = st.fixed_dictionaries(
 
 def evaluate(expression, **variables):
     prepared = {name: prepare(json.loads(json.dumps(value))) for name, value in variables.items()}
-    return EXPRESSIONS.evaluate(EXPRESSIONS.compile(expression), prepared)
+    found = EXPRESSIONS.evaluate(EXPRESSIONS.compile(expression), prepared)
+    # The local world evaluates the rules' own functions in Python: it must not show.
+    assert NATIVE.evaluate(NATIVE.compile(expression), prepared) == found
+    return found
 
 
 @settings(max_examples=300, deadline=None)
