@@ -132,6 +132,17 @@ def test_a_large_sweep_tolerates_failures_too():
     assert [trial["trial"] for trial in run.results["tune"]["trials"] if "failed" in trial] == [0]
 
 
+def test_a_large_sweep_that_is_redriven_starts_jobs_of_new_names_for_what_failed():
+    grid = {"lr": [index / 100 for index in range(42)]}
+    run = Run(pipeline(sweep(grid=grid, concurrency=20, tolerated_failures=1)), models=work(BUG, BUG))
+
+    assert run.ended["status"] == "FAILED"
+    run.redrive()
+    trials = run.results["tune"]["trials"]
+    assert [trial["trial"] for trial in trials if "reused" not in trial] == [0, 1]
+    assert not [trial for trial in trials if "failed" in trial]
+
+
 def test_stages_after_a_sweep_read_the_model_of_the_best_trial():
     after = {"name": "after", "inputs": {"model": "{{ tune.outputs.model }}"}}
     run = Run(pipeline(sweep(), after), models=work())

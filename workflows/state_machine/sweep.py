@@ -84,7 +84,7 @@ class _Sweep:
         item = {
             "trial": jsonata("$states.context.Map.Item.Value.trial"),
             "parameters": jsonata("$states.context.Map.Item.Value.parameters"),
-            "again": jsonata(f"{x.REDRIVES} > 0"),
+            "redrives": jsonata(x.REDRIVES),
         }
         if self.distributed:
             item |= {name: jsonata(f"${name}") for name in self._needed()}
@@ -112,7 +112,8 @@ class _Sweep:
         more = {
             "trial": f"{given}.trial",
             "parameters": f"{given}.parameters",
-            "do": f'{given}.again and {self._limits()}.do = "run" ? "{Hold.REUSE}" : {self._limits()}.do',
+            "round": f"{given}.redrives" if self.distributed else "0",
+            "do": f'{given}.redrives > 0 and {self._limits()}.do = "run" ? "{Hold.REUSE}" : {self._limits()}.do',
             "print": f"$substring({self._limits()}.print, 0, 6) & $substring($hash({self._limits()}.print "
             f'& $string({given}.parameters), "SHA-256"), 0, {CONTENT})',
         }
@@ -123,7 +124,7 @@ class _Sweep:
             scope.purse.removeprefix("$"): jsonata(purse),
             own: jsonata(fresh),
         }
-        start = asl.Pass(self._title("begin the trial"), assign=variables, output=jsonata(given))
+        start = asl.Pass(self._title("begin the trial"), assign=variables, output={})
         if self.distributed:
             # Its variables come first: those of one state are evaluated together, from the old ones.
             begin = asl.Pass(
