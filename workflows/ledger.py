@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.stage_view import FAILED_PHASES, OF_THE_SWEEP, STOPPED_WITH_THE_RUN, Activity, StageView
+from workflows.stage_view import (
+    FAILED_PHASES,
+    OF_THE_SWEEP,
+    STOPPED_WITH_THE_RUN,
+    Activity,
+    StageView,
+    attempt_of,
+    stands_for,
+)
 from workflows.training_job import variable
 
 CANNOT_START = "Relay.CannotStart"
@@ -29,12 +37,6 @@ _ENDS = {
 }
 Event = Mapping[str, Any]
 Trial = tuple[str, int]  # (stage, number)
-
-
-def attempt_of(job: str) -> tuple[int, int]:
-    """(redrive, attempt) from the end of a job's name, by which the attempts of a stage are in order."""
-    *_, redrive, attempt = job.split("-")
-    return int(redrive), int(attempt)
 
 
 @dataclass
@@ -81,6 +83,16 @@ class RunView:
                 elif key == "taskScheduledEventDetails":
                     self._scheduled(event, details)
             self._ended(event)
+
+    def untold(self, jobs: Iterable[str]) -> list[str]:
+        """Those of the run's jobs that no line of the ledger stands for."""
+        entries = [entry for stage in self.stages.values() for entry in stage.entries()]
+        told = {entry["job"] for entry in entries}
+        # A line that stands for several names the last one; a trial's jobs share all but the end.
+        up_to: dict[str, tuple[int, int]] = {}
+        for job in (entry["job"] for entry in entries if stands_for(entry) > 1):
+            up_to[_series(job)] = max(attempt_of(job), up_to.get(_series(job), (0, 0)))
+        return [job for job in jobs if job not in told and attempt_of(job) > up_to.get(_series(job), (-1, 0))]
 
     def add_stopped(
         self, job: str, stage: str, figures: Mapping[str, Any], *, trial: int | None = None
@@ -209,6 +221,10 @@ class RunView:
         for stage in running:
             failed = self.status == "FAILED" and (stage in guilty or not guilty)
             stage.ended("failed" if failed else "stopped")
+
+
+def _series(job: str) -> str:
+    return job.rsplit("-", 2)[0]
 
 
 def _has_failed_trial(stage: StageView) -> bool:

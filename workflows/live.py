@@ -63,7 +63,7 @@ class Narrator:
         for note in activity.notes[told.notes :]:
             yield _line(name, note.why, "yellow"), None
         if activity.job and told.job != activity.job:
-            words = f"attempt {len(activity.attempts) + 1} {activity.phase}"
+            words = f"attempt {activity.tries + 1} {activity.phase}"
             yield _line(name, words, "cyan"), None
             told.job = activity.job
         elif activity.phase != told.phase and activity.phase.startswith("back off"):
@@ -151,7 +151,7 @@ def _doing(activity: Activity, look: Now) -> Text:
     if isinstance(activity, StageView) and activity.trials:
         return Text(_trials(activity), "default" if activity.status == "running" else "dim")
     if activity.status != "running":
-        count = len(activity.attempts)
+        count = activity.tries
         tries = f"{count} attempt{'s' if count != 1 else ''}" if count else ""
         said = activity.verdict if isinstance(activity, StageView) else ""
         return Text(" ".join(filter(None, [said or activity.status, tries])), "dim")

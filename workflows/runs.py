@@ -178,11 +178,9 @@ class Runs:
 
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
-        told = {entry["job"] for stage in view.stages.values() for entry in stage.entries()}
         for kind in ("training", "processing") if view.tag else ():
-            for name in self._jobs_of(kind, view.tag):
-                if name not in told:
-                    self._add_stopped(view, kind, name)
+            for name in view.untold(self._jobs_of(kind, view.tag)):
+                self._add_stopped(view, kind, name)
 
     def _add_stopped(self, view: RunView, kind: str, name: str) -> None:
         title = kind.capitalize()
