@@ -72,7 +72,8 @@ class Activity:
         self.place = value.get("place", "")
         why = value.get("why", "")
         self.why = value["message"] if value.get("next") == "fail" else ""
-        known = {self.attempts[-1]["why"] if self.attempts else "", *(note.why for note in self.notes)}
+        last = value["ledger"][-1]["why"] if value["ledger"] else ""
+        known = {last, *(note.why for note in self.notes)}
         if value.get("next") in {"spot", "on-demand"} and why not in known:
             self.notes.append(Note(len(self.attempts), why))
 
@@ -104,7 +105,10 @@ class Activity:
     def _told(self, ledger: Sequence[Entry]) -> None:
         """A trial that is tried again after a redrive begins a new ledger; what it cost before remains."""
         jobs = {entry["job"] for entry in ledger}
-        self.attempts = [entry for entry in self.attempts if entry["job"] not in jobs] + list(ledger)
+        before = [entry for entry in self.attempts if entry["job"] not in jobs]
+        self.attempts = [*before, *ledger]
+        if before:  # histories may have been read in any order
+            self.attempts.sort(key=lambda entry: attempt_of(entry["job"]))
 
 
 @dataclass
@@ -145,6 +149,7 @@ class StageView(Activity):
     passed: bool | None = None  # what a gate said
     when: str = ""  # a gate's condition
     trials: dict[int, TrialView] = field(default_factory=dict)  # a sweep's, by number
+    count: int = 0  # of trials that a sweep has, with those that have not begun; 0 while unknown
     best: int | None = None  # the trial that won
 
     @property
