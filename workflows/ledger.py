@@ -5,7 +5,8 @@ entries are what the machine itself assigned, so they survive a failed run, whic
 
 The trials of a sweep have the same states and the same variable, side by side: which one an event belongs to
 follows from the chain of `previousEventId` to the iteration's start, or from what the event itself says.
-Trials that are executions of their own (a large sweep) are known when the sweep has ended.
+Trials that are executions of their own (a large sweep) have histories of their own, which are given apart
+(`update_trial`); without them such trials are known when the sweep has ended.
 """
 
 from __future__ import annotations
@@ -16,25 +17,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.stage_view import FAILED_PHASES, OF_THE_SWEEP, STOPPED_WITH_THE_RUN, Activity, StageView
+from workflows.stage_view import (
+    FAILED_PHASES,
+    OF_THE_SWEEP,
+    STOPPED_WITH_THE_RUN,
+    Activity,
+    StageView,
+    TrialView,
+    attempt_of,
+    stands_for,
+)
 from workflows.training_job import variable
 
 CANNOT_START = "Relay.CannotStart"
-_ENDS = {
+ENDS = {
     "ExecutionSucceeded": "SUCCEEDED",
     "ExecutionFailed": "FAILED",
     "ExecutionAborted": "ABORTED",
     "ExecutionTimedOut": "TIMED_OUT",
     "ExecutionRedriven": "RUNNING",
 }
+MAP_RUN_ENDS = {"MapRunSucceeded", "MapRunFailed", "MapRunAborted"}
 Event = Mapping[str, Any]
 Trial = tuple[str, int]  # (stage, number)
-
-
-def attempt_of(job: str) -> tuple[int, int]:
-    """(redrive, attempt) from the end of a job's name, by which the attempts of a stage are in order."""
-    *_, redrive, attempt = job.split("-")
-    return int(redrive), int(attempt)
 
 
 @dataclass
@@ -53,11 +58,14 @@ class RunView:
     deadline: datetime | None = None
     ended_at: datetime | None = None
     stages: dict[str, StageView] = field(default_factory=dict)
+    map_runs: dict[str, bool] = field(default_factory=dict)  # of large sweeps: ARN -> whether it runs
 
     def __post_init__(self) -> None:
         self.stages = {name: StageView(name=name, kind=kind) for name, kind in self.kinds.items()}
         self._names = {variable(name): name for name in self.stages}
         self._trials: dict[int, Trial] = {}  # event -> the trial that it belongs to
+        self._sweeps: dict[int, str] = {}  # event at which a sweep's Map begins -> the sweep
+        self._map_run_at: dict[int, str] = {}  # event at which a Map run begins or goes on -> its ARN
 
     @property
     def refused(self) -> bool:
@@ -72,15 +80,50 @@ class RunView:
     def update(self, events: Iterable[Event]) -> None:
         """Takes in further events; each is to be given once."""
         for event in events:
-            trial = self._trial_of(event)
-            for key, details in event.items():
-                if key == "stateEnteredEventDetails":
-                    self._entered(details["name"], trial)
-                elif key == "stateExitedEventDetails":
-                    self._assigned(event, details.get("assignedVariables", {}), trial)
-                elif key == "taskScheduledEventDetails":
-                    self._scheduled(event, details)
+            self._take(event, self._trial_of(event))
+            self._take_of_map(event)
             self._ended(event)
+
+    def update_trial(self, trial: Trial, events: Iterable[Event]) -> None:
+        """Takes in further events of a trial that is an execution of its own; they may come late."""
+        for event in events:
+            # Its ids mean nothing in the run's history.
+            self._take({key: value for key, value in event.items() if key != "id"}, trial)
+            if event["type"] in ENDS:
+                self._trial_execution_ended(self.stages[trial[0]].trial(trial[1]), event)
+
+    def _take(self, event: Event, trial: Trial | None) -> None:
+        for key, details in event.items():
+            if key == "stateEnteredEventDetails":
+                self._entered(details["name"], trial)
+            elif key == "stateExitedEventDetails":
+                self._assigned(event, details.get("assignedVariables", {}), trial)
+            elif key == "taskScheduledEventDetails":
+                self._scheduled(event, details)
+
+    def _take_of_map(self, event: Event) -> None:
+        """How many trials a sweep has, and whether they are executions of their own."""
+        before = event.get("previousEventId", 0)
+        if event["type"] == "MapStateEntered":
+            self._sweeps[event["id"]] = event["stateEnteredEventDetails"]["name"].partition(": ")[0]
+        elif "mapStateStartedEventDetails" in event and before in self._sweeps:
+            self.stages[self._sweeps[before]].count = event["mapStateStartedEventDetails"]["length"]
+        elif event["type"] in {"MapRunStarted", "MapRunRedriven"}:
+            details = event.get("mapRunStartedEventDetails") or event["mapRunRedrivenEventDetails"]
+            self._map_run_at[event["id"]] = details["mapRunArn"]
+            self.map_runs[details["mapRunArn"]] = True
+        elif event["type"] in MAP_RUN_ENDS and before in self._map_run_at:
+            self.map_runs[self._map_run_at[before]] = False
+
+    def untold(self, jobs: Iterable[str]) -> list[str]:
+        """Those of the run's jobs that no line of the ledger stands for."""
+        entries = [entry for stage in self.stages.values() for entry in stage.entries()]
+        told = {entry["job"] for entry in entries}
+        # A line that stands for several names the last one; a trial's jobs share all but the end.
+        up_to: dict[str, tuple[int, int]] = {}
+        for job in (entry["job"] for entry in entries if stands_for(entry) > 1):
+            up_to[_series(job)] = max(attempt_of(job), up_to.get(_series(job), (0, 0)))
+        return [job for job in jobs if job not in told and attempt_of(job) > up_to.get(_series(job), (-1, 0))]
 
     def add_stopped(
         self, job: str, stage: str, figures: Mapping[str, Any], *, trial: int | None = None
@@ -154,12 +197,13 @@ class RunView:
     def _assigned(self, event: Event, variables: Mapping[str, str], trial: Trial | None) -> None:
         for name, text in variables.items():
             value = json.loads(text)
-            if name == "run":
+            if name == "run" and not trial:
                 self._began(value)
             elif name in self._names:
                 self._assigned_stage(event, self.stages[self._names[name]], value)
             elif name == "done" or name.startswith("done_"):
-                for stage, result in value.items():
+                # A trial that is an execution of its own is handed what the stages before it left, too.
+                for stage, result in value.items() if not trial else _own(value, trial):
                     self._left(self.stages[stage], result, trial)
 
     def _began(self, run: Mapping[str, Any]) -> None:
@@ -186,9 +230,9 @@ class RunView:
     def _ended(self, event: Event) -> None:
         if event["type"] == "MapIterationSucceeded" and "mapIterationSucceededEventDetails" in event:
             self._trial_ended(event["mapIterationSucceededEventDetails"])
-        if event["type"] not in _ENDS:
+        if event["type"] not in ENDS:
             return
-        self.status = _ENDS[event["type"]]
+        self.status = ENDS[event["type"]]
         for key in ("executionFailedEventDetails", "executionAbortedEventDetails"):
             self.error = event.get(key, {}).get("error", self.error)
             self.cause = event.get(key, {}).get("cause", self.cause)
@@ -202,6 +246,16 @@ class RunView:
         stage = self.stages[details["name"].partition(":")[0]]
         stage.trial(int(details["index"])).finished()
 
+    def _trial_execution_ended(self, trial: TrialView, event: Event) -> None:
+        status = ENDS[event["type"]]
+        if status == "SUCCEEDED":
+            trial.finished()
+        elif status == "RUNNING":
+            trial.status = "running"
+        else:
+            trial.ended("stopped" if status == "ABORTED" else "failed")
+            trial.why = trial.why or event.get("executionFailedEventDetails", {}).get("cause", "")
+
     def _end_stages(self) -> None:
         """What still ran has failed, or was stopped because a sibling failed."""
         running = [stage for stage in self.stages.values() if stage.status == "running"]
@@ -209,6 +263,24 @@ class RunView:
         for stage in running:
             failed = self.status == "FAILED" and (stage in guilty or not guilty)
             stage.ended("failed" if failed else "stopped")
+
+
+def trial_in(events: Iterable[Event]) -> Trial | None:
+    """Whose history this is, as its beginning tells; None when it has not begun."""
+    number, name = None, ""
+    for event in events:
+        if event["type"] == "ExecutionStarted":
+            number = json.loads(event["executionStartedEventDetails"]["input"])["trial"]
+        name = name or event.get("stateEnteredEventDetails", {}).get("name", "").partition(": ")[0]
+    return (name, number) if name and number is not None else None
+
+
+def _own(results: Mapping[str, Any], trial: Trial) -> list[tuple[str, Any]]:
+    return [(stage, result) for stage, result in results.items() if stage == trial[0]]
+
+
+def _series(job: str) -> str:
+    return job.rsplit("-", 2)[0]
 
 
 def _has_failed_trial(stage: StageView) -> bool:

@@ -20,6 +20,7 @@ from workflows.stage_view import Activity, Entry, StageView, TrialView
 MARKS = {"waiting": "·", "running": "▶", "done": "✓", "failed": "✗", "stopped": "■", "skipped": "○"}
 STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "red", "stopped": "yellow"}
 MOST_ROWS = 6  # of the trials that run, in the table
+MOST_TOLD = 20  # trials of a sweep whose every step is told; of more only losses and ends
 News = tuple[Text, str | None]  # a line, and the job that it says has completed
 
 
@@ -52,22 +53,24 @@ class Narrator:
     def news(self) -> Iterator[News]:
         """What became true since the last call."""
         for stage in self.view.stages.values():
+            brief = max(stage.count, len(stage.trials)) > MOST_TOLD
             for number, trial in sorted(stage.trials.items()):
-                yield from self._news(f"{stage.name} #{number}", trial)
+                yield from self._news(f"{stage.name} #{number}", trial, brief)
             yield from self._news(stage.name, stage)
 
-    def _news(self, name: str, activity: Activity) -> Iterator[News]:
+    def _news(self, name: str, activity: Activity, brief: bool = False) -> Iterator[News]:
         told = self._told.setdefault(name, _Told())
         for entry in activity.attempts[told.attempts :]:
-            yield _attempt(name, entry), entry["job"] if entry["outcome"] == "completed" else None
+            speaks = entry["outcome"] == "completed" and not brief
+            yield _attempt(name, entry), entry["job"] if speaks else None
         for note in activity.notes[told.notes :]:
             yield _line(name, note.why, "yellow"), None
         if activity.job and told.job != activity.job:
-            words = f"attempt {len(activity.attempts) + 1} {activity.phase}"
-            yield _line(name, words, "cyan"), None
+            words = f"attempt {activity.tries + 1} {activity.phase}"
+            yield from [] if brief else [(_line(name, words, "cyan"), None)]
             told.job = activity.job
         elif activity.phase != told.phase and activity.phase.startswith("back off"):
-            yield _line(name, activity.phase, "dim"), None
+            yield from [] if brief else [(_line(name, activity.phase, "dim"), None)]
         end = _end(activity)
         if end and end != told.end:
             yield _line(name, end, "red" if activity.status == "failed" else "green"), None
@@ -123,10 +126,15 @@ def status(view: RunView, now: Mapping[str, Now], elapsed: float, clock: datetim
     table = Table.grid(padding=(0, 2))
     for stage in view.stages.values():
         _row(table, stage.name, stage, now)
-        running = [trial for _, trial in sorted(stage.trials.items()) if trial.status == "running"]
-        for trial in running[:MOST_ROWS] if stage.status == "running" else []:
+        for trial in trials_shown(stage):
             _row(table, f"  #{trial.number} {_parameters(trial)}"[:24], trial, now)
     return Group(table, Text(", ".join(_footer(view, elapsed, clock)), "dim"))
+
+
+def trials_shown(stage: StageView) -> list[TrialView]:
+    """The trials with a row of their own: the first ones that run."""
+    running = [trial for _, trial in sorted(stage.trials.items()) if trial.status == "running"]
+    return running[:MOST_ROWS] if stage.status == "running" else []
 
 
 def _row(table: Table, name: str, activity: Activity, now: Mapping[str, Now]) -> None:
@@ -151,7 +159,7 @@ def _doing(activity: Activity, look: Now) -> Text:
     if isinstance(activity, StageView) and activity.trials:
         return Text(_trials(activity), "default" if activity.status == "running" else "dim")
     if activity.status != "running":
-        count = len(activity.attempts)
+        count = activity.tries
         tries = f"{count} attempt{'s' if count != 1 else ''}" if count else ""
         said = activity.verdict if isinstance(activity, StageView) else ""
         return Text(" ".join(filter(None, [said or activity.status, tries])), "dim")
@@ -161,8 +169,10 @@ def _doing(activity: Activity, look: Now) -> Text:
 
 
 def _trials(stage: StageView) -> str:
-    """`2 running, 5 done, 1 failed`"""
+    """`33 waiting, 2 running, 1 failed, 5 done`"""
     counts = Counter(trial.status for trial in stage.trials.values())
+    if stage.status == "running" and stage.count > len(stage.trials):
+        counts["waiting"] += stage.count - len(stage.trials)
     return ", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from workflows.ledger import RunView
 from workflows.prices import PriceBook
-from workflows.stage_view import Activity, Entry, StageView, TrialView
+from workflows.stage_view import Activity, Entry, StageView, TrialView, stands_for
 
 DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount
 
@@ -24,6 +24,11 @@ class Line:
     cost: float | None
     undisturbed: float | None  # the same useful work on on-demand
     steps_redone: int
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts it stands for."""
+        return stands_for(self.entry)
 
     @property
     def instances(self) -> int:
@@ -47,15 +52,28 @@ def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
         if not entry["trained_seconds"]:
             entry["resumed_step"] = kept
-        kind, count = entry["instance_type"], entry["instance_count"]
         done = entry["reached_step"] - entry["resumed_step"]
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(
             entry,
-            entry["usd"] if "usd" in entry else prices.cost(kind, count, _priced_as(entry), _billed(entry)),
-            prices.cost(kind, count, "on-demand", entry["trained_seconds"] * min(1.0, max(0.0, useful))),
+            _cost(entry, prices),
+            _undisturbed(entry, prices, useful),
             entry["reached_step"] - kept,
         )
+
+
+def _cost(entry: Entry, prices: PriceBook) -> float | None:
+    if "usd" in entry or stands_for(entry) > 1:  # which may have run on different instances
+        return entry.get("usd")
+    return prices.cost(entry["instance_type"], entry["instance_count"], _priced_as(entry), _billed(entry))
+
+
+def _undisturbed(entry: Entry, prices: PriceBook, useful: float) -> float | None:
+    """`useful`: the share of its seconds whose work was kept, which nobody knows of several attempts."""
+    if stands_for(entry) > 1:
+        return None
+    seconds = entry["trained_seconds"] * min(1.0, max(0.0, useful))
+    return prices.cost(entry["instance_type"], entry["instance_count"], "on-demand", seconds)
 
 
 def all_lines(stage: StageView, prices: PriceBook) -> list[Line]:
@@ -148,7 +166,7 @@ def totals(everything: list[Line]) -> dict[str, Any]:
     cost, undisturbed = _sum(line.cost for line in everything), _sum(line.undisturbed for line in everything)
     saved = 1 - cost / undisturbed if cost is not None and undisturbed else None
     return {
-        "attempts": len(everything),
+        "attempts": sum(line.attempts for line in everything),
         "interruptions": sum(line.entry["interruptions"] for line in everything),
         "seconds_trained": sum(
             line.entry["trained_seconds"] * line.entry["instance_count"] for line in everything
@@ -170,6 +188,7 @@ def _attempt(line: Line) -> dict[str, Any]:
     entry = line.entry
     return {
         "attempt": entry["attempt"],
+        "stands_for": line.attempts,
         "job": entry["job"],
         "market": entry["market"],
         "rung": {

@@ -14,7 +14,7 @@ from rich.text import Text
 from workflows.ledger import RunView
 from workflows.prices import PriceBook
 from workflows.receipt import Line, all_lines, lines, totals
-from workflows.stage_view import Activity, Entry, StageView, TrialView
+from workflows.stage_view import Activity, Entry, StageView, TrialView, stands_for
 
 COLOURS = {
     "completed": "green",
@@ -157,7 +157,7 @@ def _trials(stage: StageView, prices: PriceBook) -> RenderableType:
             ", ".join(f"{name}={value}" for name, value in trial.parameters.items()),
             _how_it_ended(trial),
             "-" if trial.value is None else f"{trial.value:.6g}",
-            str(len(of_it)),
+            str(trial.tries),
             money(totals(of_it)["cost_usd"]),
             style="bold" if best else "",
         )
@@ -183,9 +183,15 @@ def _how_it_ended(trial: TrialView) -> Text:
     if trial.status == "failed":
         last = f": {trial.attempts[-1]['outcome']}" if trial.attempts else ""
         return Text(f"failed{last}", "red")
-    interruptions = sum(entry["outcome"] in {"interrupted", "no capacity"} for entry in trial.attempts)
+    interruptions = sum(map(_interruptions, trial.attempts))
     text = Text(trial.status, "green" if trial.status == "done" else "yellow")
     return text.append(f", interrupted {interruptions}x", "yellow") if interruptions else text
+
+
+def _interruptions(entry: Entry) -> int:
+    if stands_for(entry) > 1:
+        return int(entry["interruptions"])
+    return int(entry["outcome"] in {"interrupted", "no capacity"})
 
 
 # ------------------------------------------------------------------------------------------- the whole

@@ -21,9 +21,10 @@ from rich.live import Live
 from rich.text import Text
 
 from workflows.errors import RelayError
+from workflows.following import Following
 from workflows.images import image_uri
 from workflows.ledger import RunView
-from workflows.live import Narrator, Now, status
+from workflows.live import Narrator, Now, status, trials_shown
 from workflows.loading import SpecificationError, load
 from workflows.materials import Packed, gather, upload
 from workflows.pipeline import Pipeline
@@ -40,6 +41,7 @@ SITE = Site(bucket="relay-local", job_role_arn="arn:aws:iam::123456789012:role/r
 MACHINE_ROLE = "arn:aws:iam::123456789012:role/relay-machine"
 EVENTS_ROLE = "arn:aws:iam::123456789012:role/relay-events"
 LOOK_EVERY = 0.2  # real seconds between two looks at the history
+LAST_LOOKS = 25  # at trials of a run that has ended, while AWS is too busy to tell of them
 LONGEST_STOP = 150.0  # real seconds: SIGTERM, then SageMaker's 120 s, then SIGKILL, and the upload
 LAST_LINES = 3  # of a finished job's own output
 
@@ -56,26 +58,25 @@ class Rehearsal:
 
     def follow(self) -> RunView:
         """Looks until the run has ended. Ctrl-C stops the run and its jobs, then raises KeyboardInterrupt."""
-        view = self.runs.view(self.arn)
-        screen = _Screen(self.console, view, self.quiet, self._clock)
+        following = Following(self.runs, self.arn)
+        screen = _Screen(self.console, following.view, self.quiet, self._clock)
         try:
             with screen.live():
-                self._look_until_ended(view, screen)
+                self._look_until_ended(following, screen)
         except KeyboardInterrupt:
-            self._stop(view)
+            self._stop(following.view)
             raise
-        return view
+        return following.view
 
-    def _look_until_ended(self, view: RunView, screen: _Screen) -> None:
-        last = 0
-        while True:
-            events = self.runs.events(self.arn, last)
-            last = events[-1]["id"] if events else last
-            view.update(events)
-            screen.show(self._now(view) if screen.moving else {}, self._said)
-            if view.status in ENDED:
-                return
-            time.sleep(LOOK_EVERY)
+    def _look_until_ended(self, following: Following, screen: _Screen) -> None:
+        last_looks = LAST_LOOKS
+        while last_looks and not following.settled:
+            following.look()
+            screen.show(self._now(following.view) if screen.moving else {}, self._said)
+            if following.view.status in ENDED:
+                last_looks -= 1
+            if not following.settled:
+                time.sleep(LOOK_EVERY)
 
     def _now(self, view: RunView) -> dict[str, Now]:
         return {
@@ -83,7 +84,7 @@ class Rehearsal:
                 self.runs.job_status(activity.job, stage.kind), self.runs.progress(activity.place)
             )
             for stage in view.stages.values()
-            for activity in (stage, *stage.trials.values())
+            for activity in (stage, *trials_shown(stage))
             if activity.job
         }
 

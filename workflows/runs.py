@@ -130,14 +130,21 @@ class Runs:
         stages = stages_in(json.loads(machine["definition"]))
         return RunView(execution_arn.rsplit(":", 1)[1], str(machine["name"]), stages)
 
-    def events(self, execution_arn: str, after: int) -> list[dict[str, Any]]:
-        """The events of a run with an id above `after`."""
+    def trial_executions(self, map_run_arn: str) -> list[dict[str, Any]]:
+        """The executions of a large sweep's trials, as far as they were started; usually one call."""
+        pages = self.states.get_paginator("list_executions").paginate(
+            mapRunArn=map_run_arn, PaginationConfig={"PageSize": 1000}
+        )
+        return [execution for page in pages for execution in page["executions"]]
+
+    def events(self, execution_arn: str, after: int, *, page_size: int = 200) -> list[dict[str, Any]]:
+        """The events of an execution with an id above `after`; one call when a page holds them."""
         found: list[dict[str, Any]] = []
         pages = self.states.get_paginator("get_execution_history").paginate(
             executionArn=execution_arn,
             includeExecutionData=True,
             reverseOrder=True,
-            PaginationConfig={"PageSize": 200},
+            PaginationConfig={"PageSize": page_size},
         )
         for page in pages:
             found += [event for event in page["events"] if event["id"] > after]
@@ -178,11 +185,9 @@ class Runs:
 
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
-        told = {entry["job"] for stage in view.stages.values() for entry in stage.entries()}
         for kind in ("training", "processing") if view.tag else ():
-            for name in self._jobs_of(kind, view.tag):
-                if name not in told:
-                    self._add_stopped(view, kind, name)
+            for name in view.untold(self._jobs_of(kind, view.tag)):
+                self._add_stopped(view, kind, name)
 
     def _add_stopped(self, view: RunView, kind: str, name: str) -> None:
         title = kind.capitalize()

@@ -26,6 +26,17 @@ RUNS_A_JOB = {"on spot", "on demand"}
 OF_THE_SWEEP = {"is it asked for", "try all", "did enough succeed", "best trial", "not asked for"}
 
 
+def attempt_of(job: str) -> tuple[int, int]:
+    """(redrive, attempt) from the end of a job's name, by which the attempts of a stage are in order."""
+    *_, redrive, attempt = job.split("-")
+    return int(redrive), int(attempt)
+
+
+def stands_for(entry: Entry) -> int:
+    """The attempts that a line of the ledger stands for: a large sweep has one line for each trial."""
+    return int(entry.get("attempts", 1))
+
+
 @dataclass(frozen=True)
 class Note:
     """A decision that no attempt of the ledger stands for: one that came before an attempt could begin."""
@@ -61,7 +72,8 @@ class Activity:
         self.place = value.get("place", "")
         why = value.get("why", "")
         self.why = value["message"] if value.get("next") == "fail" else ""
-        known = {self.attempts[-1]["why"] if self.attempts else "", *(note.why for note in self.notes)}
+        last = value["ledger"][-1]["why"] if value["ledger"] else ""
+        known = {last, *(note.why for note in self.notes)}
         if value.get("next") in {"spot", "on-demand"} and why not in known:
             self.notes.append(Note(len(self.attempts), why))
 
@@ -80,6 +92,11 @@ class Activity:
             self.status, self.job = status, None
 
     @property
+    def tries(self) -> int:
+        """How many attempts it has made."""
+        return sum(stands_for(entry) for entry in self.attempts)
+
+    @property
     def unsaid(self) -> str:
         """Why it was skipped or failed, where its last attempt does not say so."""
         told = bool(self.attempts) and self.attempts[-1]["decision"] == "fail"
@@ -88,7 +105,10 @@ class Activity:
     def _told(self, ledger: Sequence[Entry]) -> None:
         """A trial that is tried again after a redrive begins a new ledger; what it cost before remains."""
         jobs = {entry["job"] for entry in ledger}
-        self.attempts = [entry for entry in self.attempts if entry["job"] not in jobs] + list(ledger)
+        before = [entry for entry in self.attempts if entry["job"] not in jobs]
+        self.attempts = [*before, *ledger]
+        if before:  # histories may have been read in any order
+            self.attempts.sort(key=lambda entry: attempt_of(entry["job"]))
 
 
 @dataclass
@@ -98,6 +118,20 @@ class TrialView(Activity):
     number: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     value: float | None = None  # of the sweep's metric, once the sweep is done
+
+    def handed_over(self, ledger: Sequence[Entry]) -> None:
+        """Takes in its lines of the sweep's result: what its own history told goes before them.
+
+        A line that stands for several is the last of them, and all the others came after the line before it.
+        """
+        before = (-1, 0)
+        for line in sorted(ledger, key=lambda each: attempt_of(each["job"])):
+            last = attempt_of(line["job"])
+            told = [entry["job"] for entry in self.attempts if before < attempt_of(entry["job"]) <= last]
+            if line["job"] not in told:
+                rest = [entry for entry in self.attempts if entry["job"] not in told]
+                self.attempts = sorted([*rest, line], key=lambda each: attempt_of(each["job"]))
+            before = last
 
     def finished(self) -> None:
         """Its iteration has ended: what came after its result were only states on the way out."""
@@ -115,6 +149,7 @@ class StageView(Activity):
     passed: bool | None = None  # what a gate said
     when: str = ""  # a gate's condition
     trials: dict[int, TrialView] = field(default_factory=dict)  # a sweep's, by number
+    count: int = 0  # of trials that a sweep has, with those that have not begun; 0 while unknown
     best: int | None = None  # the trial that won
 
     @property
@@ -170,31 +205,19 @@ class StageView(Activity):
         return self.attempts + tried
 
     def _tried(self, result: Mapping[str, Any]) -> None:
-        """The result of a sweep whose trials were executions of their own is all that is known of them."""
+        """Where the histories of trials that are executions of their own were not read, the sweep's result is
+        all that is known of them."""
         self.best = result["best"]["trial"]
         for line in result["trials"]:
             trial = self.trial(line["trial"])
             trial.parameters, trial.value = line["parameters"], line.get("value")
-            trial.reused, trial.why = line.get("reused", ""), line.get("failed", "")
-            trial.status = "failed" if trial.why else "reused" if trial.reused else "done"
-        told = {entry["job"] for entry in self.entries()}
-        untold = [entry for entry in result["ledger"] if entry["job"] not in told]
-        if untold and not told:
-            self._share(untold)
-        else:
-            self.attempts += untold  # of trials before a redrive
-
-    def _share(self, ledger: list[Entry]) -> None:
-        """Gives each trial its attempts: they stand in the trials' order, and share all but the job's end."""
-        series: dict[str, list[Entry]] = {}
-        for entry in ledger:
-            series.setdefault(entry["job"].rsplit("-", 2)[0], []).append(entry)
-        ran = [trial for _, trial in sorted(self.trials.items()) if not trial.reused]
-        if len(series) != len(ran):
-            self.attempts = ledger
-            return
-        for trial, attempts in zip(ran, series.values(), strict=True):
-            trial.attempts = attempts
+            failed = line.get("failed", "")
+            trial.reused = line.get("reused", "")
+            # It may be cut there, and known in full.
+            trial.why = trial.why if failed and trial.why.startswith(failed) else failed
+            trial.status = "failed" if failed else "reused" if trial.reused else "done"
+        for trial in self.trials.values():
+            trial.handed_over([entry for entry in result["ledger"] if entry["trial"] == trial.number])
 
 
 def compared(when: str, metrics: Mapping[str, Any]) -> str:

@@ -86,17 +86,19 @@ def job_prefix(pipeline: str) -> str:
     return f"{pipeline}-" if len(pipeline) < room else pipeline[:room].rstrip("-")
 
 
-def job_name(pipeline: str, stage: str) -> str:
+def job_name(pipeline: str, stage: str, *, trial: bool = False) -> str:
     """The expression of an attempt's job name.
 
     Unique for ever: the tag is a hash of the execution's ARN and start, a redrive raises the number that the
     attempt keeps, each attempt has its number, and the trials of a sweep differ in what they compute
-    (`print`).
+    (`print`). A trial may be an execution of its own, whose redrives count from 0: those of the run before
+    it began (`round`) are added.
     """
     own = f"${variable(stage)}"
+    redrives = f"{own}.round + {own}.redrive" if trial else f"{own}.redrive"
     return (
         f'"{job_base(pipeline, stage)}-" & $run.tag & "-" & {own}.print & "-" '
-        f'& $string({own}.redrive) & "-" & $string({own}.attempt)'
+        f'& $string({redrives}) & "-" & $string({own}.attempt)'
     )
 
 
@@ -113,7 +115,9 @@ def training_request(
         # MaxWait counts waiting and running together and must not be below MaxRuntime.
         stopping["MaxWaitTimeInSeconds"] = _expression(f"{limit} + {settings(stage.name)}.patience")
     request: dict[str, Json] = {
-        "TrainingJobName": _expression(job_name(pipeline.name, stage.name)),
+        "TrainingJobName": _expression(
+            job_name(pipeline.name, stage.name, trial=isinstance(stage, SweepStage))
+        ),
         "AlgorithmSpecification": {
             "TrainingImage": _image(stage, materials),
             "TrainingInputMode": stage.input_mode,

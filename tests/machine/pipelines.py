@@ -82,6 +82,21 @@ class Run:
         run_input: Any = None,
         **world: Any,
     ) -> None:
+        self._prepare(found, models=models, scenario=scenario, **world)
+        before(self.world)
+        if stop_after is not None:
+            self.world.clock.env.process(self._stop(stop_after))
+        self.arn = self.world.run(self.definition, run_input)
+
+    @classmethod
+    def begun(cls, found: Pipeline, *, models: Any = None, scenario: Any = None, **world: Any) -> Run:
+        """A run for which no time has passed yet."""
+        run = cls.__new__(cls)
+        run._prepare(found, models=models, scenario=scenario, **world)
+        run.arn = run.world.start(run.world.install("machine", run.definition), "run", {})
+        return run
+
+    def _prepare(self, found: Pipeline, *, models: Any, scenario: Any, **world: Any) -> None:
         self.definition = definition(found)
         work = dict.fromkeys(
             (s.name for s in found.stages), WorkModel(seconds=1200, steps=100, save_every=60)
@@ -89,10 +104,6 @@ class Run:
         self.world = VirtualWorld(
             {**work, **(models or {})}, bucket="bucket", scenario=parse_scenario(scenario or {}), **world
         )
-        before(self.world)
-        if stop_after is not None:
-            self.world.clock.env.process(self._stop(stop_after))
-        self.arn = self.world.run(self.definition, run_input)
 
     def again(self, run_input: Any = None, *, name: str = "again", of: Pipeline | None = None) -> Run:
         """Another run in the same world, of the same pipeline or of a changed one."""

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.machine.pipelines import Run, pipeline
+from tests.machine.pipelines import Run, pipeline, watch
 from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.prices import load_prices
 
+LARGE = {"retry_budget": 200}  # three trials with it could have more events than one history takes
 USUAL = {"seconds": 1200, "steps": 100, "save_every": 60}
 BUG = Failure(exit_code=1, text="ValueError: no")
 
@@ -24,6 +26,25 @@ def work(*failures, **metrics):
     usual = WorkModel(**USUAL, metrics=reported)
     told = {f"tune/{n}": replace(usual, failures=(failure,)) for n, failure in enumerate(failures)}
     return {"tune": usual, **told}
+
+
+def assert_adds_up(run):
+    """What the sweep's ledger says was used and paid is what the jobs say."""
+    lines, jobs = run.results["tune"]["ledger"], run.jobs
+    assert sum(line["attempts"] for line in lines) == len(jobs)
+    seconds = sum(line["billed_seconds"] * line["instance_count"] for line in lines)
+    assert seconds == pytest.approx(sum(billed(job) for job in jobs))
+    assert sum(line["usd"] for line in lines) == pytest.approx(sum(map(cost, jobs)), abs=1e-6 * len(jobs))
+
+
+def billed(job):
+    seconds = job.get("BillableTimeInSeconds", job.get("TrainingTimeInSeconds", 0))
+    return seconds * job["ResourceConfig"]["InstanceCount"]
+
+
+def cost(job):
+    market = "spot" if job["EnableManagedSpotTraining"] else "on-demand"
+    return load_prices().cost(job["ResourceConfig"]["InstanceType"], 1, market, billed(job))
 
 
 def test_each_trial_runs_with_its_own_parameters_and_checkpoints_and_the_best_one_wins():
@@ -132,12 +153,49 @@ def test_a_large_sweep_tolerates_failures_too():
     assert [trial["trial"] for trial in run.results["tune"]["trials"] if "failed" in trial] == [0]
 
 
+def test_a_large_sweep_that_is_redriven_starts_jobs_of_new_names_for_what_failed():
+    grid = {"lr": [index / 100 for index in range(42)]}
+    run = Run(pipeline(sweep(grid=grid, concurrency=20, tolerated_failures=1)), models=work(BUG, BUG))
+
+    assert run.ended["status"] == "FAILED"
+    run.redrive()
+    trials = run.results["tune"]["trials"]
+    assert [trial["trial"] for trial in trials if "reused" not in trial] == [0, 1]
+    assert not [trial for trial in trials if "failed" in trial]
+
+
 def test_stages_after_a_sweep_read_the_model_of_the_best_trial():
     after = {"name": "after", "inputs": {"model": "{{ tune.outputs.model }}"}}
     run = Run(pipeline(sweep(), after), models=work())
 
     [channel] = [c for c in run.jobs[-1]["InputDataConfig"] if c["ChannelName"] == "model"]
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == run.results["tune"]["outputs"]["model"]
+
+
+def test_a_trial_of_a_large_sweep_hands_over_one_line_for_all_its_attempts():
+    spot = {"spot": {"tune/1": [{"interrupt": "40%"}, "none"]}}
+    run = Run(pipeline(sweep(spot=LARGE)), models=work(), scenario=spot, watch=watch())
+
+    one, three, _ = run.results["tune"]["ledger"]
+    assert (one["attempts"], three["attempts"], three["attempt"]) == (1, 3, 3)
+    assert (three["outcome"], three["resumed_step"], three["reached_step"]) == ("completed", 0, 100)
+    assert three["usd"] >= one["usd"] > 0
+
+
+def test_seconds_count_each_instance_where_the_attempts_of_a_trial_had_different_numbers():
+    ladder = [{"type": "ml.m5.xlarge", "count": 2}, {"type": "ml.m5.2xlarge", "count": 1}]
+    found = pipeline(sweep(spot={**LARGE, "ladder": ladder}))
+    run = Run(found, models=work(), scenario={"spot": {"tune": [{"interrupt": "40%"}]}}, watch=watch())
+
+    assert {job["ResourceConfig"]["InstanceCount"] for job in run.jobs} == {1, 2}
+    assert_adds_up(run)
+
+
+def test_what_those_after_a_large_sweep_read_of_its_best_trial_is_what_a_small_one_leaves():
+    small, large = (Run(pipeline(sweep(spot=spot)), models=work()) for spot in ({}, LARGE))
+
+    for name in ("outputs", "metrics", "best", "job", "arn", "report", "trials"):
+        assert large.results["tune"][name] == small.results["tune"][name]
 
 
 failures = st.sampled_from([None, BUG, Failure(exit_code=0, after=400), Failure(stuck=True)])
@@ -159,3 +217,23 @@ def test_any_sweep_ends_and_its_ledger_adds_up(fail, entries, tolerated, concurr
         assert sorted(entry["job"] for entry in result["ledger"]) == sorted(names)
         assert sum("failed" in trial for trial in result["trials"]) <= tolerated
         assert result["metrics"]["acc"] == max(t["value"] for t in result["trials"] if "value" in t)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(failures, max_size=5), st.lists(capacity, max_size=5), st.integers(0, 2), st.integers(1, 3))
+def test_any_large_sweep_ends_and_its_ledger_adds_up_also_when_it_is_redriven(
+    fail, entries, tolerated, concurrency
+):
+    found = pipeline(sweep(tolerated_failures=tolerated, concurrency=concurrency, spot=LARGE))
+
+    run = Run(found, models=work(*fail), scenario={"spot": {"tune": entries}})
+    for _ in range(2):
+        if run.ended["status"] == "FAILED":
+            run.redrive()
+
+    names = [job["TrainingJobName"] for job in run.jobs]
+    assert len(names) == len(set(names))
+    assert run.ended["status"] in {"SUCCEEDED", "FAILED"}
+    if run.ended["status"] == "SUCCEEDED":
+        assert_adds_up(run)
+        assert sum("failed" in trial for trial in run.results["tune"]["trials"]) <= tolerated

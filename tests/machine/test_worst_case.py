@@ -1,6 +1,7 @@
 """The figures of the worst case, measured on the histories of compiled machines in virtual time."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.machine.pipelines import Run, definition, pipeline, watch
 from workflows.loading import SpecificationError
 from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.rehearsal import compile_file
+from workflows.stages import MOST_TRIALS
 from workflows.state_machine import worst_case
 from workflows.state_machine.check import MOST_EVENTS, MOST_VALUE, problems_of
 
@@ -123,6 +125,27 @@ def test_a_sweep_at_the_end_of_its_budgets_keeps_within_the_reckoned_bytes():
     assert max(sizes["done"], sizes["trials_1"]) <= reckoned <= 2 * sizes["trials_1"]
 
 
+def test_the_trials_of_a_large_sweep_hand_over_no_more_than_reckoned_however_they_end():
+    learns = WorkModel(
+        **WORK, metrics={f"a-metric-{number}": 0.123456789 for number in range(5)} | {"accuracy": 0.98}
+    )
+    told = Failure(text="x" * 2000, after=30)
+    found = pipeline(
+        {**sweep(12, concurrency=12, tolerated_failures=11), "name": LONGEST},
+        spot={"retry_budget": 50, "no_progress_limit": 9, "ladder": ["ml.p4d.24xlarge"]},
+    )
+    models = {LONGEST: replace(learns, failures=(told,)), f"{LONGEST}/0": learns}
+    lost = Run(found, models={LONGEST: learns}, scenario={"spot": {LONGEST: ["none"] * 9}}, watch=watch())
+    failed = Run(found, models=models)
+
+    reckoned = worst_case.result_bytes(found.stages[0])
+    for run in (lost, failed):
+        assert run.view.status == "SUCCEEDED"
+        assert (
+            max(largest(run)["done"], largest(run)["trials_1"]) <= reckoned <= 1.3 * largest(run)["trials_1"]
+        )
+
+
 # -------------------------------------------------------------------------------------------- what is refused
 def test_a_usual_pipeline_is_fine():
     found = pipeline(*[{"name": f"s{n}", "needs": [f"s{n - 1}"] if n else []} for n in range(20)])
@@ -159,13 +182,20 @@ def test_a_history_that_a_run_can_fill_is_refused_and_one_that_it_cannot_is_not(
     assert ended <= reckoned
 
 
+@pytest.mark.parametrize("budget", [5, 90])
+def test_as_many_trials_as_a_sweep_may_have_fit_whatever_their_budgets(budget):
+    found = pipeline(sweep(MOST_TRIALS, spot={"retry_budget": budget}), TRAIN)
+
+    assert problems_of(found, definition(found)) == []
+
+
 def test_trials_whose_results_do_not_fit_into_a_variable_are_refused():
-    found = pipeline(sweep(100))
+    found = pipeline(sweep(200), {**sweep(110), "name": "again"})
 
     (problem,) = [p for p in problems_of(found, definition(found)) if "bytes" in p]
 
     assert f"{MOST_VALUE:,}" in problem
-    assert "lower the number of trials of `tune` (100) or its `retry_budget` (5)" in problem
+    assert "lower the number of trials of `tune` (200), or make two pipelines of it" in problem
 
 
 def test_a_definition_that_is_too_large_is_refused_with_its_largest_stages():

@@ -57,6 +57,17 @@ def document(*entries):
     return as_json(view_of(*entries), PRICES, {"train": "abc"})
 
 
+def test_a_line_that_stands_for_several_attempts_counts_as_many_and_says_no_more_than_it_knows():
+    together = {**LAST, "attempts": 2, "trained_seconds": 1600, "billed_seconds": 1600, "usd": 0.4}
+    told, unpriced = document(together), document({k: v for k, v in together.items() if k != "usd"})
+
+    assert told["totals"]["attempts"] == told["stages"][0]["attempts"][0]["stands_for"] == 2
+    assert (told["totals"]["cost_usd"], told["totals"]["seconds_billed"]) == (0.4, 1600)
+    # which of its seconds were work done twice, and at which price, nobody can tell
+    assert told["totals"]["on_demand_cost_usd"] is told["totals"]["saved_percent"] is None
+    assert unpriced["totals"]["cost_usd"] is None
+
+
 def test_the_receipt_adds_up():
     totals = document(ENTRY, LAST)["totals"]
 

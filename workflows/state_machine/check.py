@@ -100,14 +100,14 @@ def _most(shares: Counter[str]) -> str:
 
 
 def _lower(pipeline: Pipeline, shares: Counter[str]) -> str:
-    """What makes the largest share smaller."""
+    """What makes the largest share smaller: of a distributed sweep only its trials count."""
     name = shares.most_common(1)[0][0]
     stage = pipeline.stage(name)
     if isinstance(stage, SweepStage):
-        trials = len(stage.parameters())
-        return (
-            f"the number of trials of `{name}` ({trials}) or its `retry_budget` ({stage.spot.retry_budget})"
-        )
+        trials = f"the number of trials of `{name}` ({len(stage.parameters())})"
+        if worst_case.distributed(stage):
+            return trials
+        return f"{trials} or its `retry_budget` ({stage.spot.retry_budget})"
     if isinstance(stage, TrainStage) and stage.on_spot:
         return f"the `retry_budget` of `{name}` ({stage.spot.retry_budget})"
     return "the number of stages"

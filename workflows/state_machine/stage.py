@@ -21,7 +21,7 @@ from typing import Any
 
 from workflows.decisions import Next
 from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, ProcessStage, TrainStage
+from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine import verdict
@@ -77,7 +77,7 @@ class StageStates:
         """`failed` takes the place of the state that fails the run."""
         self.stage, self.place, self.site = stage, place, place.site
         self.own = variable(stage.name)
-        self.job_name = job_name(place.pipeline.name, stage.name)
+        self.job_name = job_name(place.pipeline.name, stage.name, trial=isinstance(stage, SweepStage))
         self.hold = hold(stage, place.scope, place.gates)
         self.training = isinstance(stage, TrainStage)
         self.attempts = dict(self._attempts())

@@ -7,7 +7,7 @@
 
 Each trial has what a stage has: spot, interruptions, its own budgets, its own checkpoint prefix. A large
 sweep is a Distributed Map, whose trials are executions of their own: they have a history of their own, and
-see no variable of the run, so they are handed what they need.
+see no variable of the run, so they are handed what they need, and hand over what `trial_result.py` says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import Scope, spent_in
 from workflows.state_machine.language import jsonata
+from workflows.state_machine.retries import SAGEMAKER_BUSY, retry
 from workflows.state_machine.stage import (
     NOTHING,
     SKIPPED,
@@ -31,6 +32,8 @@ from workflows.state_machine.stage import (
     fails_until_redriven,
     leave,
 )
+from workflows.state_machine.tasks import sdk_task
+from workflows.state_machine.trial_result import asked_of_its_job, handed_over, handed_over_failed
 from workflows.state_machine.worst_case import distributed
 from workflows.training_job import CONTENT, parameters, settings, variable
 
@@ -43,7 +46,7 @@ def sweep_states(stage: SweepStage, place: Place, number: int) -> States:
 class _Sweep:
     def __init__(self, stage: SweepStage, place: Place, number: int) -> None:
         self.stage, self.place, self.number = stage, place, number
-        self.results, self.tried = place.scope.results, f"trials_{number}"
+        self.tried = f"trials_{number}"
         self.before = f"ledger_{number}"  # of the trials before a redrive
         self.trial_scope = Scope(f"done_{number}", f"$purse_{number}")
         self.distributed = distributed(stage)
@@ -69,7 +72,7 @@ class _Sweep:
             assign={self.before: jsonata(f"[${self.before}, ${self.tried}.ledger]")},
         )
         failed.next(try_all)
-        best = asl.Pass(self._title("best trial"), assign=self._leave(self._best()), output={})
+        best = self._best_trial()
         enough = asl.Choice(self._title("did enough succeed"), output={}).when(self._enough(), best)
         try_all.next(enough.otherwise(failed))
         entry = (
@@ -84,10 +87,10 @@ class _Sweep:
         item = {
             "trial": jsonata("$states.context.Map.Item.Value.trial"),
             "parameters": jsonata("$states.context.Map.Item.Value.parameters"),
-            "again": jsonata(f"{x.REDRIVES} > 0"),
+            "redrives": jsonata(x.REDRIVES),
         }
         if self.distributed:
-            item |= {name: jsonata(f"${name}") for name in self._needed()}
+            item |= {name: jsonata(text) for name, text in self._needed().items()}
             item["purse"] = jsonata(self._purse())
         return asl.Map(
             self._title("try all"),
@@ -100,20 +103,24 @@ class _Sweep:
             output={},
         )
 
-    def _needed(self) -> list[str]:
-        """The variables that a trial in an execution of its own has to be handed."""
-        results = set(self.place.materials.results.values()) | {self.results}
-        return ["run", "policy", *sorted(results)]
+    def _needed(self) -> dict[str, str]:
+        """The variables that a trial in an execution of its own has to be handed; of what other stages left
+        only what its inputs may name, because its own input must not be larger than a variable."""
+        outputs = "$each(${0}, function($v, $k) {{ {{$k: {{'outputs': $v.outputs}}}} }})"
+        results = sorted(set(self.place.materials.results.values()))
+        handed = {name: f"$merge([{{}}, {outputs.format(name)}])" for name in results}
+        return {"run": "$run", "policy": "$policy", **handed}
 
     def _trial(self) -> Any:
         stage, scope = self.stage, self.trial_scope
         own, kept = variable(stage.name), stage.tolerated_failures > 0
-        given = "$states.input"
+        given, do = "$states.input", f"{self._limits()}.do"
         more = {
             "trial": f"{given}.trial",
             "later": self._later(),
             "parameters": f"{given}.parameters",
-            "do": f'{given}.again and {self._limits()}.do = "run" ? "{Hold.REUSE}" : {self._limits()}.do',
+            "round": f"{given}.redrives" if self.distributed else "0",
+            "do": f'{given}.redrives > 0 and {do} = "run" ? "{Hold.REUSE}" : {do}',
             "print": f"$substring({self._limits()}.print, 0, 6) & $substring($hash({self._limits()}.print "
             f'& $string({given}.parameters), "SHA-256"), 0, {CONTENT})',
         }
@@ -124,7 +131,7 @@ class _Sweep:
             scope.purse.removeprefix("$"): jsonata(purse),
             own: jsonata(fresh),
         }
-        start = asl.Pass(self._title("begin the trial"), assign=variables, output=jsonata(given))
+        start = asl.Pass(self._title("begin the trial"), assign=variables, output={})
         if self.distributed:
             # Its variables come first: those of one state are evaluated together, from the old ones.
             begin = asl.Pass(
@@ -135,7 +142,9 @@ class _Sweep:
             begin.next(start)
         failed = self._failed() if kept else None
         inner = StageStates(stage, replace(self.place, scope=scope, gates=()), failed=failed)
-        end = asl.Pass(self._title("trial done"), output=jsonata(f"${scope.results}.`{stage.name}`"))
+        result = f"${scope.results}.`{stage.name}`"
+        left = handed_over(result) if self.distributed else result
+        end = asl.Pass(self._title("trial done"), output=jsonata(left))
         start.next(inner.entry)
         for last in inner.states.exits:
             last.next(end)
@@ -157,7 +166,8 @@ class _Sweep:
             "failed": f"{own}.message",
             "ledger": f"{own}.ledger",
         }
-        return asl.Pass(self._title("trial failed"), output=jsonata(x.fields(left)))
+        text = handed_over_failed(own) if self.distributed else x.fields(left)
+        return asl.Pass(self._title("trial failed"), output=jsonata(text))
 
     def _limits(self) -> str:
         return settings(self.stage.name)
@@ -193,6 +203,16 @@ class _Sweep:
             f'"{self.stage.name}: no trial reported a number named {metric}"'
         )
 
+    def _best_trial(self) -> Any:
+        """Says which trial won, and what those after the sweep read of it."""
+        title, left = self._title("best trial"), self._leave(self._best())
+        if not self.distributed:
+            return asl.Pass(title, assign=left, output={})
+        name = {"TrainingJobName": jsonata(f"({self._good()})[0].job")}
+        state = sdk_task(title, self.place.site, "sagemaker:describeTrainingJob", name, assign=left)
+        state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        return state
+
     def _best(self) -> str:
         best = "$good[0]"
         kept = {
@@ -206,6 +226,7 @@ class _Sweep:
             "report": f"{best}.report",
             "trials": f"[${self.tried}.({self._trial_line()})]",
             "ledger": f"[${self.before}, ${self.tried}.ledger]",
+            **(asked_of_its_job(best) if self.distributed else {}),
         }
         return f"($good := {self._good()}; {x.fields(kept)})"
 

@@ -7,6 +7,7 @@ not counted: faults of attempts that each got further, time slices, redrives.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from workflows.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
@@ -19,6 +20,7 @@ OF_THE_RUN = 8  # its start and end, and the states around the stages
 OF_A_STAGE = 16  # that is undisturbed
 OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training
 OF_A_SWEEP = 10  # the states around its Map
+OF_A_LARGE_SWEEP = 13  # the same of a distributed one, whose best trial's job is looked at
 OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
 OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
 LOST_ATTEMPT = 30  # 20, and three retried calls of three events
@@ -31,6 +33,7 @@ MOST_OF_A_SWEEP = 15_000
 # Bytes of JSON in a variable.
 ENTRY = 550  # a line of the ledger
 RESULT = 1_200  # what a finished stage leaves besides: URIs, ARN, a handful of metrics
+HANDED_OVER = 300  # what a trial of a distributed sweep hands over besides a line and its parameters
 
 
 def lost_attempts(stage: JobStage) -> int:
@@ -49,7 +52,7 @@ def events(stage: AnyStage) -> int:
     if not isinstance(stage, SweepStage):
         return _events_of_training(stage)
     if distributed(stage):
-        return OF_A_SWEEP
+        return OF_A_LARGE_SWEEP
     return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
 
 
@@ -89,15 +92,20 @@ def result_bytes(stage: AnyStage) -> int:
     if not isinstance(stage, JobStage):
         return RESULT
     trials = len(stage.parameters()) if isinstance(stage, SweepStage) else 1
+    if isinstance(stage, SweepStage) and distributed(stage):
+        parameters = sum(len(json.dumps(each)) for each in stage.parameters())
+        return RESULT + trials * (HANDED_OVER + ENTRY) + parameters
     return trials * (RESULT + _usual_entries(stage) * ENTRY)
 
 
 def unusual_bytes(stages: Iterable[AnyStage]) -> int:
     """Bytes on top of it when one stage, or one trial, uses up all its other budgets as well.
 
-    That all of them do in one run is left out: it would refuse pipelines that run for years.
+    That all of them do in one run is left out: it would refuse pipelines that run for years. A trial of a
+    distributed sweep hands over one line, however many attempts it took.
     """
     jobs = [stage for stage in stages if isinstance(stage, JobStage)]
+    jobs = [stage for stage in jobs if not (isinstance(stage, SweepStage) and distributed(stage))]
     more = (lost_attempts(stage) + WAIT_BUDGET + 2 - _usual_entries(stage) for stage in jobs)
     return max(more, default=0) * ENTRY
 

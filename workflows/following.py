@@ -1,0 +1,126 @@
+"""A run that is looked at again and again, with the executions that the trials of large sweeps are.
+
+Step Functions throttles GetExecutionHistory, so a look takes few calls: the run's own history, one list for
+each large sweep, and the histories of some trials. Those that have ended come first, those that run in turn;
+one that has been read to its end is not read again. What AWS refuses because it is busy is asked for at the
+next look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from workflows.ledger import ENDS, MAP_RUN_ENDS, Trial, trial_in
+from workflows.runs import ENDED, Runs
+
+MOST_READ = 8  # histories of trials in one look
+FEW_EVENTS = 25  # that are usually new since the last look at a trial
+BUSY = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+_TELLS = MAP_RUN_ENDS | ENDS.keys()
+
+
+@dataclass
+class _Child:
+    """The execution of a trial; `status` and `redrives` as it was listed the last time."""
+
+    arn: str
+    map_run: str
+    status: str = ""
+    redrives: int = 0
+    last: int = 0  # the newest event that was read
+    read: tuple[str, int] | None = None  # status and redrives that its history told
+    looked: int = 0  # the look at which it was read the last time
+    trial: Trial | None = None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there may be events that were not read."""
+        return self.status not in ENDED or self.read != (self.status, self.redrives)
+
+
+class Following:
+    """Follows one run; `view` is what it has told so far."""
+
+    def __init__(self, runs: Runs, execution_arn: str) -> None:
+        self.runs, self.arn, self.view = runs, execution_arn, runs.view(execution_arn)
+        self._last = self._looks = 0
+        self._children: dict[str, _Child] = {}
+        self._settled: set[str] = set()  # Map runs of whose trials all is known
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run has ended and nothing more can be learnt of it."""
+        return self.view.status in ENDED and self.view.map_runs.keys() <= self._settled
+
+    def look(self) -> None:
+        """Takes in what has happened, or a part of it where that is much."""
+        try:
+            events = self.runs.events(self.arn, self._last)
+        except ClientError as error:
+            _unless_busy(error)
+            return
+        first, *others = _parts(events)
+        self.view.update(first)
+        for part in others:
+            self._look_at_trials(None)  # their own lines come before the sum of them in the sweep's result
+            self.view.update(part)
+        self._last = events[-1]["id"] if events else self._last
+        self._look_at_trials(None if self.view.status in ENDED else MOST_READ)
+
+    def _look_at_trials(self, most: int | None) -> None:
+        """Reads at most that many histories, all that have news for None."""
+        self._looks += 1
+        try:
+            for map_run in self.view.map_runs:
+                if self._runs(map_run):
+                    self._settled.discard(map_run)
+                if map_run not in self._settled:
+                    read = self._look_at_sweep(map_run, most)
+                    most = None if most is None else most - read
+        except ClientError as error:
+            _unless_busy(error)
+
+    def _look_at_sweep(self, map_run: str, most: int | None) -> int:
+        for item in self.runs.trial_executions(map_run):
+            child = self._children.setdefault(item["executionArn"], _Child(item["executionArn"], map_run))
+            child.status, child.redrives = item["status"], item.get("redriveCount", 0)
+        news = [child for child in self._children.values() if child.map_run == map_run and child.has_news]
+        news.sort(key=lambda child: (child.status not in ENDED, child.looked))
+        chosen = news if most is None else news[: max(0, most)]
+        for child in chosen:
+            self._read(child)
+        if not self._runs(map_run) and not any(child.has_news for child in news):
+            self._settled.add(map_run)
+        return len(chosen)
+
+    def _read(self, child: _Child) -> None:
+        more: dict[str, Any] = {"page_size": FEW_EVENTS} if child.last else {}
+        events = self.runs.events(child.arn, child.last, **more)
+        child.looked = self._looks
+        child.trial = child.trial or trial_in(events)
+        if not events or not child.trial:
+            return  # it has just been started, or is in the same state still
+        self.view.update_trial(child.trial, events)
+        child.last = events[-1]["id"]
+        child.read = ENDS.get(events[-1]["type"], "RUNNING"), child.redrives
+
+    def _runs(self, map_run: str) -> bool:
+        return self.view.status not in ENDED and self.view.map_runs[map_run]
+
+
+def _parts(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The events, a new part at each that says that trials have ended, or go on."""
+    parts: list[list[dict[str, Any]]] = [[]]
+    for event in events:
+        if event["type"] in _TELLS:
+            parts.append([])
+        parts[-1].append(event)
+    return parts
+
+
+def _unless_busy(error: ClientError) -> None:
+    if error.response["Error"]["Code"] not in BUSY:
+        raise error
