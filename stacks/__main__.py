@@ -1,0 +1,34 @@
+"""`python -m stacks PIPELINE` prints the pipeline's template; without PIPELINE, what the cdk command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from stacks.app import stack_name, synthesize
+from stacks.settings import load
+from workflows.errors import RelayError
+from workflows.loading import load as load_pipeline
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 2 for what cannot be deployed."""
+    try:
+        settings = load(Path.cwd())
+        if not arguments:
+            synthesize(settings, Path.cwd(), os.environ.get("CDK_OUTDIR", "cdk.out"))
+            return 0
+        (path,) = arguments
+        name = load_pipeline(Path(path)).name
+        only = settings.model_copy(update={"pipelines": (path,)})
+        print(json.dumps(synthesize(only, Path.cwd())[stack_name(name)], indent=1))
+    except RelayError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
