@@ -194,9 +194,12 @@ def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
         "LookAndStop", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], jobs, _OF_NAMES
     )
     runs = f"{place.bucket}/{pipeline.name}/runs/*"
-    progress = [f"{runs}/progress.json"]
+    trained = [stage for stage in pipeline.stages if isinstance(stage, TrainStage)]
+    own = any(stage.checkpoint and not shared_prefix(stage) for stage in trained)
+    progress = [f"{runs}/progress.json"] * own
     progress += [f"{shared}{_trial(stage)}/progress.json" for stage, shared in shared_prefixes(pipeline)]
-    yield Grant("SeeProgress", ["s3:GetObject"], [place.s3(key) for key in progress], OF_RUNS)
+    if progress:
+        yield Grant("SeeProgress", ["s3:GetObject"], [place.s3(key) for key in progress], OF_RUNS)
     yield Grant("MarkStops", ["s3:PutObject"], [place.s3(f"{runs}/{MARK}")], OF_RUNS)
     yield from use_key(place, write=True)
     yield from _logs_and_traces()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from stacks.grants import NO_RESOURCE, OF_RUNS, Grant, Place, shared_prefix, shared_prefixes, use_key
 from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, TrainStage
+from workflows.stages import REFERENCE, JobStage, TrainStage
 
 _ECR = re.compile(r"^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 
@@ -30,18 +30,25 @@ def job_grants(pipeline: Pipeline, place: Place, images: Iterable[str]) -> Itera
 
 
 def _job_files(pipeline: Pipeline, place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
-    given = [f"{place.bucket}/{folder}/*" for folder in ("code", "inputs")]
+    local = any(_is_local(value) for stage in stages for value in stage.inputs.values())
+    given = ["code/*", "inputs/*"] if local else ["code/*"]
     why = "a run goes on with the code of its own version while a newer one is deployed"
-    yield Grant("ReadCodeAndInputs", ["s3:GetObject"], [place.s3(key) for key in given], why)
-    # What the library prunes is deleted in S3, too.
-    written = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    keys = [place.s3(f"{place.bucket}/{key}") for key in given]
+    yield Grant("ReadCodeAndInputs", ["s3:GetObject"], keys, why)
+    written = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     runs = f"{pipeline.name}/runs/*"
     yield Grant("OwnFiles", written, [place.s3(f"{place.bucket}/{runs}")], OF_RUNS)
-    listed = {"StringLike": {"s3:prefix": ["code/*", "inputs/*", runs]}}
+    if any(
+        isinstance(stage, TrainStage) and stage.checkpoint and not shared_prefix(stage) for stage in stages
+    ):
+        # What the library prunes goes in S3, too; models and other outputs cannot be deleted.
+        checkpoints = place.s3(f"{place.bucket}/{runs}/checkpoints/*")
+        yield Grant("PruneCheckpoints", ["s3:DeleteObject"], [checkpoints], OF_RUNS)
+    listed = {"StringLike": {"s3:prefix": [*given, runs]}}
     yield Grant("ListOwnBucket", ["s3:ListBucket"], [place.s3(place.bucket)], condition=listed)
     shared = [place.s3(f"{prefix}/*") for stage, prefix in shared_prefixes(pipeline) if stage in stages]
     if shared:
-        yield Grant("SharedCheckpoints", written, shared, "a checkpoint is many files")
+        yield Grant("SharedCheckpoints", [*written, "s3:DeleteObject"], shared, "a checkpoint is many files")
 
 
 def _other_buckets(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
@@ -115,3 +122,8 @@ def _stage_keys(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
             of = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": aliases}}
             why = "IAM knows a key's alias only as a condition"
             yield Grant(f"Encrypt{sid}ByAlias", actions, [place.arn("kms", "key/*")], why, of)
+
+
+def _is_local(value: str) -> bool:
+    """Whether an input is a file or folder that was uploaded."""
+    return not value.startswith("s3://") and not REFERENCE.match(value)

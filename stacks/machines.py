@@ -32,6 +32,8 @@ class Machine(Construct):
             log_group_name=f"/aws/vendedlogs/states/{name}",
             retention_in_days=log_days,
         )
+        # Its name is fixed: one that stayed would be in the way of the next deployment.
+        log.apply_removal_policy(cdk.RemovalPolicy.DESTROY)
         # CDK's own tasks know no spot, no checkpoints and no JSONata of ours: the text is the machine.
         self.machine = sfn.CfnStateMachine(
             self,
