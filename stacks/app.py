@@ -121,6 +121,10 @@ def synthesize(settings: Settings, folder: Path, outdir: str | None = None) -> M
     `folder` is the one of cdk.json. Raises RelayError for a pipeline that cannot be compiled or deployed.
     """
     pipelines = [compile_for(folder / path, settings) for path in settings.pipelines]
+    names = [each.pipeline.name for each in pipelines]
+    for path, name in zip(settings.pipelines, names, strict=True):
+        if names.count(name) > 1:
+            raise RelayError(f"{path}: another pipeline of cdk.json is named `{name}`, too")
     app = cdk.App(outdir=outdir, analytics_reporting=False, tree_metadata=False)
     # A rule that is broken ends the synthesis; why one does not hold stands in the template.
     checks = AwsSolutionsChecks(app, write_suppressions_to_cloud_formation=True)

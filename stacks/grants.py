@@ -208,7 +208,7 @@ def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 def rule_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """Step Functions authorizes an alias by its machine's ARN; the condition narrows it to the alias."""
     machine = place.arn("states", f"stateMachine:{watch_name(pipeline.name)}")
-    only = {"StringEquals": {"states:StateMachineQualifier": ALIAS}}
+    only = {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": [ALIAS]}}
     yield Grant("StartWatch", ["states:StartExecution"], [machine], condition=only)
 
 

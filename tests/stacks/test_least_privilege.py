@@ -1,5 +1,7 @@
 """The roles allow what the machines, the watch, the rule and the jobs do, and nothing else."""
 
+import json
+
 import pytest
 
 from tests.stacks import needs
@@ -91,6 +93,15 @@ def test_no_action_is_open_and_nothing_is_allowed_by_exclusion(deployed):
         ):
             assert "*" not in action
         assert "ManagedPolicyArns" not in role
+
+
+def test_iam_takes_the_policies(deployed):
+    _, template, _ = deployed
+    for role in template.of_type("IAM::Role").values():
+        documents = [policy["PolicyDocument"] for policy in role["Policies"]]
+        assert (
+            len(json.dumps(documents, separators=(",", ":"))) < 10_240
+        )  # characters, of a role's inline ones
 
 
 def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):

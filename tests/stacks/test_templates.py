@@ -17,7 +17,9 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
+from tests.stacks.samples import states
 from tests.stacks.templates import DIGITS, ROOT, Resolved, text_of
+from workflows.errors import RelayError
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 STACKS = ["relay", "relay-digits", "relay-graph", "relay-everything"]
@@ -93,32 +95,35 @@ def test_the_stack_of_a_pipeline_holds_no_data_at_all(stack):
 
 
 def test_neither_a_stage_that_goes_nor_a_new_name_changes_the_bucket(synthesize, tmp_path):
+    whole = (ROOT / DIGITS).read_text()
+    shorter = whole[: whole.index("  - name: finetune")]
+    renamed = whole.replace("name: digits", "name: numerals", 1)
+
+    buckets = [bucket_of(text, tmp_path) for text in (whole, shorter, renamed)]
+
+    assert {(logical_id, bucket["BucketName"]) for logical_id, bucket in buckets} == {
+        ("StorageBucket5CB7C8EA", "relay-123456789012-us-east-1")
+    }
+    # Under its old name nothing expires any more: objects are rather kept than lost.
+    rules = [bucket["LifecycleConfiguration"]["Rules"] for _, bucket in buckets]
+    assert [rule[1]["Prefix"] for rule in rules] == ["digits/runs/", "digits/runs/", "numerals/runs/"]
+
+
+def bucket_of(text, folder):
+    """(logical id, properties) of the bucket of an installation with this pipeline."""
+    import aws_cdk as cdk
+
+    from stacks.app import SharedStack
+    from stacks.compiled import compile_for
     from stacks.settings import Settings
 
-    before = (ROOT / DIGITS).read_text()
-    shorter = before[: before.index("  - name: finetune")]
-    buckets = []
-    for change in (before, shorter, before.replace("name: digits", "name: numerals", 1)):
-        folder = tmp_path / str(len(buckets))
-        folder.mkdir()
-        for name in ("prepare.py", "pretrain.py", "finetune.py", "network.py"):
-            (folder / name).write_text("")
-        (folder / "pipeline.yaml").write_text(change)
-        made = synthesize(Settings(pipelines=("pipeline.yaml",)), folder)["relay"]["Resources"]
-        (bucket,) = [(name, each) for name, each in made.items() if each["Type"] == "AWS::S3::Bucket"]
-        buckets.append(bucket)
-
-    for name, bucket in buckets:
-        assert (name, bucket["Properties"]["BucketName"]) == (
-            buckets[0][0],
-            buckets[0][1]["Properties"]["BucketName"],
-        )
-    # Under its old name nothing expires any more: objects are rather kept than lost.
-    prefixes = [
-        [rule.get("Prefix") for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]]
-        for _, bucket in buckets
-    ]
-    assert prefixes == [[None, "digits/runs/"], [None, "digits/runs/"], [None, "numerals/runs/"]]
+    for name in ("prepare.py", "pretrain.py", "finetune.py"):
+        (folder / name).write_text("")
+    (folder / "pipeline.yaml").write_text(text)
+    settings, app = Settings(), cdk.App()
+    SharedStack(app, settings=settings, pipelines=[compile_for(folder / "pipeline.yaml", settings)])
+    (bucket,) = Resolved(app.synth().get_stack_by_name("relay").template).of_type("S3::Bucket").items()
+    return bucket
 
 
 def test_runs_of_a_pipeline_that_registers_models_never_expire(templates):
@@ -143,7 +148,7 @@ def test_settings_reach_what_they_are_for(everything):
     machine = template.machine("everything")
     jobs = [
         state["Arguments"]
-        for _, state in all_states(json.loads(machine["DefinitionString"]))
+        for _, state in states(json.loads(machine["DefinitionString"]))
         if str(state.get("Resource")).endswith(".sync")
     ]
 
@@ -158,10 +163,23 @@ def test_settings_reach_what_they_are_for(everything):
     assert all(job.get("VpcConfig") or job["NetworkConfig"]["VpcConfig"] for job in jobs)
 
 
-def all_states(definition):
-    from tests.stacks.samples import states
+def test_a_bucket_that_a_team_has_already_is_used_and_not_made(synthesize):
+    from stacks.settings import Settings
 
-    return states(definition)
+    made = synthesize(Settings(bucket="team-data", pipelines=(DIGITS,)), ROOT)
+
+    assert set(made) == {"relay-digits"}
+    template = Resolved(made["relay-digits"])
+    text = json.dumps([template.of_type("IAM::Role"), template.machine("digits")])
+    assert "arn:aws:s3:::team-data/digits/runs/*" in text
+    assert "relay-123456789012" not in text
+
+
+def test_two_pipelines_of_one_name_are_refused(synthesize):
+    from stacks.settings import Settings
+
+    with pytest.raises(RelayError, match=r"another pipeline of cdk\.json is named `digits`"):
+        synthesize(Settings(pipelines=(DIGITS, f"./{DIGITS}")), ROOT)
 
 
 @pytest.mark.parametrize(
