@@ -15,15 +15,17 @@ from workflows.loading import load as load_pipeline
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 2 for what cannot be deployed."""
+    folder = Path.cwd()
     try:
-        settings = load(Path.cwd())
+        settings = load(folder)
         if not arguments:
-            synthesize(settings, Path.cwd(), os.environ.get("CDK_OUTDIR", "cdk.out"))
+            synthesize(settings, folder, os.environ.get("CDK_OUTDIR", "cdk.out"))
             return 0
-        (path,) = arguments
-        name = load_pipeline(Path(path)).name
-        only = settings.model_copy(update={"pipelines": (path,)})
-        print(json.dumps(synthesize(only, Path.cwd())[stack_name(name)], indent=1))
+        if len(arguments) > 1:
+            raise RelayError(f"one PIPELINE is printed at a time, and {len(arguments)} were given")
+        name = load_pipeline(folder / arguments[0]).name
+        only = settings.model_copy(update={"pipelines": (arguments[0],)})
+        print(json.dumps(synthesize(only, folder)[stack_name(name)], indent=1))
     except RelayError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -95,6 +95,13 @@ class PipelineStack(cdk.Stack):
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
 
+        cdk.CfnOutput(
+            self,
+            "Start",
+            value=self.machine.alias_arn,
+            description="What is started; the input {} is enough, and relay schema prints what it may hold",
+        )
+
     def _machine(self, id_: str, name: str, text: str, grants: Any, place: Place) -> Machine:
         role = Role(
             self,

@@ -45,7 +45,7 @@ class Settings(Model):
     region: Annotated[str, AfterValidator(_as_region)] = "us-east-1"
     pipelines: tuple[str, ...] = ()  # their files, relative to the folder of cdk.json
 
-    # An existing bucket in the region; without it, the storage stack makes relay-ACCOUNT-REGION.
+    # An existing bucket in the region; without it, the stack `relay` makes relay-ACCOUNT-REGION.
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
     # For the bucket and what jobs leave in it. The key's own policy must let this account's roles use it.
     kms_key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")] | None = None
