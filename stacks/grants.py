@@ -214,6 +214,7 @@ def rule_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 # -------------------------------------------------------------------------------------------------- parts
 def use_key(place: Place, *, write: bool) -> Iterator[Grant]:
+    """The bucket's own key, to read what is in it and to write."""
     key = place.settings.kms_key
     if key:
         yield Grant("UseKey", ["kms:Decrypt", *["kms:GenerateDataKey"] * write], [key])

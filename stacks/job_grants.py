@@ -1,6 +1,8 @@
 """What the jobs may do: SageMaker and the script, in the role of every stage that names none of its own.
 
-code, inputs -> read    own prefix -> read and write    images, logs, metrics, network, keys -> use
+    code, inputs -> read    own prefix -> read and write    images, logs, metrics, network, keys -> use
+
+What a team's own role may do is the team's matter.
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ def job_grants(pipeline: Pipeline, place: Place, images: Iterable[str]) -> Itera
 
 
 def _job_files(pipeline: Pipeline, place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
+    scripts = any(stage.script for stage in stages)
     local = any(_is_local(value) for stage in stages for value in stage.inputs.values())
-    given = ["code/*", "inputs/*"] if local else ["code/*"]
-    why = "a run goes on with the code of its own version while a newer one is deployed"
-    keys = [place.s3(f"{place.bucket}/{key}") for key in given]
-    yield Grant("ReadCodeAndInputs", ["s3:GetObject"], keys, why)
+    given = ["code/*"] * scripts + ["inputs/*"] * local
+    if given:
+        why = "a run goes on with the code of its own version while a newer one is deployed"
+        keys = [place.s3(f"{place.bucket}/{key}") for key in given]
+        yield Grant("ReadCodeAndInputs", ["s3:GetObject"], keys, why)
     written = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     runs = f"{pipeline.name}/runs/*"
     yield Grant("OwnFiles", written, [place.s3(f"{place.bucket}/{runs}")], OF_RUNS)
@@ -53,8 +57,7 @@ def _job_files(pipeline: Pipeline, place: Place, stages: Sequence[JobStage]) -> 
 
 def _other_buckets(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
     """Inputs and shared checkpoints that a pipeline names by their URI."""
-    inputs = [uri for stage in stages for uri in stage.inputs.values() if uri.startswith("s3://")]
-    read = list(dict.fromkeys(uri.removeprefix("s3://") for uri in inputs))
+    read = list(dict.fromkeys(_key(uri) for stage in stages for uri in stage.inputs.values() if _is_s3(uri)))
     if read:
         keys = [place.s3(f"{key}*") for key in read]
         yield Grant("ReadInputs", ["s3:GetObject"], keys, "an input is every object under a prefix")
@@ -126,4 +129,14 @@ def _stage_keys(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
 
 def _is_local(value: str) -> bool:
     """Whether an input is a file or folder that was uploaded."""
-    return not value.startswith("s3://") and not REFERENCE.match(value)
+    return not _is_s3(value) and not REFERENCE.match(value)
+
+
+def _is_s3(value: str) -> bool:
+    return value.startswith("s3://")
+
+
+def _key(uri: str) -> str:
+    """BUCKET/PREFIX; of a whole bucket BUCKET/, or a `*` behind it would mean other buckets, too."""
+    place = uri.removeprefix("s3://")
+    return place if "/" in place else f"{place}/"

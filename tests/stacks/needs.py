@@ -201,7 +201,7 @@ def _files(request: Mapping[str, Any], training: bool) -> Iterator[Need]:
         outputs = request["ProcessingOutputConfig"]["Outputs"]
         written = [each["S3Output"]["S3Uri"] + "/file" for each in outputs]
     for uri in read:
-        yield Need("s3:GetObject", s3(uri + "x"))
+        yield Need("s3:GetObject", s3(uri + ("x" if "/" in uri.removeprefix("s3://") else "/x")))
         yield listing(uri)
     checkpoints = request.get("CheckpointConfig", {}).get("S3Uri")
     if checkpoints:

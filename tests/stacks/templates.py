@@ -17,7 +17,7 @@ defaults:
   image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/team/training:1
   checkpoint: {keep: 3}
 stages:
-  - {name: fetch, kind: process, script: run.py, expected: 5m}
+  - {name: fetch, kind: process, script: run.py, expected: 5m, inputs: {all: "s3://whole"}}
   - name: shared
     script: run.py
     needs: [fetch]

@@ -131,6 +131,16 @@ def test_what_belongs_to_others_is_out_of_reach_of_every_role(templates, need):
         assert not allowed(need, statements), who
 
 
+def test_an_input_that_is_a_whole_bucket_opens_no_other_one(everything):
+    found = list(roles("everything", Resolved(everything["relay-everything"]), KEY))
+
+    assert any(
+        allowed(Need("s3:GetObject", "arn:aws:s3:::whole/x"), statements) for _, statements, _ in found
+    )
+    for who, statements, _ in found:
+        assert not allowed(Need("s3:GetObject", "arn:aws:s3:::whole-other/x"), statements), who
+
+
 def test_the_machines_read_no_model_and_no_checkpoint(templates):
     model = Need("s3:GetObject", f"{BUCKET}/digits/runs/1-a/train/output/j/output/model.tar.gz")
     checkpoint = Need("s3:GetObject", f"{BUCKET}/digits/runs/1-a/train/checkpoints/step-1/manifest.json")
