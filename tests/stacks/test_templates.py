@@ -42,6 +42,26 @@ def test_cfn_lint_is_clean(stack):
     assert not [str(finding) for finding in findings]
 
 
+def test_every_suppression_of_cdk_nag_has_its_reason(stack):
+    """That each was needed and none is missing is checked at the synthesis itself (the next test)."""
+    _, template = stack
+    for name, resource in template["Resources"].items():
+        for rule in resource.get("Metadata", {}).get("cdk_nag", {}).get("rules_to_suppress", []):
+            assert rule["id"].startswith("AwsSolutions-"), name
+            assert len(rule["reason"]) > 20, name
+
+
+def test_a_template_that_breaks_a_rule_without_a_reason_is_not_synthesized(synthesize, monkeypatch):
+    import aws_cdk as cdk
+
+    from stacks.settings import Settings
+
+    monkeypatch.setattr(cdk.Validations, "acknowledge", lambda self, *rules: None)
+
+    with pytest.raises(Exception, match="server access logs disabled"):
+        synthesize(Settings(), ROOT)
+
+
 def test_the_template_is_the_one_of_the_snapshot(stack):
     name, template = stack
     golden = SNAPSHOTS / f"{name}.json"
