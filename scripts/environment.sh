@@ -31,3 +31,8 @@ install() {
         touch "$stamp"
     fi
 }
+
+# Whether the machine has a Node that CDK runs on: 22 or newer.
+has_node() {
+    command -v node >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 22 ? 1 : 0)'
+}

@@ -1,0 +1,238 @@
+"""Who may do what: the two machines, the jobs, and the rule that starts the watch.
+
+    pipeline machine -> creates, describes, stops jobs of its own names; reads what they say in S3
+    jobs             -> read code and inputs, write under the pipeline's own prefix
+    capacity watch   -> describes and stops jobs of those names; writes its marks
+    rule             -> starts the watch, and nothing else
+
+The lists are data, made from the pipeline alone; `tests/stacks/test_least_privilege.py` holds them against
+what the machines' texts call, in both directions. A `*` in a resource needs a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stacks.settings import Settings
+from workflows.pipeline import Pipeline
+from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
+from workflows.state_machine.sweep import distributed
+from workflows.state_machine.writer_lock import SUFFIX as LOCK
+from workflows.training_job import MARK, job_prefix
+from workflows.watch_rule import watch_name
+
+ALIAS = "live"
+_OF_NAMES = "job names hold the run and the attempt: only their beginning is known"
+OF_RUNS = "keys hold the run and the stage: only their beginning and their end are known"
+NO_RESOURCE = "the action knows no resource (Service Authorization Reference)"
+
+Condition = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One statement of a policy; `reason` says why a resource with a `*` cannot be named more closely."""
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str]
+    reason: str = ""
+    condition: Condition = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any("*" in resource for resource in self.resources) and not self.reason:
+            raise ValueError(f"the grant {self.sid} has a `*` in {self.resources} and no reason for it")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The account and region in which ARNs are; `account` may be a token of CDK."""
+
+    settings: Settings
+    account: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and region."""
+        return f"arn:{self.settings.partition}:{service}:{self.settings.region}:{self.account}:{resource}"
+
+    def s3(self, place: str) -> str:
+        """The ARN of a bucket, or of BUCKET/KEY."""
+        return f"arn:{self.settings.partition}:s3:::{place}"
+
+    @property
+    def bucket(self) -> str:
+        """The installation's bucket."""
+        return self.settings.bucket_name(self.account)
+
+
+# ------------------------------------------------------------------------------------ the pipeline's machine
+def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[Grant]:
+    """What the pipeline's machine calls, and what Step Functions calls in its name."""
+    for kind, name in _kinds(pipeline):
+        yield from _run_jobs(pipeline, place, kind, name)
+    yield from _pass_roles(pipeline, job_role)
+    yield from _read_results(pipeline, place)
+    yield from _lock(pipeline, place)
+    yield from _register(pipeline, place)
+    yield from _trials_of_their_own(pipeline, place)
+    yield from use_key(place, write=bool(list(shared_prefixes(pipeline))))
+    yield from _logs_and_traces()
+
+
+def _kinds(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """(word of the API, word of ARNs) of the jobs that the pipeline has."""
+    if any(isinstance(stage, TrainStage) for stage in pipeline.stages):
+        yield "Training", "training-job"
+    if any(isinstance(stage, ProcessStage) for stage in pipeline.stages):
+        yield "Processing", "processing-job"
+
+
+def _run_jobs(pipeline: Pipeline, place: Place, kind: str, name: str) -> Iterator[Grant]:
+    """`.sync` asks, besides the create call, for the calls with which Step Functions follows and stops it."""
+    calls = [f"sagemaker:{verb}{kind}Job" for verb in ("Create", "Describe", "Stop")]
+    own = [place.arn("sagemaker", f"{name}/{job_prefix(pipeline.name)}*")]
+    # Step Functions adds two tags of its own to those of the request.
+    yield Grant(f"{kind}Jobs", [*calls, "sagemaker:AddTags", "sagemaker:ListTags"], own, _OF_NAMES)
+    yield Grant(f"Find{kind}Jobs", [f"sagemaker:List{kind}Jobs"], ["*"], NO_RESOURCE)
+    rule = place.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
+    yield Grant(
+        f"Follow{kind}Jobs", [f"events:{verb}" for verb in ("PutTargets", "PutRule", "DescribeRule")], [rule]
+    )
+
+
+def _pass_roles(pipeline: Pipeline, job_role: str) -> Iterator[Grant]:
+    roles = {stage.role or job_role: None for stage in pipeline.stages if isinstance(stage, JobStage)}
+    if roles:
+        to = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        yield Grant("PassJobRoles", ["iam:PassRole"], list(roles), condition=to)
+
+
+def _read_results(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """Not models and not checkpoints: three small files by their names, and whether outputs are there."""
+    runs = f"{pipeline.name}/runs/*"
+    prefixes = [runs]
+    if any(isinstance(stage, ProcessStage) and not stage.outputs for stage in pipeline.stages):
+        prefixes.append("")  # for want of an output such a stage asks whether there is any object
+    listed = {"StringLike": {"s3:prefix": prefixes}}
+    yield Grant("FindOutputs", ["s3:ListBucket"], [place.s3(place.bucket)], condition=listed)
+    trained = [stage for stage in pipeline.stages if isinstance(stage, TrainStage)]
+    own = [stage for stage in trained if not shared_prefix(stage)]
+    files = [MARK] * bool(trained) + ["progress.json", "complete.json"] * bool(own)
+    keys = [f"{place.bucket}/{runs}/{file}" for file in files]
+    for stage, shared in shared_prefixes(pipeline):
+        keys += [f"{shared}{_trial(stage)}/{file}" for file in ("progress.json", "complete.json")]
+    if keys:
+        yield Grant("ReadWhatJobsSay", ["s3:GetObject"], [place.s3(key) for key in keys], OF_RUNS)
+
+
+def _lock(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """The one writer of a prefix that outlives its runs (`state_machine/writer_lock.py`)."""
+    keys = [place.s3(f"{shared}{_trial(stage)}{LOCK}") for stage, shared in shared_prefixes(pipeline)]
+    if not keys:
+        return
+    yield Grant(
+        "LockCheckpoints", ["s3:GetObject", "s3:PutObject"], keys, "one lock for each trial of a sweep"
+    )
+    why = "the holder may be a run of another pipeline, or of this one under an earlier name"
+    yield Grant("SeeHolder", ["states:DescribeExecution"], [place.arn("states", "execution:*")], why)
+
+
+def _register(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    stages = [stage for stage in pipeline.stages if isinstance(stage, RegisterStage)]
+    if not stages:
+        return
+    groups = list(dict.fromkeys(stage.group or pipeline.name for stage in stages))
+    arns = [place.arn("sagemaker", f"model-package-group/{group}") for group in groups]
+    yield Grant("MakeModelGroups", ["sagemaker:CreateModelPackageGroup"], arns)
+    versions = [place.arn("sagemaker", f"model-package/{group}/*") for group in groups]
+    yield Grant(
+        "RegisterModels",
+        ["sagemaker:CreateModelPackage"],
+        [*arns, *versions],
+        "the registry gives a version its number",
+    )
+    model = [place.s3(f"{place.bucket}/{pipeline.name}/runs/*/model.tar.gz")]
+    # The registry looks at the artifact in the caller's name.
+    yield Grant("ShowModels", ["s3:GetObject"], model, OF_RUNS)
+
+
+def _trials_of_their_own(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """A Distributed Map starts the machine itself once more for each trial."""
+    if not any(isinstance(stage, SweepStage) and distributed(stage) for stage in pipeline.stages):
+        return
+    name = pipeline.name
+    yield Grant("StartTrials", ["states:StartExecution"], [place.arn("states", f"stateMachine:{name}")])
+    yield Grant(
+        "FollowTrials",
+        ["states:DescribeExecution", "states:StopExecution"],
+        [place.arn("states", f"execution:{name}:*")],
+        "Step Functions names the executions",
+    )
+    yield Grant(
+        "RedriveTrials",
+        ["states:RedriveExecution"],
+        [place.arn("states", f"execution:{name}/*")],
+        "Step Functions names the executions and their Map runs",
+    )
+
+
+def _logs_and_traces() -> Iterator[Grant]:
+    verbs = ("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery")
+    more = ("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups")
+    yield Grant("DeliverLogs", [f"logs:{verb}" for verb in (*verbs, *more)], ["*"], NO_RESOURCE)
+    traced = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
+    yield Grant("Trace", [f"xray:{verb}" for verb in traced], ["*"], NO_RESOURCE)
+
+
+# --------------------------------------------------------------------------------------- the capacity watch
+def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """What the capacity watch calls: it looks at jobs, marks those that it stops, and stops them."""
+    jobs = [place.arn("sagemaker", f"training-job/{job_prefix(pipeline.name)}*")]
+    yield Grant(
+        "LookAndStop", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], jobs, _OF_NAMES
+    )
+    runs = f"{place.bucket}/{pipeline.name}/runs/*"
+    trained = [stage for stage in pipeline.stages if isinstance(stage, TrainStage)]
+    own = any(stage.checkpoint and not shared_prefix(stage) for stage in trained)
+    progress = [f"{runs}/progress.json"] * own
+    progress += [f"{shared}{_trial(stage)}/progress.json" for stage, shared in shared_prefixes(pipeline)]
+    if progress:
+        yield Grant("SeeProgress", ["s3:GetObject"], [place.s3(key) for key in progress], OF_RUNS)
+    yield Grant("MarkStops", ["s3:PutObject"], [place.s3(f"{runs}/{MARK}")], OF_RUNS)
+    yield from use_key(place, write=True)
+    yield from _logs_and_traces()
+
+
+def rule_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """Step Functions authorizes an alias by its machine's ARN; the condition narrows it to the alias."""
+    machine = place.arn("states", f"stateMachine:{watch_name(pipeline.name)}")
+    only = {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": [ALIAS]}}
+    yield Grant("StartWatch", ["states:StartExecution"], [machine], condition=only)
+
+
+# -------------------------------------------------------------------------------------------------- parts
+def use_key(place: Place, *, write: bool) -> Iterator[Grant]:
+    """The bucket's own key, to read what is in it and to write."""
+    key = place.settings.kms_key
+    if key:
+        yield Grant("UseKey", ["kms:Decrypt", *["kms:GenerateDataKey"] * write], [key])
+
+
+def shared_prefixes(pipeline: Pipeline) -> Iterator[tuple[TrainStage, str]]:
+    """Each stage whose checkpoints outlive its runs, and their BUCKET/PREFIX without the `/` at its end."""
+    for stage in pipeline.stages:
+        if isinstance(stage, TrainStage) and (prefix := shared_prefix(stage)):
+            yield stage, prefix
+
+
+def shared_prefix(stage: TrainStage) -> str:
+    """BUCKET/PREFIX of checkpoints that the pipeline has named; empty for those of a run."""
+    uri = stage.checkpoint.s3_uri if stage.checkpoint else None
+    return uri.removeprefix("s3://").rstrip("/") if uri else ""
+
+
+def _trial(stage: TrainStage) -> str:
+    """Each trial of a sweep has its own part of a shared prefix."""
+    return "/*" if isinstance(stage, SweepStage) else ""

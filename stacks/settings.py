@@ -1,0 +1,93 @@
+"""Everything that a team changes about its installation: the key `relay` of cdk.json's context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import botocore.session
+from pydantic import AfterValidator, Field, ValidationError
+
+from workflows.errors import RelayError
+from workflows.loading import describe
+from workflows.settings import Model, Network, Tags, problem
+
+CONTEXT_KEY = "relay"
+ACCOUNT_DIGITS = 12
+# What CloudWatch Logs takes, up to two years.
+LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
+
+
+class SettingsError(RelayError):
+    """The settings in cdk.json cannot be used."""
+
+
+def _as_region(region: str) -> str:
+    if _partition(region) is None:
+        raise problem("region", "expected an AWS region such as us-east-1")
+    return region
+
+
+def _partition(region: str) -> str | None:
+    """Of the region, as botocore's own tables have it: no credentials, no call."""
+    core = botocore.session.Session()
+    for partition in core.get_available_partitions():
+        if region in core.get_available_regions("sagemaker", partition):
+            return str(partition)
+    return None
+
+
+class Settings(Model):
+    """One installation: a bucket, and the machines of its pipelines, in one region of one account."""
+
+    region: Annotated[str, AfterValidator(_as_region)] = "us-east-1"
+    pipelines: tuple[str, ...] = ()  # their files, relative to the folder of cdk.json
+
+    # An existing bucket in the region; without it, the stack `relay` makes relay-ACCOUNT-REGION.
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    # For the bucket and what jobs leave in it. The key's own policy must let this account's roles use it.
+    kms_key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")] | None = None
+    # A run's checkpoints, outputs and models are removed so many days after they were written; None: never.
+    # The runs of a pipeline that registers models are always kept, because the registry points at them.
+    keep_runs_days: Annotated[int, Field(ge=1)] | None = 365
+    # Days to get back what was overwritten or deleted. Each pruned checkpoint is paid for that much longer.
+    keep_old_versions_days: Annotated[int, Field(ge=1)] = 2
+
+    network: Network = Network()  # of the jobs of every stage that names none
+    permissions_boundary: (
+        Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:policy/.+$")] | None
+    ) = None
+    log_days: LogDays = 90
+    log_data: bool = False  # also what states are given and return: hyperparameters are among it
+    tags: Tags = Field(default_factory=dict)
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`."""
+        return _partition(self.region) or "aws"
+
+    def bucket_name(self, account: str) -> str:
+        """The bucket of an account of that number."""
+        return self.bucket or f"relay-{account}-{self.region}"
+
+
+def read(context: Mapping[str, Any]) -> Settings:
+    """The settings in a CDK context. Raises SettingsError, a line for each mistake."""
+    try:
+        return Settings.model_validate(context.get(CONTEXT_KEY) or {})
+    except ValidationError as error:
+        lines = [f"cdk.json: {line}" for line in describe(error)]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def load(folder: Path) -> Settings:
+    """The settings in the folder's cdk.json. Raises SettingsError."""
+    path = folder / "cdk.json"
+    try:
+        return read(json.loads(path.read_text("utf-8")).get("context") or {})
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: not JSON: {error}") from None

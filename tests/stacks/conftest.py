@@ -1,0 +1,43 @@
+"""Each template is synthesized once: to start CDK takes seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.stacks.templates import DIGITS, GRAPH, KEY, ROOT, write_everything
+
+
+@pytest.fixture(scope="session")
+def synthesize():
+    """`stacks.app.synthesize`; without CDK the tests that need it are skipped."""
+    pytest.importorskip("aws_cdk", reason="./scripts/test installs CDK")
+    from stacks.app import synthesize
+
+    return synthesize
+
+
+@pytest.fixture(scope="session")
+def templates(synthesize) -> dict[str, Any]:
+    """Stack -> template, for both examples as a fresh clone would deploy them."""
+    from stacks.settings import Settings
+
+    return dict(synthesize(Settings(pipelines=(DIGITS, GRAPH)), ROOT))
+
+
+@pytest.fixture(scope="session")
+def everything(synthesize, tmp_path_factory) -> dict[str, Any]:
+    """The templates of a pipeline that uses all that stages can say, with every setting made."""
+    from stacks.settings import Settings
+
+    folder = tmp_path_factory.mktemp("everything")
+    settings = Settings(
+        pipelines=(write_everything(folder),),
+        kms_key=KEY,
+        network={"subnets": ["subnet-9"], "security_groups": ["sg-9"], "encrypt_traffic": True},
+        permissions_boundary="arn:aws:iam::123456789012:policy/boundary",
+        log_data=True,
+        tags={"team": "vision"},
+    )
+    return dict(synthesize(settings, folder))

@@ -1,0 +1,124 @@
+"""What runs is the template: machines, rule and target are taken out of it and put into the local world."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.local.worlds import until
+from tests.stacks.needs import of_call
+from tests.stacks.policy import allowed
+from tests.stacks.templates import DIGITS, ROOT, Resolved
+from workflows.ledger import RunView
+from workflows.local.scenario import parse_scenario
+from workflows.local.server import ACCOUNT, LocalWorld
+from workflows.local.step_functions.integrations import AwsIntegrations
+from workflows.materials import upload
+from workflows.runs import ENDED, Runs
+
+# Taken away once, and not given back: the watch must end that attempt.
+SCENARIO = {"spot": {"finetune": [{"interrupt": "40%"}]}}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Every call of a task: (machine, resource, Arguments)."""
+    made, run = [], AwsIntegrations.run
+
+    def recorded(self, task):
+        made.append((task.execution_arn.split(":")[6], task.resource, task.arguments))
+        return run(self, task)
+
+    monkeypatch.setattr(AwsIntegrations, "run", recorded)
+    return made
+
+
+@pytest.mark.processes
+def test_the_digits_run_from_the_template_with_an_empty_input_and_are_denied_nothing(
+    templates, calls, tmp_path
+):
+    shared, own = Resolved(templates["relay"]), Resolved(templates["relay-digits"])
+    with LocalWorld(tmp_path / "world", speed=2000, scenario=parse_scenario(SCENARIO)) as world:
+        bucket = deploy_bucket(world, shared)
+        arns = deploy(world, own)
+
+        started = world.client("stepfunctions").start_execution(stateMachineArn=arns["digits"], input="{}")
+
+        runs = Runs(world.client, bucket)
+        ended = until(lambda: in_the_end(runs, started["executionArn"]), 240)
+        view = runs.view(started["executionArn"])
+        view.update(runs.events(started["executionArn"], 0))
+
+    assert ended["status"] == "SUCCEEDED", ended
+    assert attempts(view) == {
+        "prepare": [("on-demand", "completed")],
+        "pretrain": [("spot", "completed")],
+        "finetune": [("spot", "interrupted"), ("spot", "completed")],
+    }
+    # The rule of the template has started the watch, and it stopped the job that waited.
+    assert ("digits-watch", "arn:aws:states:::aws-sdk:sagemaker:stopTrainingJob") in {
+        call[:2] for call in calls
+    }
+    for machine, resource, arguments in calls:
+        statements = own.statements(own.machine(machine)["RoleArn"])
+        for need in of_call(resource, arguments):
+            assert allowed(need, statements), (machine, need)
+
+
+def in_the_end(runs, arn):
+    found = runs.states.describe_execution(executionArn=arn)
+    return found if found["status"] in ENDED else None
+
+
+def attempts(view: RunView):
+    return {
+        name: [(attempt["market"], attempt["outcome"]) for attempt in stage.attempts]
+        for name, stage in view.stages.items()
+    }
+
+
+# -------------------------------------------------------------------------------- CloudFormation, in short
+def deploy_bucket(world, template):
+    """The bucket of the template, with what `scripts.upload` puts into it; its name."""
+    from stacks.compiled import compile_for
+    from stacks.settings import Settings
+
+    (bucket,) = template.of_type("S3::Bucket").values()
+    name = bucket["BucketName"]
+    settings = Settings()
+    assert name == settings.bucket_name(ACCOUNT)
+    world.client("s3").create_bucket(Bucket=name)
+    upload(compile_for(ROOT / Path(DIGITS), settings).packed, world.client("s3"), name)
+    return name
+
+
+def deploy(world, template):
+    """Machines with version and alias, then the rule; machine name -> ARN of its alias."""
+    states, arns = world.client("stepfunctions"), {}
+    versions = template.of_type("StepFunctions::StateMachineVersion")
+    for machine in template.of_type("StepFunctions::StateMachine").values():
+        made = states.create_state_machine(
+            name=machine["StateMachineName"],
+            definition=machine["DefinitionString"],
+            roleArn=machine["RoleArn"],
+            publish=True,
+        )
+        assert made["stateMachineVersionArn"] in {
+            f"{version['StateMachineArn']}:1" for version in versions.values()
+        }
+    for alias in template.of_type("StepFunctions::StateMachineAlias").values():
+        (route,) = alias["RoutingConfiguration"]
+        made = states.create_state_machine_alias(
+            name=alias["Name"],
+            routingConfiguration=[
+                {"stateMachineVersionArn": route["StateMachineVersionArn"], "weight": route["Weight"]}
+            ],
+        )
+        arns[made["stateMachineAliasArn"].split(":")[6]] = made["stateMachineAliasArn"]
+    events = world.client("events")
+    for rule in template.of_type("Events::Rule").values():
+        pattern = json.dumps(rule["EventPattern"])
+        events.put_rule(Name=rule["Name"], EventPattern=pattern, State=rule["State"])
+        targets = [{key: target[key] for key in ("Id", "Arn", "RoleArn")} for target in rule["Targets"]]
+        events.put_targets(Rule=rule["Name"], Targets=targets)
+    return arns
