@@ -213,7 +213,7 @@ _FUNCTIONS = """
 $holds := function($t, $f) { ($v := $lookup($f, $t.f);
 $r := $exists($t.holds) ? $v = $t.holds
 : $exists($t.is) ? $v in $t.is
-: $exists($t.least) ? $v >= ($type($t.least) = "string" ? $lookup($f, $t.least) : $t.least)
+: $exists($t.least) ? $exists($v) and $v >= ($type($t.least) = "string" ? $lookup($f, $t.least) : $t.least)
 : $exists($t.starts) ? $count($t.starts[$substring($v, 0, $length($)) = $]) > 0
 : $count($t.has[$contains($v, $)]) > 0;
 $t.no = true ? $not($r) : $r) };
@@ -239,9 +239,11 @@ def first_rule(rules: Data, facts: Facts) -> Data:
 
 
 def _asked(test: Data, facts: Facts) -> bool:
-    value = facts[test["f"]]
+    value = facts.get(test["f"])
     if "holds" in test:
         return bool(value == test["holds"])
+    if value is None:  # as JSONata takes what is not there: it is nothing that one could ask for
+        return bool(test.get("no"))
     how: How = next(each for each in get_args(How) if each in test)
     values = (test[how],) if how == "least" else tuple(test[how])
     return Test(test["f"], how, values, no=bool(test.get("no"))).holds(facts)

@@ -81,6 +81,17 @@ def test_an_outcome_is_the_same_in_python_and_in_the_machine(attempt):
     assert rendered == outcomes.classify(attempt)
 
 
+@settings(max_examples=200, deadline=None)
+@given(ended, facts, st.data())
+def test_what_is_missing_is_taken_alike_in_the_machine_and_in_the_local_world(end, attempt, data):
+    policy = decisions.policy_data()
+    tables = ((end, outcomes.OUTCOMES, "outcomes"), (attempt, decisions.TABLE, "decisions"))
+    for known, table, name in tables:
+        kept = data.draw(st.sets(st.sampled_from(sorted(known)), min_size=1))
+        some = {fact: value for fact, value in known.items() if fact in kept | {table.key.name}}
+        evaluate(f"({FUNCTIONS} [{table.jsonata(f'$policy.{name}')}])", f=some, policy=policy)
+
+
 @settings(max_examples=300, deadline=None)
 @given(ended)
 def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(attempt):
