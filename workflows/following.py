@@ -73,28 +73,28 @@ class Following:
     def _look_at_trials(self, most: int | None) -> None:
         """Reads at most that many histories, all that have news for None."""
         self._looks += 1
+        unsettled = [run for run in self.view.map_runs if self._runs(run) or run not in self._settled]
+        self._settled.difference_update(unsettled)
         try:
-            for map_run in self.view.map_runs:
-                if self._runs(map_run):
-                    self._settled.discard(map_run)
-                if map_run not in self._settled:
-                    read = self._look_at_sweep(map_run, most)
-                    most = None if most is None else most - read
+            for map_run in unsettled:
+                self._list(map_run)
+            for child in self._with_news()[:most]:
+                self._read(child)
         except ClientError as error:
             _unless_busy(error)
+            return
+        open_still = {child.map_run for child in self._with_news()}
+        self._settled.update(run for run in unsettled if not self._runs(run) and run not in open_still)
 
-    def _look_at_sweep(self, map_run: str, most: int | None) -> int:
+    def _list(self, map_run: str) -> None:
         for item in self.runs.trial_executions(map_run):
             child = self._children.setdefault(item["executionArn"], _Child(item["executionArn"], map_run))
             child.status, child.redrives = item["status"], item.get("redriveCount", 0)
-        news = [child for child in self._children.values() if child.map_run == map_run and child.has_news]
-        news.sort(key=lambda child: (child.status not in ENDED, child.looked))
-        chosen = news if most is None else news[: max(0, most)]
-        for child in chosen:
-            self._read(child)
-        if not self._runs(map_run) and not any(child.has_news for child in news):
-            self._settled.add(map_run)
-        return len(chosen)
+
+    def _with_news(self) -> list[_Child]:
+        """Of all sweeps: those that have ended first, then those that were looked at the longest ago."""
+        news = [child for child in self._children.values() if child.has_news]
+        return sorted(news, key=lambda child: (child.status not in ENDED, child.looked))
 
     def _read(self, child: _Child) -> None:
         more: dict[str, Any] = {"page_size": FEW_EVENTS} if child.last else {}

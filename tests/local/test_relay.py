@@ -108,6 +108,26 @@ def test_a_users_bug_costs_one_attempt_and_its_last_words_are_shown(small):
 
 
 @pytest.mark.processes
+def test_the_trials_of_a_large_sweep_are_told_while_they_run(small):
+    # given a sweep of 24 trials: they are executions of their own
+    trials = "kind: sweep, grid: {rate: [" + ", ".join(map(str, range(24))) + "]}, best: {metric: sum}"
+    text = (small / "pipeline.yaml").read_text()
+    (small / "pipeline.yaml").write_text(text.replace("script: train.py", f"script: train.py, {trials}"))
+    (small / "lost.yaml").write_text("spot: {train/1: [{interrupt: 50%}]}")
+    # when
+    done = relay("run", "pipeline.yaml", "--scenario", "lost.yaml", *FAST, cwd=small)
+    # then
+    assert done.returncode == 0, done.stdout
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    told = [line.partition("train #")[2] for line in lines if "train #" in line]
+    assert sum("completed" in line for line in told) == 24
+    assert sum(line.startswith("1 attempt 1 on spot: interrupted") for line in told) == 1
+    moments = {line.partition(" s ")[0] for line in lines if "train #" in line}
+    assert len(moments) > 3  # not all when the sweep has ended
+    assert any(line.startswith("Total 25 attempts") for line in lines)
+
+
+@pytest.mark.processes
 def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small, tmp_path):
     (tmp_path / "hold").touch()
     run = subprocess.Popen(

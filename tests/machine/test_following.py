@@ -23,9 +23,11 @@ LOST = {"interrupt": "50%"}
 LAST = 5_000  # virtual seconds after which the sweeps here have ended
 
 
+TUNE = {"name": "tune", "kind": "sweep", "best": {"metric": "accuracy"}, "concurrency": 20}
+
+
 def sweep(trials=42, **more):
-    usual = {"name": "tune", "kind": "sweep", "best": {"metric": "accuracy"}, "concurrency": 20}
-    return pipeline({**usual, "grid": {"rate": list(range(trials))}, **more})
+    return pipeline({**TUNE, "grid": {"rate": list(range(trials))}, **more})
 
 
 def started(found, *, failing=(), lost=()):
@@ -72,6 +74,17 @@ def test_trials_are_told_while_they_run_by_few_calls():
     assert (tune.status, tune.best) == ("done", 41)
     assert [len(tune.trials[number].attempts) for number in (0, 1, 2, 30)] == [2, 2, 1, 2]
     assert all("attempts" not in entry for entry in tune.entries())
+
+
+def test_sweeps_side_by_side_are_read_in_turn():
+    stages = [{**TUNE, "name": name, "grid": {"rate": list(range(42))}} for name in ("tune", "other")]
+    run, following = started(pipeline(*stages))
+
+    for _ in looks(run, following, every=10, until=100):
+        pass
+
+    known = [len(stage.trials) for stage in following.view.stages.values()]
+    assert known == [20, 20]
 
 
 def test_what_has_ended_is_not_read_again():
