@@ -239,10 +239,11 @@ def first_rule(rules: Data, facts: Facts) -> Data:
 
 
 def _asked(test: Data, facts: Facts) -> bool:
-    value = facts.get(test["f"])
+    value, bound = facts.get(test["f"]), test.get("least", 0)
     if "holds" in test:
         return bool(value == test["holds"])
-    if value is None:  # as JSONata takes what is not there: it is nothing that one could ask for
+    # As JSONata takes what is not there: it is nothing that one could ask for.
+    if value is None or (isinstance(bound, str) and bound not in facts):
         return bool(test.get("no"))
     how: How = next(each for each in get_args(How) if each in test)
     values = (test[how],) if how == "least" else tuple(test[how])
