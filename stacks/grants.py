@@ -18,7 +18,7 @@ from typing import Any
 from stacks.settings import Settings
 from workflows.pipeline import Pipeline
 from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
-from workflows.state_machine.sweep import distributed
+from workflows.state_machine.worst_case import distributed
 from workflows.state_machine.writer_lock import SUFFIX as LOCK
 from workflows.training_job import MARK, job_prefix
 from workflows.watch_rule import watch_name

@@ -120,7 +120,7 @@ def _variables(known: Mapping[str, Mapping[str, Json]], end: Mapping[str, str]) 
 def _trials(
     known: Mapping[str, Mapping[str, Json]], variables: Mapping[str, Json]
 ) -> Iterator[tuple[str, list[Json]]]:
-    """What the trials of each sweep left: one that succeeded, with every metric that the samples choose by."""
+    """What the trials of each sweep left: one that succeeded, with the metrics that samples choose by."""
     for name, state in known.items():
         for tried in state.get("Assign", {}):
             if tried.startswith("trials_"):
