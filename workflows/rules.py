@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -26,29 +27,29 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 How = Literal["is", "least", "starts", "has"]
 
 
-class Condition:
+class Condition(ABC):
     """A predicate over facts; combine with `&`, `|` and `~`."""
 
+    @abstractmethod
     def holds(self, facts: Facts) -> bool:
         """Whether it holds for these facts."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def jsonata(self) -> str:
         """The same as an expression over `$f`, for the few that stand in a machine's text by themselves."""
-        raise NotImplementedError
 
+    @abstractmethod
     def given(self, fact: str, value: Value) -> Condition:
         """What is left to ask when that fact is known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def negated(self) -> Condition:
         """The opposite."""
-        raise NotImplementedError
 
+    @abstractmethod
     def alternatives(self) -> list[list[Test]]:
         """Tests that must hold together, in groups of which one is enough; no group: never."""
-        raise NotImplementedError
 
     def __and__(self, other: Condition) -> Condition:
         return _All((self, other))
