@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -241,3 +242,23 @@ def test_names_without_a_context_are_found_before_anything_runs(text: str, messa
 def test_an_expression_is_compiled_once() -> None:
     expressions = world()
     assert expressions.compile("1 + 1") is expressions.compile("1 + 1")
+
+
+def test_a_first_expression_that_is_wrong_leaves_the_next_ones_unharmed() -> None:
+    # given a thread that has parsed nothing yet, since each has a parser of its own
+    found: list[Any] = []
+
+    def run() -> None:
+        ours = world()
+        for text in ("1 +", "1 + 1", "("):
+            try:
+                found.append(ours.evaluate(ours.compile(text), {}))
+            except ExpressionError:
+                found.append("refused")
+
+    # when
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    # then
+    assert found == ["refused", 2, "refused"]

@@ -134,8 +134,9 @@ def _parsed(text: str) -> Jsonata:
     A machine of 70 KB takes 0.2 s to parse, and planning makes a world for each run.
     """
     known: dict[str, Jsonata] = _shared.__dict__.setdefault("parsed", {})
-    if not known:
+    if not _shared.__dict__.get("lean"):
         _lean(Jsonata.get_parser())
+        _shared.lean = True
     if text not in known:
         try:
             parsed = _Jsonata(text)
