@@ -57,7 +57,7 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
             digest, files = _read(place)
             uploads |= {f"inputs/{digest}/{name}": path for name, path in files.items()}
             inputs[channel] = f"s3://{bucket}/inputs/{digest}/"
-        images = {kind: image_of(stage.image, kind) for kind in _instance_types(stage)}
+        images = {kind: image_of(stage.image, kind) for kind in stage.instance_types()}
         stages[stage.name] = Materials(code_prefix, images, inputs)
     return Packed(uploads, stages)
 
@@ -81,10 +81,6 @@ def _packed_once(sources: dict[tuple[str, ...], Source], folder: Path, places: t
     if places not in sources:
         sources[places] = pack(*(folder / place for place in places))
     return sources[places]
-
-
-def _instance_types(stage: JobStage) -> set[str]:
-    return {instance_type for instance_type, _ in (*stage.spot_rungs(), *stage.on_demand_rungs())}
 
 
 def _serving_image(pipeline: Pipeline, stage: RegisterStage, image_of: ImageOf) -> str:

@@ -104,15 +104,11 @@ def _spot(stage: TrainStage) -> dict[str, Schema]:
     }
 
 
-def instance_types(stage: JobStage) -> list[str]:
-    """The types that a run may name in a ladder: their images and prices stand in the machine."""
-    return sorted({kind for kind, _ in (*stage.spot_rungs(), *stage.on_demand_rungs())})
-
-
 def _ladder(stage: JobStage) -> Schema:
+    # Only of these types do images and prices stand in the machine.
     rung = _object(
         {
-            "type": {"type": "string", "enum": instance_types(stage)},
+            "type": {"type": "string", "enum": stage.instance_types()},
             "count": {"type": "integer", "minimum": 1, "maximum": 64},
         }
     )

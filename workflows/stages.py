@@ -124,6 +124,10 @@ class JobStage(BaseStage):
         """(instance type, instance count) of each spot rung, in order; none where there is no spot."""
         return ()
 
+    def instance_types(self) -> list[str]:
+        """Every type on its ladders, by name."""
+        return sorted({kind for kind, _ in (*self.spot_rungs(), *self.on_demand_rungs())})
+
 
 class TrainStage(JobStage):
     """Training on spot capacity, with on-demand as the fallback."""

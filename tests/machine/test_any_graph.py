@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
+from tests.machine.test_any_pipeline import capacity
 from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.run_input import RunInputError, check_input
 from workflows.stages import JobStage, TrainStage
@@ -14,15 +15,6 @@ JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 USER = Failure(exit_code=1, text="ValueError", after=60)
 NAMES = ["one", "two", "three", "four", "five"]
 
-capacity = st.sampled_from(
-    [
-        "available",
-        "none",
-        {"interrupt": "30%"},
-        {"interrupt": "70%", "back": "60s"},
-        {"error": "CapacityError"},
-    ]
-)
 failures = st.sampled_from(
     [None, None, PLATFORM_FAULT, USER, Failure(exit_code=0, after=400), Failure(stuck=True)]
 )

@@ -17,7 +17,7 @@ from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.retries import s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import CONTENT, STAGE_ID, Site, outputs, variable
 
@@ -63,7 +63,7 @@ def _look(stage: JobStage, site: Site) -> Any:
         },
         assign=_kept(stage, x.merged(stage.name, x.fields(found))),
     )
-    state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    state.add_retry(sagemaker_busy())
     return state
 
 
@@ -77,7 +77,7 @@ def _take(stage: JobStage, site: Site) -> Any:
         {f"{_kind(stage)}JobName": jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')},
         assign=_kept(stage, moved),
     )
-    state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    state.add_retry(sagemaker_busy())
     return state
 
 
@@ -95,7 +95,7 @@ def _still_there(stage: JobStage, site: Site) -> Any:
         },
         output=jsonata('$states.result.KeyCount > 0 ? {} : $error("its output is gone")'),
     )
-    state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+    state.add_retry(s3_busy())
     return state
 
 

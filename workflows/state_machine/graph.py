@@ -93,7 +93,7 @@ class _Compiler:
     def _states(self, name: str, scope: Scope, known: Mapping[str, str]) -> States:
         stage = self.pipeline.stage(name)
         if isinstance(stage, GateStage):
-            return gate_states(self.pipeline, stage, scope, known)
+            return gate_states(stage, scope, known, self._gates(name, known))
         if isinstance(stage, RegisterStage):
             return register_states(self.pipeline, stage, self._place(name, scope, known))
         if isinstance(stage, SweepStage):
@@ -102,13 +102,14 @@ class _Compiler:
         return StageStates(stage, self._place(name, scope, known)).states
 
     def _place(self, name: str, scope: Scope, known: Mapping[str, str]) -> Place:
-        gates = [
-            (stage.name, known[stage.name])
-            for stage in self.pipeline.stages
-            if isinstance(stage, GateStage) and stage.name in self.pipeline.before(name)
-        ]
         materials = replace(self.materials[name], results=dict(known))
-        return Place(self.pipeline, self.site, materials, scope, tuple(gates))
+        return Place(self.pipeline, self.site, materials, scope, self._gates(name, known))
+
+    def _gates(self, name: str, known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """(name, variable that holds its result) of every gate before that stage."""
+        before = self.pipeline.before(name)
+        gates = [stage.name for stage in self.pipeline.stages if isinstance(stage, GateStage)]
+        return tuple((gate, known[gate]) for gate in gates if gate in before)
 
     def _parallel(self, side: SideBySide, outer: Scope, known: Mapping[str, str]) -> Any:
         """Branches may read outer variables but not assign them, so each has its own results to hand over.

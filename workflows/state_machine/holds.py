@@ -63,6 +63,16 @@ def spent_in(scope: Scope, stage: JobStage | None = None) -> str:
     return f"$sum([0, ${scope.results}.*.ledger.usd{own}])"
 
 
+def said_stop(gates: Iterable[tuple[str, str]]) -> list[str]:
+    """For each gate, (name, variable that holds its result): whether it said stop."""
+    return [f"${results}.`{name}`.passed = false" for name, results in gates]
+
+
+def unwanted(stage: str, gates: Iterable[tuple[str, str]]) -> str:
+    """Whether the stage is to be left out: it was not asked for, or a gate before it said stop."""
+    return " or ".join([f'{settings(stage)}.do = "{Hold.NOT_ASKED}"', *said_stop(gates)])
+
+
 def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str:
     """Why the attempt that the stage has come to is not to start; "" when it may.
 
@@ -71,7 +81,7 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
     own, limits = f"${variable(stage.name)}", settings(stage.name)
     reasons = [
         (f"{own}.redrive != {REDRIVES}", f'"{Hold.REDRIVEN}"'),
-        *((f"${results}.`{name}`.passed = false", f'"{Hold.GATE}"') for name, results in gates),
+        *((condition, f'"{Hold.GATE}"') for condition in said_stop(gates)),
         (f'{own}.do != "run"', f"{own}.do"),
     ]
     if isinstance(stage, TrainStage) and stage.on_spot and stage.on_demand.enabled:

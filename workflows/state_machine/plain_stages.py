@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workflows.outcomes import Hold
@@ -11,9 +11,9 @@ from workflows.pipeline import Pipeline
 from workflows.stages import GateStage, RegisterStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.expressions import fields
-from workflows.state_machine.holds import Scope
+from workflows.state_machine.holds import Scope, said_stop, unwanted
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import SAGEMAKER_BUSY, retry
+from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import settings
@@ -22,19 +22,16 @@ GATE_FAILED = "Relay.GateFailed"
 MOST_METRICS = 20  # of the 50 properties that a model package may have
 
 
-def gate_states(pipeline: Pipeline, stage: GateStage, scope: Scope, known: Mapping[str, str]) -> States:
+def gate_states(
+    stage: GateStage, scope: Scope, known: Mapping[str, str], gates: Iterable[tuple[str, str]]
+) -> States:
     """One state that compares; those that need the gate ask what it said (`holds.py`).
 
     A gate that was not asked for lets everything pass. One that stands behind a gate that said stop says the
     same. A metric that nobody reported is an error: a comparison with nothing would pass or stop by chance.
     """
-    upstream = [
-        f"${known[other.name]}.`{other.name}`.passed = false"
-        for other in pipeline.stages
-        if isinstance(other, GateStage) and other.name in pipeline.before(stage.name)
-    ]
     asked = f'{settings(stage.name)}.do != "{Hold.NOT_ASKED}"'
-    stopped = " or ".join(upstream) or "false"
+    stopped = " or ".join(said_stop(gates)) or "false"
     values = {
         f"{source}.{metric}": _metric(stage.name, known[source], source, metric)
         for source, metric in stage.condition.metrics
@@ -75,8 +72,6 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
     scope, site = place.scope, place.site
     group = stage.group or pipeline.name
     source = f"${place.materials.results[stage.of]}.`{stage.of}`"
-    stopped = [f"${results}.`{name}`.passed = false" for name, results in place.gates]
-    held = " or ".join([f'{settings(stage.name)}.do = "{Hold.NOT_ASKED}"', *stopped])
 
     make = sdk_task(
         f"{stage.name}: make the group",
@@ -87,7 +82,7 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
             "ModelPackageGroupDescription": f"Models of the pipeline {pipeline.name}",
         },
     )
-    make.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    make.add_retry(sagemaker_busy())
     token = f'$substring($hash($run.tag & "{stage.name}", "SHA-256"), 0, 32)'
     register = sdk_task(
         f"{stage.name}: register the model",
@@ -118,7 +113,7 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
             f'$merge([{json.dumps(NOTHING)}, {{"outputs": {{"package": $states.result.ModelPackageArn}}}}])',
         ),
     )
-    register.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+    register.add_retry(sagemaker_busy())
     # The group is there already, or may not be made by us: the next call tells.
     make.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=register, output={}))
     make.next(register)
@@ -127,7 +122,11 @@ def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> S
         assign=leave(scope, stage.name, json.dumps({**NOTHING, "skipped": SKIPPED})),
         output={},
     )
-    entry: Any = asl.Choice(f"{stage.name}: is it asked for", output={}).when(held, skipped).otherwise(make)
+    entry: Any = (
+        asl.Choice(f"{stage.name}: is it asked for", output={})
+        .when(unwanted(stage.name, place.gates), skipped)
+        .otherwise(make)
+    )
     return States({}, entry, [register, skipped])
 
 

@@ -28,3 +28,13 @@ def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
         max_delay_seconds=longest,
         jitter_strategy="FULL",
     )
+
+
+def sagemaker_busy() -> Any:
+    """For a call of SageMaker's that changes nothing, or that does the same when it is made twice."""
+    return retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60)
+
+
+def s3_busy() -> Any:
+    """For reading or writing one small object."""
+    return retry(S3_BUSY, first=1, attempts=4, longest=20)

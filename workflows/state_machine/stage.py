@@ -28,7 +28,7 @@ from workflows.state_machine import verdict
 from workflows.state_machine.earlier_runs import look_up_states
 from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import CREATE_BUSY, S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.retries import CREATE_BUSY, retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.writer_lock import lock_states
 from workflows.training_job import (
@@ -267,7 +267,7 @@ class StageStates:
         name = {f"{kind}JobName": jsonata(f"${self.own}.job")}
         action = f"sagemaker:describe{kind}Job"
         state = sdk_task(self._title(phrase), self.site, action, name, assign=assign)
-        state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        state.add_retry(sagemaker_busy())
         state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
@@ -276,7 +276,7 @@ class StageStates:
         place = {"Bucket": bucket, "Key": jsonata(key)}
         kept = self._assign(assign)
         state = sdk_task(self._title(phrase), self.site, "s3:getObject", place, assign=kept)
-        state.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+        state.add_retry(s3_busy())
         return state
 
 

@@ -17,7 +17,7 @@ from workflows import deadlines
 from workflows.outcomes import Hold
 from workflows.pipeline import Pipeline, order
 from workflows.prices import PriceBook
-from workflows.run_input import input_schema, instance_types
+from workflows.run_input import input_schema
 from workflows.settings import SHORTEST_PATIENCE
 from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
 from workflows.state_machine.input_check import problems_jsonata
@@ -145,7 +145,7 @@ def _rungs(rungs: tuple[tuple[str, int], ...], prices: PriceBook) -> list[dict[s
 def _dollars(pipeline: Pipeline, prices: PriceBook) -> dict[str, float]:
     """Instance type -> dollars an hour, for the types that a run input may name in a ladder."""
     kinds = {
-        kind for stage in pipeline.stages if isinstance(stage, JobStage) for kind in instance_types(stage)
+        kind for stage in pipeline.stages if isinstance(stage, JobStage) for kind in stage.instance_types()
     }
     known = {kind: prices.hourly(kind, "on-demand") for kind in sorted(kinds)}
     return {kind: price for kind, price in known.items() if price is not None}

@@ -20,9 +20,9 @@ from workflows.outcomes import Hold
 from workflows.stages import SweepStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
-from workflows.state_machine.holds import Scope, spent_in
+from workflows.state_machine.holds import Scope, spent_in, unwanted
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import SAGEMAKER_BUSY, retry
+from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import (
     NOTHING,
     SKIPPED,
@@ -54,9 +54,7 @@ class _Sweep:
 
     def states(self) -> States:
         """The sweep's states, linked."""
-        name = self.stage.name
-        stopped = [f"${results}.`{gate}`.passed = false" for gate, results in self.place.gates]
-        unwanted = " or ".join([f'{settings(name)}.do = "{Hold.NOT_ASKED}"', *stopped])
+        left_out = unwanted(self.stage.name, self.place.gates)
         skipped = asl.Pass(
             self._title("not asked for"),
             assign=self._leave(json.dumps({**NOTHING, "skipped": SKIPPED})),
@@ -76,7 +74,7 @@ class _Sweep:
         enough = asl.Choice(self._title("did enough succeed"), output={}).when(self._enough(), best)
         try_all.next(enough.otherwise(failed))
         entry = (
-            asl.Choice(self._title("is it asked for"), output={}).when(unwanted, skipped).otherwise(try_all)
+            asl.Choice(self._title("is it asked for"), output={}).when(left_out, skipped).otherwise(try_all)
         )
         return States({self.before: []}, entry, [best, skipped])
 
@@ -210,7 +208,7 @@ class _Sweep:
             return asl.Pass(title, assign=left, output={})
         name = {"TrainingJobName": jsonata(f"({self._good()})[0].job")}
         state = sdk_task(title, self.place.site, "sagemaker:describeTrainingJob", name, assign=left)
-        state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        state.add_retry(sagemaker_busy())
         return state
 
     def _best(self) -> str:

@@ -22,7 +22,7 @@ from workflows.stages import TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import S3_BUSY, SAGEMAKER_BUSY, retry
+from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import Site, checkpoint_bucket, checkpoint_folder, variable
 
@@ -56,7 +56,7 @@ class _Lock:
     def _who(self) -> Any:
         own = f"${self.own}"
         who = self._task("who has them", "s3:getObject", self.place, self._kept(_HOLDER))
-        who.add_retry(retry(S3_BUSY, first=1, attempts=4, longest=20))
+        who.add_retry(s3_busy())
         who.add_catch(self._fail("they cannot be taken, nor can be seen who has them: "))
         goes_on = self._task(
             "does that run go on",
@@ -94,7 +94,7 @@ class _Lock:
             },
             self._kept(f'{{"jobs": {running}}}'),
         )
-        state.add_retry(retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60))
+        state.add_retry(sagemaker_busy())
         return state
 
     def _free(self, who: Any) -> Any:
