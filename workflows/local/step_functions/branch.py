@@ -108,6 +108,7 @@ class Branch:
         self._text: str | None = None
         self._prepared: Any = _MISSING
         self.result: Any = _MISSING
+        self.result_text: str | None = None
         self.error_output: Any = _MISSING
 
     def use_input_text(self, text: str) -> None:
@@ -155,6 +156,7 @@ class Branch:
 
     def _enter(self, state: State) -> None:
         self._prepared = self.result = self.error_output = _MISSING
+        self.result_text = None
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
@@ -184,7 +186,7 @@ class Branch:
         self.event(f"{state.type}StateExited", "stateExitedEventDetails", details)
         for name, value in conclusion.assigned.items():
             self.variables[name] = value
-            self.seen[name] = prepare(value)
+            self.seen[name] = prepare(value, conclusion.texts[name])
 
     def conclude(self, state: State, after: Assignment, default: Any, next_state: str | None) -> Conclusion:
         """Evaluate Output and Assign, both from the variables as they are now."""
@@ -202,7 +204,7 @@ class Branch:
 
     def forget(self) -> None:
         """Forget the result of an attempt that failed."""
-        self.result = _MISSING
+        self.result, self.result_text = _MISSING, None
 
     def child(self, program: Program, value: Any, *, item: dict[str, Any] | None) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
@@ -255,7 +257,7 @@ class Branch:
         values = {name: seen[name] for name in expression.names if name in seen}
         if "states" in expression.names:
             if self._prepared is _MISSING:
-                self._prepared = prepare(self.input)
+                self._prepared = prepare(self.input, self._text)
             known: dict[str, Any] = {"input": self._prepared}
             if self.result is not _MISSING:
                 known["result"] = self.result

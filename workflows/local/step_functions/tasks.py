@@ -99,7 +99,7 @@ class _Attempt:
         outcome = cast("_Outcome", process.value)
         if outcome.error is not None:
             self._failed(outcome.error)
-        text = fitting(text_of(outcome.result), self.state.name)
+        text = self.branch.result_text = fitting(text_of(outcome.result), self.state.name)
         self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
         return outcome.result
 
