@@ -118,7 +118,9 @@ def to_result(shape: Shape | None, value: Any) -> Any:
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         return {
-            shown: to_result(member, value[name]) if value[name].__class__ not in _AS_THEY_ARE else value[name]
+            shown: to_result(member, value[name])
+            if value[name].__class__ not in _AS_THEY_ARE
+            else value[name]
             for name, shown, member in _members(shape)
             if value.get(name) is not None
         }

@@ -35,6 +35,7 @@ LIBRARY: dict[str, Any] = {
 UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
 """Functions that the library ties to a thread, or that are Step Functions' own."""
 
+STARTS = frozenset({str, bool, int, float, dict})
 TEXT, NUMBER = frozenset({str}), NUMBERS
 PATTERN = frozenset({str, re.Pattern})
 
@@ -181,7 +182,8 @@ def filter_by(values: Any, function: Any) -> Any:
 
 def reduce_by(values: Any, function: Any, start: Any = None) -> Any:
     """`$reduce`."""
-    if not isinstance(values, list) or function.__class__ is not Closure or function.arity != 2:
+    usual = isinstance(values, list) and function.__class__ is Closure and function.arity == 2
+    if not usual or not (start is None or start.__class__ in STARTS or isinstance(start, list)):
         return checked("reduce", values, function, start)
     call, left = function.function, iter(values)
     found = next(left, None) if start is None else start

@@ -191,10 +191,10 @@ def chosen(answer: Any, place: int, count: int) -> bool:
 
 
 def array(*values: Any) -> Array:
-    """`[a, b]`: arrays in it are taken apart, nothing is left out."""
+    """`[a, b]`: arrays in it are taken apart (one that is to stay is given in a tuple), nothing is left out."""
     made = Array()
     for value in values:
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             made.extend(value)
         elif value is not None:
             made.append(value)
