@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 _ATOMS = frozenset({str, bool, int, float, type(None), bytes})
@@ -32,6 +33,7 @@ def with_times(value: Any, written: Callable[[datetime], Any]) -> Any:
     return written(value) if isinstance(value, datetime) else value
 
 
+@lru_cache(maxsize=1024)  # a description tells the same few moments again and again
 def milliseconds(moment: datetime) -> int:
     """Since 1970, as EventBridge and `.sync` tell times."""
     return round(moment.timestamp() * 1000)

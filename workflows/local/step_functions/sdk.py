@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from botocore.model import OperationModel, Shape
@@ -34,6 +35,7 @@ SERVICES = {
 """aws-sdk name -> botocore's name, and the SDK for Java's, which begins the errors."""
 
 
+@cache
 def operation_of(service: str, action: str) -> OperationModel | None:
     """Return the model of `aws-sdk:<service>:<action>`, None if there is no such thing here."""
     known = SERVICES.get(service)

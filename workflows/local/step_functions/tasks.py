@@ -99,7 +99,8 @@ class _Attempt:
         outcome = cast("_Outcome", process.value)
         if outcome.error is not None:
             self._failed(outcome.error)
-        text = self.branch.result_text = fitting(text_of(outcome.result), self.state.name)
+        text = fitting(text_of(outcome.result), self.state.name)
+        self.branch.given, self.branch.result_text = outcome.result, text
         self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
         return outcome.result
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from operator import contains
 from typing import Any
 
 from jsonata.functions import Functions
@@ -61,9 +62,8 @@ def typed(name: str, *kinds: frozenset[type]) -> Function:
         return checked(name, *arguments)
 
     def call(*arguments: Any) -> Any:
-        for argument, kind in zip(arguments, kinds, strict=True):
-            if argument.__class__ not in kind:
-                return undefined(arguments)
+        if not all(map(contains, kinds, map(type, arguments))):
+            return undefined(arguments)
         found = method(*arguments, *missing)
         return Utils.convert_number(found) if found.__class__ in NUMBERS else found
 
