@@ -24,7 +24,7 @@ MOMENT = datetime(2026, 1, 5, 12, 30, 15, 250_000, tzinfo=UTC)
 
 
 def world(seed: int = 0) -> Expressions:
-    return Expressions(lambda: MOMENT, seed)
+    return Expressions(lambda: MOMENT, seed, compile_after=0)
 
 
 def evaluate(text: str, value: Any = None, expressions: Expressions | None = None) -> Any:

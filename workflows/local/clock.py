@@ -40,6 +40,7 @@ class Clock:
             raise ClockError(f"epoch {epoch} has no time zone; give an aware datetime, as in UTC")
         self.env = simpy.Environment()
         self.epoch = epoch.astimezone(UTC)
+        self._now = (0.0, self.epoch)
 
     def seconds(self) -> float:
         """Machine seconds since the epoch."""
@@ -47,7 +48,14 @@ class Clock:
 
     def now(self) -> datetime:
         """Machine time as an aware UTC datetime."""
-        return self.epoch + timedelta(seconds=self.env.now)
+        seconds = self.env.now
+        if seconds != self._now[0]:  # many ask in the same moment
+            self._now = (seconds, self.at(seconds))
+        return self._now[1]
+
+    def at(self, seconds: float) -> datetime:
+        """The moment so many machine seconds after the epoch."""
+        return self.epoch + timedelta(seconds=seconds)
 
 
 class VirtualClock(Clock):

@@ -41,6 +41,7 @@ def service_model(service: str) -> ServiceModel:
     return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
 
 
+@cache
 def operation_model(service: str, operation: str) -> OperationModel:
     """The model of one operation; raises UnknownOperationException as the front end of AWS does."""
     try:

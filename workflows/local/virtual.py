@@ -12,7 +12,7 @@ from typing import Any
 
 import simpy
 
-from workflows.local.capacity import from_scenario
+from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import matches
@@ -23,6 +23,8 @@ from workflows.local.sagemaker.workload import s3_location
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
+from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
+from workflows.local.step_functions.program import Program
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
 
@@ -43,17 +45,35 @@ class Watch:
     `(0, 5)` is one that comes twice, `()` one that is lost.
     """
 
-    definition: Mapping[str, Any]
+    definition: Mapping[str, Any] | Definition
     pattern: Mapping[str, Any]
     arrivals: Callable[[Event], Iterable[float]] = once
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A machine's text, and the data that are taken to be where it says that they are."""
+
+    text: str
+    given: tuple[str, ...]
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Any] | Definition) -> Definition:
+        """The definition as it is given to CreateStateMachine."""
+        if isinstance(definition, cls):
+            return definition
+        assert isinstance(definition, Mapping)
+        return cls(json.dumps(definition), tuple(dict.fromkeys(_given(definition))))
 
 
 class VirtualWorld:
     """Runs state machines over modelled jobs.
 
-    `models`: how much work each stage is; `scenario`: what spot capacity does. `stopped_is_success` is the
-    other reading of what `.sync` does with a stopped job. `watch` is the machine that looks after its jobs.
-    The data and code that a machine names by their place in S3 are taken to be there.
+    `models`: how much work each stage is; `scenario`, or `capacity`, what spot capacity does (a capacity may
+    know what it has given: one world, one capacity). `stopped_is_success` is the other reading of what `.sync`
+    does with a stopped job. `watch` is the machine that looks after its jobs. `programs` are definitions that
+    another world has checked and loaded. The data and code that a machine names by their place in S3 are taken
+    to be there.
     """
 
     def __init__(
@@ -62,37 +82,43 @@ class VirtualWorld:
         *,
         bucket: str,
         scenario: Scenario | None = None,
+        capacity: Capacity | None = None,
         seed: int = 0,
         stopped_is_success: bool = False,
         watch: Watch | None = None,
+        programs: Mapping[str, Program] | None = None,
+        compile_after: int | None = USES_BEFORE_COMPILING,
         **platform: Any,
     ) -> None:
         self.clock = VirtualClock()
         self.objects = MemoryObjects(self.clock.now, (bucket,))
         self.sagemaker = SageMaker(
             self.clock,
-            capacity=from_scenario(scenario or Scenario(), seed=seed),
+            capacity=capacity or from_scenario(scenario or Scenario(), seed=seed),
             workload=ModelledWorkload(self.clock, self.objects, models),
             seed=seed,
             **platform,
         )
         integrations = AwsIntegrations(self.sagemaker, self._other, stopped_is_success=stopped_is_success)
-        self.step_functions = StepFunctions(self.clock, integrations, seed=seed)
+        self.step_functions = StepFunctions(
+            self.clock, integrations, seed=seed, programs=programs, compile_after=compile_after
+        )
         self.watches: list[str] = []  # ARNs of the watch's executions
         if watch is not None:
             self._install(watch)
 
-    def run(self, definition: Mapping[str, Any], run_input: Any = None, *, name: str = "run") -> str:
+    def run(self, definition: Mapping[str, Any] | Definition, run_input: Any = None, *, name: str = "run") -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
         arn = self.start(self.install("machine", definition), name, {} if run_input is None else run_input)
         self.wait(arn)
         return arn
 
-    def install(self, name: str, definition: Mapping[str, Any]) -> str:
+    def install(self, name: str, definition: Mapping[str, Any] | Definition) -> str:
         """Creates the machine, or updates it to this definition; returns its ARN."""
-        for uri in _given(definition):
+        known = Definition.of(definition)
+        text = known.text
+        for uri in known.given:
             self.objects.put(*s3_location(f"{uri.rstrip('/')}/data"), b"")
-        text = json.dumps(definition)
         for known in self.step_functions.handle("ListStateMachines", {})["stateMachines"]:
             if known["name"] == name:
                 arn = str(known["stateMachineArn"])

@@ -5,7 +5,6 @@ request -> checked against the service model -> refused, or a Record with its Li
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -17,6 +16,7 @@ import simpy
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
+from workflows.local.messages import copied
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
@@ -111,7 +111,7 @@ class SageMaker:
         }
         if operation not in actions:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
-        return copy.deepcopy(actions[operation](kept))
+        return copied(actions[operation](kept))
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""
@@ -132,7 +132,7 @@ class SageMaker:
         if kind == "training":
             refuse_empty_channels(request, self._workload.objects, self._region)
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
-        order = Order(kind, name, arn, copy.deepcopy(request), self._region)
+        order = Order(kind, name, arn, copied(request), self._region)
         wanted = self._within_quota(order)
         now = self._clock.now()
         record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
@@ -199,7 +199,7 @@ class SageMaker:
         self._tell(state_change, record)
         if record.terminal:
             self._lives.pop(key, None)
-            self._ended[key].succeed(copy.deepcopy(describe(record)))
+            self._ended[key].succeed(copied(describe(record)))
 
     def _package_changed(self, package: Package) -> None:
         self._tell(package_change, package)

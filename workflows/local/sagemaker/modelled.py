@@ -2,7 +2,8 @@
 
     restore -> [save_every seconds of work -> stall]* -> the rest -> stall -> complete.json
 
-progress.json and complete.json are written into the checkpoint prefix as the real library does.
+progress.json and complete.json are written into the checkpoint prefix as the real library does; what stands in
+progress.json while a job works is worked out when somebody reads it, so that a save is no event.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
@@ -22,7 +24,7 @@ from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
-    from workflows.local.objects import Objects
+    from workflows.local.objects import MemoryObjects, Written
 
 Events = Generator[simpy.Event, Any, None]
 
@@ -78,7 +80,7 @@ class ModelledWorkload:
     def __init__(
         self,
         clock: Clock,
-        objects: Objects,
+        objects: MemoryObjects,
         models: Mapping[str, WorkModel],
         default: WorkModel | None = None,
     ) -> None:
@@ -121,6 +123,7 @@ class ModelledWork:
         self._resumed = 0
         self._interruptions = 0
         self._began = 0.0
+        self._halted: float | None = None
         self._stuck = bool(failure and failure.stuck)
         self.started = self._env.event()
         parameters = order.request.get("HyperParameters", {})
@@ -142,6 +145,9 @@ class ModelledWork:
         """Work until done, failed, or told to end."""
         self._began = self._env.now
         self._report(self._resumed, self._resumed)
+        if self._model.live and not self._stuck and self._order.checkpoints is not None:
+            bucket, prefix = self._order.checkpoints
+            self._objects.follow(bucket, prefix + "progress.json", self._last_save)
         self.started.succeed()
         self._env.process(self._work())
         return self._exit
@@ -199,12 +205,7 @@ class ModelledWork:
         until = min(end, failure.after) if failure and fails else end
         # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
         while not self._ending.triggered and self._elapsed() < until - 1e-6:
-            pause = until - self._elapsed()
-            if self._model.live and not self._stuck:
-                pause = min(pause, max(self._seconds_to_save(), 1e-6))
-            yield self._env.timeout(pause) | self._ending
-            if not self._ending.triggered and self._model.live:
-                self._record()
+            yield self._env.timeout(until - self._elapsed()) | self._ending
         if self._ending.triggered:
             yield from self._end(str(self._ending.value))
         elif failure and fails:
@@ -229,6 +230,7 @@ class ModelledWork:
 
     def _end(self, how: str) -> Events:
         step, saved = self._position()
+        self._halted = self._elapsed()
         if how == "save" and not self._stuck:
             yield self._env.timeout(self._model.stall)
             saved = step
@@ -261,15 +263,10 @@ class ModelledWork:
     def _cycle(self) -> tuple[int, float]:
         """Whole save cycles behind us, and seconds into the present one."""
         cycle = self._model.save_every + self._model.stall
-        since = max(0.0, self._elapsed() - self._model.restore)
+        elapsed = self._elapsed() if self._halted is None else self._halted
+        since = max(0.0, elapsed - self._model.restore)
         whole = math.floor(since / cycle + 1e-9)
         return whole, max(0.0, since - whole * cycle)
-
-    def _seconds_to_save(self) -> float:
-        if self._elapsed() < self._model.restore:
-            return self._model.restore - self._elapsed() + self._model.save_every + self._model.stall
-        _, into = self._cycle()
-        return self._model.save_every + self._model.stall - into
 
     def _position(self) -> tuple[int, int]:
         """Steps finished, and the step of the newest published checkpoint."""
@@ -285,10 +282,23 @@ class ModelledWork:
 
     # The files
 
+    def _last_save(self) -> Written:
+        """progress.json as the last save left it, or the start of training."""
+        model = self._model
+        whole, _ = self._cycle()
+        after = model.restore + whole * (model.save_every + model.stall) if whole else 0.0
+        done = math.floor(whole * model.save_every / (model.seconds / model.steps) + 1e-9)
+        step = min(self._resumed + done, model.steps)
+        moment = self._clock.at(self._began + after)
+        return self._body(step, step, moment), moment
+
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
         location = self._order.checkpoints
-        if location is None:
-            return
+        if location is not None:
+            bucket, prefix = location
+            self._objects.put(bucket, prefix + name, self._body(step, saved, self._clock.now()))
+
+    def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model = self._model
         body: JSON = {
             "format": 1,
@@ -302,10 +312,9 @@ class ModelledWork:
             "latency_seconds": model.stall,
             "interruptions": self._interruptions,
             "metrics": dict(self._values),
-            "time": self._clock.now().timestamp(),
+            "time": moment.timestamp(),
         }
-        bucket, prefix = location
-        self._objects.put(bucket, prefix + name, json.dumps(body).encode())
+        return json.dumps(body).encode()
 
     def _read(self, name: str) -> JSON | None:
         if self._order.checkpoints is None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from workflows.local.sagemaker.files import read, write
@@ -117,8 +118,12 @@ def _describe_training(record: Record) -> JSON:
 
 def echo(operation: str, request: JSON) -> JSON:
     """The members of the request that the answer of `operation` repeats."""
-    shape = operation_model("sagemaker", operation).output_shape
-    return {name: request[name] for name in shape.members if name in request}
+    return {name: request[name] for name in _members(operation) if name in request}
+
+
+@cache
+def _members(operation: str) -> tuple[str, ...]:
+    return tuple(operation_model("sagemaker", operation).output_shape.members)
 
 
 def _describe_processing(record: Record) -> JSON:

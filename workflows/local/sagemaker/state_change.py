@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
+from workflows.local.messages import milliseconds, with_times
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record, describe
 from workflows.local.sagemaker.workload import JSON
@@ -18,7 +18,7 @@ from workflows.local.sagemaker.workload import JSON
 
 def state_change(record: Record, region: str, account: str, rng: random.Random) -> JSON:
     """The event for the job as it is now; `rng` makes its id, so that runs repeat exactly."""
-    detail = _milliseconds(describe(record) | {"Tags": dict(record.tags)})
+    detail = with_times(describe(record) | {"Tags": dict(record.tags)}, milliseconds)
     kind = f"SageMaker {record.kind.capitalize()} Job State Change"
     return _event(kind, record.arn, record.modified, detail, region, account, rng)
 
@@ -51,13 +51,3 @@ def _event(
 
 def _text(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _milliseconds(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return round(value.timestamp() * 1000)
-    if isinstance(value, dict):
-        return {key: _milliseconds(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_milliseconds(each) for each in value]
-    return value

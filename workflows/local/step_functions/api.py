@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import timestamp
+from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
 from workflows.local.step_functions.machines import Machines
+from workflows.local.step_functions.program import Program
 from workflows.local.step_functions.records import Machine
 from workflows.local.step_functions.store import ExecutionStore
 
@@ -41,17 +43,26 @@ class StepFunctions:
         account: str = "000000000000",
         state_dir: Path | None = None,
         seed: int = 0,
+        programs: Mapping[str, Program] | None = None,
+        compile_after: int | None = USES_BEFORE_COMPILING,
     ) -> None:
-        self.interpreter = Interpreter(clock, integrations, region=region, account=account, seed=seed)
+        """`programs`: definitions that a world like this one has checked and loaded before.
+
+        `compile_after`: as of `Expressions`.
+        """
+        self.interpreter = Interpreter(
+            clock, integrations, region=region, account=account, seed=seed, compile_after=compile_after
+        )
         self.subscribers: list[Callable[[dict[str, Any]], None]] = []
         self._store = ExecutionStore(state_dir) if state_dir is not None else None
-        self.machines = Machines(self.interpreter, self._machine_changed)
+        self.machines = Machines(self.interpreter, self._machine_changed, sound=frozenset(programs or ()))
         self.machines.on_delete = self._machine_deleted
         self.executions = Executions(
             self.interpreter,
             self.machines,
             on_save=self._store.save if self._store is not None else None,
             on_change=self._execution_changed,
+            programs=programs or {},
         )
         if self._store is not None:
             for machine in self._store.machines():

@@ -108,6 +108,8 @@ class Branch:
         self._text: str | None = None
         self._prepared: Any = _MISSING
         self.result: Any = _MISSING
+        self.given: Any = _MISSING  # the result as the task gave it
+        self.result_text: str | None = None
         self.error_output: Any = _MISSING
 
     def use_input_text(self, text: str) -> None:
@@ -155,6 +157,7 @@ class Branch:
 
     def _enter(self, state: State) -> None:
         self._prepared = self.result = self.error_output = _MISSING
+        self.given, self.result_text = _MISSING, None
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
@@ -184,14 +187,14 @@ class Branch:
         self.event(f"{state.type}StateExited", "stateExitedEventDetails", details)
         for name, value in conclusion.assigned.items():
             self.variables[name] = value
-            self.seen[name] = prepare(value)
+            self.seen[name] = prepare(value, conclusion.texts[name])
 
     def conclude(self, state: State, after: Assignment, default: Any, next_state: str | None) -> Conclusion:
         """Evaluate Output and Assign, both from the variables as they are now."""
         expressions = self.interpreter.expressions
         output = default if after.output is None else after.output.evaluate(expressions, self)
         assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
-        text = self._text if output is self.input and self._text is not None else text_of(output)
+        text = self._known_text(output) or text_of(output)
         return Conclusion(
             next_state,
             output,
@@ -200,9 +203,16 @@ class Branch:
             {name: fitting_variable(value, name) for name, value in assigned.items()},
         )
 
+    def _known_text(self, value: Any) -> str | None:
+        """The text of the input or the result, which was worked out when it came."""
+        if value is self.input:
+            return self._text
+        return self.result_text if value is self.given else None
+
     def forget(self) -> None:
         """Forget the result of an attempt that failed."""
-        self.result = _MISSING
+        self.result = self.given = _MISSING
+        self.result_text = None
 
     def child(self, program: Program, value: Any, *, item: dict[str, Any] | None) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
@@ -255,7 +265,7 @@ class Branch:
         values = {name: seen[name] for name in expression.names if name in seen}
         if "states" in expression.names:
             if self._prepared is _MISSING:
-                self._prepared = prepare(self.input)
+                self._prepared = prepare(self.input, self._text)
             known: dict[str, Any] = {"input": self._prepared}
             if self.result is not _MISSING:
                 known["result"] = self.result

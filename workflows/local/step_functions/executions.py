@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ class Executions:
         *,
         on_save: Callable[[Execution], None] | None,
         on_change: Callable[[Execution], None],
+        programs: Mapping[str, Program],
     ) -> None:
         self.interpreter = interpreter
         self.machines = machines
@@ -47,7 +48,7 @@ class Executions:
         self.on_change = on_change
         self.by_arn: dict[str, Execution] = {}  # without the children of Map runs
         self.map_runs = MapRuns(self.by_arn)
-        self.programs: dict[str, Program] = {}
+        self.programs = dict(programs)
 
     def find(self, arn: str) -> Execution:
         """Return an execution; raises InvalidArn or ExecutionDoesNotExist."""

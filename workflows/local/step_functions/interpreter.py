@@ -7,7 +7,7 @@ import uuid
 
 from workflows.local.clock import Clock
 from workflows.local.step_functions.integrations import Integrations
-from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING, Expressions
 
 
 class Interpreter:
@@ -21,13 +21,14 @@ class Interpreter:
         region: str,
         account: str,
         seed: int = 0,
+        compile_after: int | None = USES_BEFORE_COMPILING,
     ) -> None:
         self.clock = clock
         self.env = clock.env
         self.integrations = integrations
         self.region = region
         self.account = account
-        self.expressions = Expressions(clock.now, seed)
+        self.expressions = Expressions(clock.now, seed, compile_after=compile_after)
         self.random = random.Random(f"states {seed}")
 
     def new_id(self) -> str:

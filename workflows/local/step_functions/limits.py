@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from workflows.local.errors import TaskError
@@ -24,7 +25,8 @@ MAX_OPEN_DAYS = 365
 RUNTIME = "States.Runtime"
 DATA_LIMIT = "States.DataLimitExceeded"
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# JSON values are trees: nothing has to be looked at twice to find that out.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def text_of(value: Any) -> str:
@@ -51,6 +53,7 @@ def _finite(text: str) -> float:
     return number
 
 
+@lru_cache(maxsize=1024)  # a description tells the same few moments again and again
 def timestamp(moment: datetime) -> str:
     """Write a time as Step Functions does: UTC, milliseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

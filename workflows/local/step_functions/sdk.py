@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
+from workflows.local.messages import milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -33,6 +35,7 @@ SERVICES = {
 """aws-sdk name -> botocore's name, and the SDK for Java's, which begins the errors."""
 
 
+@cache
 def operation_of(service: str, action: str) -> OperationModel | None:
     """Return the model of `aws-sdk:<service>:<action>`, None if there is no such thing here."""
     known = SERVICES.get(service)
@@ -117,8 +120,10 @@ def to_result(shape: Shape | None, value: Any) -> Any:
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         return {
-            _pascal(name): to_result(member, value[name])
-            for name, member in shape.members.items()
+            shown: to_result(member, value[name])
+            if value[name].__class__ not in _AS_THEY_ARE
+            else value[name]
+            for name, shown, member in _members(shape)
             if value.get(name) is not None
         }
     if kind == "list":
@@ -136,7 +141,7 @@ def to_result(shape: Shape | None, value: Any) -> Any:
 def in_milliseconds(value: Any) -> Any:
     """Turn a job's description into a `.sync` result: times in epoch milliseconds, tags a map."""
     if isinstance(value, datetime):
-        return round(value.timestamp() * 1000)
+        return milliseconds(value)
     if isinstance(value, dict):
         shown = {key: in_milliseconds(item) for key, item in value.items() if item is not None}
         if isinstance(shown.get("Tags"), list):
@@ -145,6 +150,19 @@ def in_milliseconds(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [in_milliseconds(item) for item in value]
     return value
+
+
+_AS_THEY_ARE = frozenset({str, int, bool, float})
+_MEMBERS: dict[int, tuple[Shape, list[tuple[str, str, Shape]]]] = {}
+
+
+def _members(shape: Shape) -> list[tuple[str, str, Shape]]:
+    """The members of a structure, with their names in a Task's result; botocore makes them anew each time."""
+    known = _MEMBERS.get(id(shape))
+    if known is None:
+        members = [(name, _pascal(name), member) for name, member in shape.members.items()]
+        known = _MEMBERS[id(shape)] = (shape, members)  # with the shape, so that its id stays its own
+    return known[1]
 
 
 def _pascal(name: str) -> str:

@@ -88,7 +88,7 @@ def with_retries(branch: Branch, state: State, attempt: Callable[[Branch, State]
     while True:
         try:
             result = yield from attempt(branch, state)
-            branch.result = prepare(result)
+            branch.result = prepare(result, branch.result_text)
             return branch.conclude(state, state.after, result, state.next)
         except TaskError as error:
             branch.note(state, error)

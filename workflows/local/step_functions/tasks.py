@@ -100,6 +100,7 @@ class _Attempt:
         if outcome.error is not None:
             self._failed(outcome.error)
         text = fitting(text_of(outcome.result), self.state.name)
+        self.branch.given, self.branch.result_text = outcome.result, text
         self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
         return outcome.result
 

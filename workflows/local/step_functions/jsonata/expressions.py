@@ -18,7 +18,9 @@ What this package puts between the two, each with its reason:
 - **Bounds.** 100 levels of nesting, which is AWS's own ceiling, and a number of steps in place of
   AWS's seconds, so that a run repeats. The library's own Timebox measures from the compilation.
 - **Python's own exceptions** (a division by zero, a bad number) become evaluation errors.
-- One thread only: the library keeps the expression being evaluated in a thread-local.
+- **Compiled to Python** (`compiled/`) once it has been used a few times: a planned run evaluates two thousand
+  expressions. The library parses, and answers whatever the compiled form leaves open, all errors among it.
+- One thread for one world: the library keeps the expression being evaluated in a thread-local.
 """
 
 from __future__ import annotations
@@ -28,91 +30,159 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.parser import Parser
 
-from workflows.local.step_functions.jsonata.functions import OwnFunctions
+from workflows.local.step_functions.jsonata.compiled.functions import LIBRARY
+from workflows.local.step_functions.jsonata.compiled.program import Compiled, compiled
+from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS
+from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
 from workflows.local.step_functions.jsonata.values import ExpressionError, UndefinedError, plain
 from workflows.rules import FUNCTIONS, first_rule, met
 
-MAX_DEPTH = 100
-MAX_STEPS = 500_000
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
+RULES = {"met": met, "rule": first_rule}
+USES_BEFORE_COMPILING = 3
+"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most of them once."""
 
 
 class Expression:
-    """One compiled expression with the names of the variables it can read."""
+    """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = ("compiled", "names", "text", "wants_context")
+    __slots__ = ("_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
 
-    def __init__(self, text: str, compiled: Jsonata) -> None:
+    def __init__(self, text: str, ours: bool) -> None:
         self.text = text
-        self.compiled = compiled
+        self.ours = ours
         # A superset: a name inside a string or a local one does no harm.
         self.names = frozenset(VARIABLE.findall(text))
         self.wants_context = bool(CONTEXT.search(text))
+        self.draws = not DRAWING.isdisjoint(self.names)
+        self.fast: Compiled | None = None
+        self.taken: frozenset[str] = frozenset()
+        self._uses = 0
+
+    @property
+    def tree(self) -> Any:
+        """The syntax tree of what is evaluated, this thread's own."""
+        return _parsed(self.evaluated).ast
+
+    @property
+    def evaluated(self) -> str:
+        """The text without what Python evaluates of it."""
+        return self.text.replace(FUNCTIONS, "") if self.ours else self.text
 
     def unsupported(self) -> list[str]:
         """Say what AWS refuses at create: the machine's expressions have no context item."""
         known: dict[str, list[str]] = _shared.__dict__.setdefault("unsupported", {})
         if self.text not in known:
-            known[self.text] = list(dict.fromkeys(top_level_references(self.compiled.ast)))
+            known[self.text] = list(dict.fromkeys(top_level_references(self.tree)))
         return known[self.text]
+
+    def used(self, before: int) -> None:
+        """Compile it when it has been evaluated so many times."""
+        if self._uses < before:
+            self._uses += 1
+        elif self._uses == before:
+            self._uses += 1
+            names = frozenset(LIBRARY) - {"eval"} | OwnFunctions.NAMES
+            found = compiled(self.text, self.tree, names, RULES if self.ours else {})
+            if found is not None:
+                self.fast, self.taken = found
 
 
 class Expressions:
-    """Compiles each text once and evaluates it with the world's clock and randomness."""
+    """Knows each text once and evaluates it with the world's clock and randomness.
 
-    def __init__(self, now: Callable[[], datetime], seed: int = 0, *, native_rules: bool = True) -> None:
-        """`native_rules`: Relay's own rule functions, which its machines define in their text, in Python."""
+    `native_rules`: Relay's own rule functions, which its machines define in their text, in Python.
+    `compile_after`: how many times the library evaluates an expression before it is compiled; None: always.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        seed: int = 0,
+        *,
+        native_rules: bool = True,
+        compile_after: int | None = USES_BEFORE_COMPILING,
+    ) -> None:
         self._native_rules = native_rules
-        self._compiled: dict[str, Expression] = {}
+        self._compile_after = compile_after
+        self._libraries: dict[str, Jsonata] = {}
         self._depth = 0
         self._steps = 0
-        self._functions = OwnFunctions(now, seed).table()
+        self._own = OwnFunctions(now, seed)
+        self._run = _Run(self._own)
         # The library looks these up at every node, from the innermost frame outwards: bound with
         # the variables they are found sooner than in the frame of the functions.
         self._bounds = {"__evaluate_entry": self._entered, "__evaluate_exit": self._left}
 
     def compile(self, text: str) -> Expression:
         """Return the compiled form of an expression (without its `{% %}`)."""
-        known = self._compiled.get(text)
-        if known is not None:
-            return known
         # A decision asks some thirty tests through three levels of functions: 15 ms in the library, and a
         # planned week has hundreds. The text stays what it is; a test holds that both answer alike.
-        ours = self._native_rules and FUNCTIONS in text
-        compiled = copy.copy(_parsed(text.replace(FUNCTIONS, "") if ours else text))
-        frame = compiled.create_frame(Jsonata.static_frame)
-        compiled.environment = frame
-        if ours:
-            frame.bind("met", Jsonata.JLambda(met))
-            frame.bind("rule", Jsonata.JLambda(first_rule))
-        for name, function in self._functions.items():
-            frame.bind(name, function)
-        frame.bind("eval", None)
-        expression = Expression(text, compiled)
-        self._compiled[text] = expression
-        return expression
+        return _expression(text, self._native_rules and FUNCTIONS in text)
 
     def evaluate(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
         """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError."""
+        if expression.fast is None and self._compile_after is not None:
+            expression.used(self._compile_after)
+        if self._compile_after is None:
+            result = self.ask_library(expression, variables)
+        else:
+            result = self._fast(expression, variables)
+        if result is None:
+            raise UndefinedError
+        return plain(result)
+
+    def _fast(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
+        """By the compiled form; by the library where it is not sure, and for the words of every error."""
+        fast = expression.fast
+        if fast is None or not expression.taken.isdisjoint(variables):
+            return self.ask_library(expression, variables)
+        if expression.draws:
+            self._own.mark()
+        try:
+            return fast(variables, self._run)
+        except Exception:
+            if expression.draws:
+                self._own.rewind()
+            return self.ask_library(expression, variables)
+
+    # The library
+
+    def ask_library(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
+        """What the library answers, None for undefined; raises ExpressionError."""
         self._depth = self._steps = 0
         try:
-            result = expression.compiled.evaluate(None, {**variables, **self._bounds})
+            return self._library(expression).evaluate(None, {**variables, **self._bounds})
         except RecursionError as error:
             raise ExpressionError(_TOO_DEEP) from error
         except Exception as error:
             raise ExpressionError(_message(error)) from error
-        if result is None:
-            raise UndefinedError
-        return plain(result)
+
+    def _library(self, expression: Expression) -> Jsonata:
+        """The expression in the library's form, with this world's functions around it."""
+        known = self._libraries.get(expression.text)
+        if known is None:
+            known = copy.copy(_parsed(expression.evaluated))
+            frame = known.create_frame(Jsonata.static_frame)
+            known.environment = frame
+            if expression.ours:
+                for name, rule in RULES.items():
+                    frame.bind(name, Jsonata.JLambda(rule))
+            for name, function in self._own.table.items():
+                frame.bind(name, function)
+            frame.bind("eval", None)
+            self._libraries[expression.text] = known
+        return known
 
     # Bounds
 
@@ -126,6 +196,23 @@ class Expressions:
 
     def _left(self, _expression: Any, _input: Any, _frame: Any, _result: Any) -> None:
         self._depth -= 1
+
+
+class _Run:
+    """What compiled expressions ask of their world."""
+
+    __slots__ = ("functions", "millis")
+
+    def __init__(self, own: OwnFunctions) -> None:
+        self.functions: dict[str, Any] = {**LIBRARY, **own.table}
+        self.millis = own.millis
+
+
+@lru_cache(maxsize=20_000)
+def _expression(text: str, ours: bool) -> Expression:
+    expression = Expression(text, ours)
+    _parsed(expression.evaluated)  # an expression that does not parse is no expression
+    return expression
 
 
 def _parsed(text: str) -> Jsonata:

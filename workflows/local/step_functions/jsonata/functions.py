@@ -7,13 +7,16 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 
 from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
 from workflows.local.step_functions.limits import read_json
+
+DRAWING = frozenset({"random", "uuid", "shuffle"})
+"""Functions that use up random numbers."""
 
 HASHES = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
 
@@ -32,24 +35,37 @@ class Native(Jsonata.JFunction):  # type: ignore[misc]
 class OwnFunctions:
     """The functions of one world: its clock's time, and random numbers that follow its seed."""
 
+    NAMES: ClassVar[frozenset[str]] = DRAWING | {
+        "now",
+        "millis",
+        *("parse", "hash", "partition", "range", "sort"),
+    }
+
     def __init__(self, now: Callable[[], datetime], seed: int) -> None:
         self._now = now
         self._random = random.Random(f"jsonata {seed}")
-
-    def table(self) -> dict[str, Native]:
-        """Each function by its name in expressions, without the `$`."""
-        return {
+        self._mark: Any = None
+        self.table: dict[str, Native] = {
             "now": Native(self._now_text, "<s?s?:s>", 2),
-            "millis": Native(lambda: int(self._now().timestamp() * 1000), "<:n>", 0),
-            "parse": Native(_parse, "<s-:x>", 1),
+            "millis": Native(self.millis, "<:n>", 0),
             "uuid": Native(self._uuid, "<:s>", 0),
-            "hash": Native(_hash, "<s-s?:s>", 2),
-            "partition": Native(_partition, "<an?:a>", 2),
-            "range": Native(_range, "<nnn?:a>", 3),
             "random": Native(self._random_number, "<n?:n>", 1),
             "shuffle": Native(self._shuffle, "<a:a>", 1),
-            "sort": Native(_sort, "<af?:a>", 2),
+            **_PURE,
         }
+        """Each function by its name in expressions, without the `$`."""
+
+    def millis(self) -> int:
+        """The time now."""
+        return int(self._now().timestamp() * 1000)
+
+    def mark(self) -> None:
+        """Remember where the random numbers stand."""
+        self._mark = self._random.getstate()
+
+    def rewind(self) -> None:
+        """Go back to the mark: an expression is evaluated once more."""
+        self._random.setstate(self._mark)
 
     def _now_text(self, picture: str | None = None, timezone: str | None = None) -> Any:
         return Functions.datetime_from_millis(self._now().timestamp() * 1000, picture, timezone)
@@ -114,3 +130,13 @@ def _range(start: float | None = None, end: float | None = None, step: float | N
     if len(numbers) < 2:
         return numbers[0] if numbers else None
     return numbers
+
+
+_PURE = {
+    "parse": Native(_parse, "<s-:x>", 1),
+    "hash": Native(_hash, "<s-s?:s>", 2),
+    "partition": Native(_partition, "<an?:a>", 2),
+    "range": Native(_range, "<nnn?:a>", 3),
+    "sort": Native(_sort, "<af?:a>", 2),
+}
+"""Functions that depend on their arguments only, made once: reading a signature takes its time."""

@@ -22,11 +22,14 @@ class UnsupportedResultError(Exception):
     """An expression returned something that JSON cannot hold: a function, a regular expression."""
 
 
-def prepare(value: Any) -> Any:
+def prepare(value: Any, text: str | None = None) -> Any:
     """Return JSON as an expression may see it: with `NULL_VALUE` for None; the same object if none.
 
-    Lists and objects without a null in them are shared, not copied.
+    Lists and objects without a null in them are shared, not copied. `text`, the value's own where it is known,
+    tells at once that there is none.
     """
+    if text is not None and "null" not in text:
+        return value
     if value is None:
         return NULL
     if isinstance(value, dict):
@@ -39,18 +42,22 @@ def prepare(value: Any) -> Any:
     return value
 
 
+_ATOMS = frozenset({str, bool, int})
+
+
 def plain(value: Any) -> Any:
     """Return the library's result as a fresh piece of plain JSON."""
+    kind = value.__class__
+    if kind in _ATOMS:
+        return value
+    if kind is dict:
+        return {key: item if item.__class__ in _ATOMS else plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [item if item.__class__ in _ATOMS else plain(item) for item in value]
     if value is None or value is NULL:
         return None
-    if isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, float):
+    if kind is float:
         if not math.isfinite(value):
             raise ExpressionError("D1001: Number out of range: " + repr(value))
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
     raise UnsupportedResultError

@@ -1,0 +1,253 @@
+"""JSONata's functions without the reading of their signatures, for arguments of the usual types.
+
+For every other argument, and for a function that is not here, the library's own is called with its checks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from operator import contains
+from typing import Any
+
+from jsonata.functions import Functions
+from jsonata.jsonata import Jsonata
+from jsonata.utils import Utils
+
+from workflows.local.step_functions.jsonata.compiled.values import (
+    NUMBERS,
+    Array,
+    Closure,
+    Sequenced,
+    UnsureError,
+    text,
+    truth,
+)
+from workflows.local.step_functions.jsonata.values import NULL
+
+Function = Callable[..., Any]
+
+LIBRARY: dict[str, Any] = {
+    name: value
+    for name, value in Jsonata.static_frame.bindings.items()
+    if isinstance(value, Jsonata.JNativeFunction)
+}
+UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
+"""Functions that the library ties to a thread, or that are Step Functions' own."""
+
+STARTS = frozenset({str, bool, int, float, dict})
+TEXT, NUMBER = frozenset({str}), NUMBERS
+PATTERN = frozenset({str, re.Pattern})
+
+
+def checked(name: str, *arguments: Any, context: Any = None) -> Any:
+    """The library's function, with its reading of the arguments."""
+    function = LIBRARY[name]
+    return function.call(context, function.validate(list(arguments), context))
+
+
+def typed(name: str, *kinds: frozenset[type]) -> Function:
+    """The library's function, called at once for arguments of exactly these types.
+
+    With others the context may come in, or it is an error.
+    """
+    function = LIBRARY[name]
+    method, missing = function.method, [None] * (function.nargs - len(kinds))
+
+    def undefined(arguments: tuple[Any, ...]) -> Any:
+        for argument, kind in zip(arguments, kinds, strict=True):
+            if argument is not None and argument.__class__ not in kind:
+                raise UnsureError
+        return checked(name, *arguments)
+
+    def call(*arguments: Any) -> Any:
+        if not all(map(contains, kinds, map(type, arguments))):
+            return undefined(arguments)
+        found = method(*arguments, *missing)
+        return Utils.convert_number(found) if found.__class__ in NUMBERS else found
+
+    return call
+
+
+def lookup(value: Any, key: Any) -> Any:
+    """`$lookup`."""
+    if value.__class__ is dict and key.__class__ is str:
+        found = value.get(key)
+        if found.__class__ is float:
+            return Utils.convert_number(found)  # as the library does with what its functions return
+        return NULL if found is None and key in value else found
+    return checked("lookup", value, key)
+
+
+def merge(objects: Any) -> Any:
+    """`$merge`."""
+    made: dict[str, Any] = {}
+    if isinstance(objects, list):
+        for each in objects:
+            if each.__class__ is not dict:
+                return checked("merge", objects)
+            made.update(each)
+        return made
+    return checked("merge", objects)
+
+
+def count(value: Any) -> int:
+    """`$count`; undefined has no items, and null, as the library reads it, neither."""
+    if isinstance(value, list):
+        return len(value)
+    return 0 if value is None or value is NULL else 1
+
+
+def over_numbers(name: str, function: Function) -> Function:
+    """`$sum`, `$min`, `$max`."""
+
+    def call(values: Any) -> Any:
+        if isinstance(values, list) and values and all(each.__class__ in NUMBERS for each in values):
+            return Utils.convert_number(function(values))
+        return checked(name, values)
+
+    return call
+
+
+def type_of(value: Any) -> Any:
+    """`$type`."""
+    return Functions.type(value)
+
+
+def string(value: Any) -> Any:
+    """`$string`."""
+    return None if value is None else text(value)
+
+
+def append(left: Any, right: Any) -> Any:
+    """`$append`."""
+    found = Functions.append(left, right)
+    return Utils.convert_number(found) if found.__class__ in NUMBERS else found
+
+
+def keys(value: Any) -> Any:
+    """`$keys`."""
+    return Sequenced(value) if value.__class__ is dict else checked("keys", value)
+
+
+def distinct(value: Any) -> Any:
+    """`$distinct`: that of an array in the input is an array, that of a made one a sequence."""
+    if isinstance(value, Array) and len(value) > 1 and all(each.__class__ is str for each in value):
+        return Sequenced(dict.fromkeys(value))
+    return checked("distinct", value)
+
+
+def join(values: Any, between: Any) -> Any:
+    """`$join`."""
+    if isinstance(values, list) and between.__class__ is str:
+        for each in values:
+            if each.__class__ is not str:
+                return checked("join", values, between)
+        return between.join(values)
+    return checked("join", values, between)
+
+
+def parameters(function: Any) -> int:
+    """How many arguments a compiled lambda takes; raises for every other function."""
+    if function.__class__ is not Closure:
+        raise UnsureError
+    return int(function.arity)
+
+
+def each_call(function: Closure, values: Any) -> Any:
+    """Yield what a lambda says of each item."""
+    takes, call = parameters(function), function.function
+    if takes == 1:
+        return (call(value) for value in values)
+    if takes == 2:
+        return (call(value, place) for place, value in enumerate(values))
+    return (function.call(None, (value, place, values)) for place, value in enumerate(values))
+
+
+def map_over(values: Any, function: Any) -> Any:
+    """`$map`."""
+    if not isinstance(values, list) or function.__class__ is not Closure:
+        return checked("map", values, function)
+    return Sequenced([each for each in each_call(function, values) if each is not None])
+
+
+def filter_by(values: Any, function: Any) -> Any:
+    """`$filter`."""
+    if not isinstance(values, list) or function.__class__ is not Closure:
+        return checked("filter", values, function)
+    answers = each_call(function, values)
+    return Sequenced([value for value, kept in zip(values, answers, strict=True) if truth(kept)])
+
+
+def reduce_by(values: Any, function: Any, start: Any = None) -> Any:
+    """`$reduce`."""
+    usual = isinstance(values, list) and function.__class__ is Closure and function.arity == 2
+    if not usual or not (start is None or start.__class__ in STARTS or isinstance(start, list)):
+        return checked("reduce", values, function, start)
+    call, left = function.function, iter(values)
+    found = next(left, None) if start is None else start
+    for value in left:
+        found = call(found, value)
+    return Utils.convert_number(found) if found.__class__ in NUMBERS else found
+
+
+def each_of(value: Any, function: Any) -> Any:
+    """`$each`."""
+    if value.__class__ is not dict or function.__class__ is not Closure:
+        return checked("each", value, function)
+    found = (function.call(None, (item, key, value)) for key, item in value.items())
+    return Sequenced([each for each in found if each is not None])
+
+
+def sift(value: Any, function: Any) -> Any:
+    """`$sift`."""
+    if value.__class__ is not dict or function.__class__ is not Closure:
+        return checked("sift", value, function)
+    kept = {key: item for key, item in value.items() if truth(function.call(None, (item, key, value)))}
+    return kept or None
+
+
+FAST: dict[tuple[str, int], Function] = {
+    ("lookup", 2): lookup,
+    ("merge", 1): merge,
+    ("count", 1): count,
+    ("sum", 1): over_numbers("sum", sum),
+    ("min", 1): over_numbers("min", min),
+    ("max", 1): over_numbers("max", max),
+    ("type", 1): type_of,
+    ("string", 1): string,
+    ("append", 2): append,
+    ("keys", 1): keys,
+    ("distinct", 1): distinct,
+    ("join", 2): join,
+    ("map", 2): map_over,
+    ("filter", 2): filter_by,
+    ("reduce", 2): reduce_by,
+    ("reduce", 3): reduce_by,
+    ("each", 2): each_of,
+    ("sift", 2): sift,
+    ("substring", 2): typed("substring", TEXT, NUMBER),
+    ("substring", 3): typed("substring", TEXT, NUMBER, NUMBER),
+    ("contains", 2): typed("contains", TEXT, PATTERN),
+    ("replace", 3): typed("replace", TEXT, PATTERN, TEXT),
+    ("match", 2): typed("match", TEXT, frozenset({re.Pattern})),
+    ("split", 2): typed("split", TEXT, PATTERN),
+    ("number", 1): typed("number", TEXT | NUMBER),
+    ("round", 2): typed("round", NUMBER, frozenset({int})),
+    ("power", 2): typed("power", NUMBER, NUMBER),
+    ("toMillis", 1): typed("toMillis", TEXT),
+    ("fromMillis", 1): typed("fromMillis", NUMBER),
+    **{
+        (name, 1): typed(name, TEXT)
+        for name in ("length", "trim", "lowercase", "uppercase", "base64encode", "base64decode")
+    },
+    **{(name, 2): typed(name, TEXT, TEXT) for name in ("substringBefore", "substringAfter")},
+    **{(name, 1): typed(name, NUMBER) for name in ("floor", "ceil", "abs", "sqrt", "round")},
+}
+"""By name and number of arguments."""
+
+
+def library_function(name: str, given: int) -> Function:
+    """What to call for a function of JSONata's with so many arguments."""
+    return FAST.get((name, given)) or partial(checked, name)

@@ -1,0 +1,125 @@
+"""Paths: the first step, runs of plain names, and every other step as a loop over the items before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.local.step_functions.jsonata.compiled.nodes import write_array
+from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Piece, Source, UnsupportedError
+
+_STEPS = frozenset({"name", "block", "unary", "function", "variable", "wildcard", "string", "condition"})
+
+
+def write_path(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
+    """`$a.b[c].d`."""
+    steps = list(node.steps)
+    for step in steps:
+        if step.type not in _STEPS or any(getattr(step, name, None) for name in ("tuple", "focus", "index")):
+            raise UnsupportedError(step.type)
+    found, steps = _begin(source, steps, context)
+    single = False
+    while steps:
+        names = _names(steps)
+        single = bool(names)
+        if names:
+            found = _by_names(source, found, names)
+        else:
+            found = _step(source, steps[0], source.keep(f"items({found.code})"), last=len(steps) == 1)
+        steps = steps[len(names) or 1 :]
+    return found if single else source.keep(f"single({found.code})")
+
+
+def _visit(source: Source, count: int) -> None:
+    """Count steps that are written without a visit to their nodes."""
+    for _ in range(count):
+        with source.visited():
+            pass
+
+
+def _begin(source: Source, steps: list[Any], context: Piece) -> tuple[Piece, list[Any]]:
+    """The value of the first step, and the steps that are left."""
+    first = steps[0]
+    if first.type == "variable" and not getattr(first, "stages", None) and len(steps) > 1:
+        return source.write(source, first, context), steps[1:]
+    if first.type == "name":
+        return context, steps
+    if context is not UNDEFINED and first.type != "variable":
+        source.line(f"if isinstance({context.code}, list): raise UnsureError")
+    if first.type == "wildcard":
+        raise UnsupportedError("wildcard")
+    if getattr(first, "consarray", False):
+        # Its items are the next step's; every other array is flattened, which is the same, but for this mark.
+        if len(steps) == 1 or getattr(first, "stages", None):
+            raise UnsupportedError("array")
+        with source.visited():
+            return write_array(source, first, context), steps[1:]
+    value = source.write(source, first, context)
+    found = _staged(source, first, value)
+    if len(steps) == 1:
+        found = source.keep(f"flat(() if {found.code} is None else [{found.code}], True)")
+    return found, steps[1:]
+
+
+def _names(steps: list[Any]) -> list[str]:
+    """The plain names that the path goes on with."""
+    found = []
+    for step in steps:
+        if step.type != "name" or getattr(step, "stages", None):
+            break
+        found.append(str(step.value))
+    return found
+
+
+def _by_names(source: Source, found: Piece, names: list[str]) -> Piece:
+    _visit(source, len(names))
+    given = ", ".join(repr(name) for name in names)
+    if len(names) == 1:
+        return source.keep(f"by_name({found.code}, {given}, B)")
+    if len(names) == 2:
+        return source.keep(f"by_two_names({found.code}, {given}, B)")
+    return source.keep(f"by_names({found.code}, ({given}), B)")
+
+
+def _step(source: Source, step: Any, before: Piece, *, last: bool) -> Piece:
+    """One step for each item of `before`, its results flattened into one sequence."""
+    results, item = source.name(), source.name("i")
+    source.line(f"{results} = []")
+    with source.loop(item, before.code):
+        value = _stepped(source, step, Piece(item))
+        value = _staged(source, step, value)
+        source.line(f"if {value.code} is not None: {results}.append({value.code})")
+    return source.keep(f"flat({results}, {last})")
+
+
+def _stepped(source: Source, step: Any, item: Piece) -> Piece:
+    if step.type in ("name", "wildcard"):
+        _visit(source, 1)
+        if step.type == "wildcard":
+            return source.keep(f"wildcard({item.code})")
+        return source.keep(f"single(looked_up({item.code}, {str(step.value)!r}))")
+    return source.write(source, step, item)
+
+
+def _staged(source: Source, step: Any, value: Piece) -> Piece:
+    """The predicates of a step."""
+    for stage in getattr(step, "stages", None) or ():
+        if stage.type != "filter":
+            raise UnsupportedError(stage.type)
+        value = write_predicate(source, stage.expr, value)
+    return value
+
+
+def write_predicate(source: Source, predicate: Any, value: Piece) -> Piece:
+    """`value[predicate]`, not yet reduced to a single item."""
+    if predicate.type == "number":
+        return source.keep(f"at({value.code}, {int(predicate.value)})")
+    before = source.keep(f"listed({value.code})")
+    results, item, place = source.keep("Sequenced()"), source.name("i"), source.name("n")
+    with source.loop(f"{place}, {item}", before.code):
+        answer = source.write(source, predicate, Piece(item))
+        if answer.kind in ("boolean", "truth"):
+            test = answer.code
+        else:
+            test = f"chosen({answer.code}, {place}, len({before.code}))"
+        source.line(f"if {test}: {results.code}.append({item})")
+    return results

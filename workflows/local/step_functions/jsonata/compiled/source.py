@@ -1,0 +1,206 @@
+"""Python source as it grows: lines, names that are used once, constants, and who can see which variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Kind = Literal["any", "boolean", "truth", "text", "defined", "plain"]
+"""What is known of a value: nothing; true or false; that, or undefined; a text; anything but undefined;
+no array, and maybe undefined, so that Python's truth is JSONata's."""
+
+
+class UnsupportedError(Exception):
+    """The expression has a part that only the library evaluates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A value in the source: a name or a constant, which can be written down more than once."""
+
+    code: str
+    kind: Kind = "any"
+
+    @property
+    def defined(self) -> bool:
+        """Whether it cannot be undefined."""
+        return self.kind in ("boolean", "text", "defined")
+
+    @property
+    def test(self) -> str:
+        """What to write behind an `if`."""
+        return f"truth({self.code})" if self.kind in ("any", "defined") else self.code
+
+    @property
+    def boolean(self) -> str:
+        """The effective boolean as a value."""
+        known = {"boolean": self.code, "truth": f"{self.code} is True"}
+        return known.get(self.kind, f"truth({self.code})")
+
+
+UNDEFINED = Piece("None")
+
+
+class Write(Protocol):
+    """Writes what evaluates a node, whatever its kind; returns where its value is.
+
+    `tail`: the node is what a lambda returns. The library gives that on as it is, a sequence of one item too.
+    """
+
+    def __call__(self, source: Source, node: Any, context: Piece, *, tail: bool = False) -> Piece:
+        """Raises UnsupportedError."""
+        ...
+
+
+@dataclass(slots=True)
+class Slot:
+    """A variable of the expression: a local of the Python function around it.
+
+    `bound` while what is being written can rely on it; a lambda may be called before the variable that it
+    reads is there, and then sees the one outside: such a slot is `asked` and starts as UNBOUND.
+    """
+
+    code: str
+    bound: bool = False
+    asked: bool = False
+    kind: Kind = "any"
+
+
+@dataclass(slots=True)
+class Frame:
+    """The variables of one block or one lambda."""
+
+    slots: dict[str, Slot] = field(default_factory=dict)
+    of_lambda: bool = False
+
+
+@dataclass(slots=True)
+class Extent:
+    """How deep the library would go, and how many nodes it would visit, in what is being written."""
+
+    depth: int = 0
+    deepest: int = 0
+    nodes: int = 0
+
+
+class Source:
+    """The source of one expression."""
+
+    def __init__(self, write: Write, functions: frozenset[str], rules: frozenset[str]) -> None:
+        self.write = write
+        self.functions = functions
+        self.rules = rules
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self.frames: list[Frame] = []
+        self.free: dict[str, str] = {}
+        self.used: set[str] = set()
+        self.extent = Extent()
+        self.loops = 0
+        self._indent = 1
+        self._names = 0
+
+    # Lines
+
+    def line(self, code: str) -> int:
+        """Write a line; returns its place."""
+        self.lines.append(" " * self._indent + code)
+        return len(self.lines) - 1
+
+    def rewrite(self, place: int, code: str) -> None:
+        """Write another line where one stands."""
+        old = self.lines[place]
+        self.lines[place] = old[: len(old) - len(old.lstrip())] + code
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """What is written inside is one node for the library, and one level."""
+        extent = self.extent
+        extent.depth += 1
+        extent.nodes += 1
+        extent.deepest = max(extent.deepest, extent.depth)
+        yield
+        extent.depth -= 1
+
+    @contextmanager
+    def loop(self, item: str, values: str) -> Iterator[None]:
+        """The lines inside are for each item; they are counted for the library's bound before they begin.
+
+        `item` may be two names: the place, and the item.
+        """
+        count, before = self.line("pass"), self.extent.nodes
+        self.line(f"for {item} in {f'enumerate({values})' if ',' in item else values}:")
+        self.loops += 1
+        with self.indented():
+            yield
+        self.loops -= 1
+        self.rewrite(count, f"spend(B, len({values}) * {self.extent.nodes - before})")
+
+    @contextmanager
+    def indented(self) -> Iterator[None]:
+        """The lines inside belong to the one before them."""
+        if self._indent > 90:  # Python reads a hundred levels
+            raise UnsupportedError
+        self._indent += 1
+        yield
+        self._indent -= 1
+
+    def name(self, prefix: str = "t") -> str:
+        """A name that nothing else has."""
+        self._names += 1
+        return f"{prefix}{self._names}"
+
+    def keep(self, code: str, kind: Kind = "any") -> Piece:
+        """Work a value out now, and once."""
+        name = self.name()
+        self.line(f"{name} = {code}")
+        return Piece(name, kind)
+
+    def constant(self, value: Any) -> str:
+        """The name of a value that is no literal of Python's."""
+        name = self.name("K")
+        self.constants[name] = value
+        return name
+
+    # Variables
+
+    @contextmanager
+    def frame(self, frame: Frame) -> Iterator[None]:
+        """What is written inside sees these variables, too."""
+        self.frames.append(frame)
+        yield
+        self.frames.pop()
+
+    def variable(self, name: str) -> Piece:
+        """A variable as the frames have it, from the innermost outwards."""
+        return self._read(name, len(self.frames) - 1, inside=True)
+
+    def _read(self, name: str, place: int, *, inside: bool) -> Piece:
+        while place >= 0:
+            frame = self.frames[place]
+            slot = frame.slots.get(name)
+            if slot is not None and slot.bound:
+                return Piece(slot.code, slot.kind)
+            if slot is not None and not inside:
+                slot.asked = True
+                outer = self._read(name, place - 1, inside=inside).code
+                return self.keep(f"{slot.code} if {slot.code} is not UNBOUND else {outer}")
+            inside = inside and not frame.of_lambda
+            place -= 1
+        return self._free(name)
+
+    def _free(self, name: str) -> Piece:
+        if name in self.functions:
+            self.used.add(name)
+            return self.keep(f"R.functions[{name!r}]")
+        if name in self.rules:
+            raise UnsupportedError(name)
+        if name not in self.free:
+            self.free[name] = self.name("v")
+        return Piece(self.free[name])
+
+    def is_free(self, name: str) -> bool:
+        """Whether no frame of the expression has a variable of this name."""
+        return not any(name in frame.slots for frame in self.frames)
