@@ -92,10 +92,11 @@ class VirtualWorld:
     ) -> None:
         self.clock = VirtualClock()
         self.objects = MemoryObjects(self.clock.now, (bucket,))
+        self.workload = ModelledWorkload(self.clock, self.objects, models)
         self.sagemaker = SageMaker(
             self.clock,
             capacity=capacity or from_scenario(scenario or Scenario(), seed=seed),
-            workload=ModelledWorkload(self.clock, self.objects, models),
+            workload=self.workload,
             seed=seed,
             **platform,
         )
@@ -107,7 +108,9 @@ class VirtualWorld:
         if watch is not None:
             self._install(watch)
 
-    def run(self, definition: Mapping[str, Any] | Definition, run_input: Any = None, *, name: str = "run") -> str:
+    def run(
+        self, definition: Mapping[str, Any] | Definition, run_input: Any = None, *, name: str = "run"
+    ) -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
         arn = self.start(self.install("machine", definition), name, {} if run_input is None else run_input)
         self.wait(arn)

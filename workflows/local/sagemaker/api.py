@@ -113,6 +113,11 @@ class SageMaker:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
         return copied(actions[operation](kept))
 
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All jobs, in the order of their creation: what Describe and List answer from."""
+        return tuple(self._records.values())
+
     def ended(self, kind: Kind, name: str) -> simpy.Event:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""
         self._record(kind, name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,6 +72,13 @@ class WorkModel:
     """Whether progress.json is written at each save; False writes it only when training ends."""
     outputs: bool = True
     """Whether it leaves a model, or something in each output of a processing job."""
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    """Instance type -> how many times as fast as `seconds` says; 1 for a type that is not named."""
+
+    def on(self, instance_type: str) -> WorkModel:
+        """The same work on that type."""
+        speed = self.speeds.get(instance_type, 1.0)
+        return self if speed == 1.0 else replace(self, seconds=self.seconds / speed)
 
 
 class ModelledWorkload:
@@ -89,6 +96,7 @@ class ModelledWorkload:
         self._models = dict(models)
         self._default = default or WorkModel(seconds=600.0)
         self._jobs: dict[tuple[str, str], list[str]] = {}
+        self.redone = 0.0  # seconds of work that were done and lost, of all jobs
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
         """A model stands for any job."""
@@ -102,7 +110,7 @@ class ModelledWorkload:
             names.append(order.name)
         index = names.index(order.name)
         failure = model.failures[index] if index < len(model.failures) else None
-        return ModelledWork(self, order, model, failure)
+        return ModelledWork(self, order, model.on(order.instances[0][0]), failure)
 
 
 class ModelledWork:
@@ -111,6 +119,7 @@ class ModelledWork:
     def __init__(
         self, workload: ModelledWorkload, order: Order, model: WorkModel, failure: Failure | None
     ) -> None:
+        self._workload = workload
         self._clock = workload.clock
         self._env = workload.clock.env
         self._objects = workload.objects
@@ -234,6 +243,7 @@ class ModelledWork:
         if how == "save" and not self._stuck:
             yield self._env.timeout(self._model.stall)
             saved = step
+        self._workload.redone += (step - saved) * self._model.seconds / self._model.steps
         self._report(step, saved)
         self._leave(Exit(137 if how == "killed" else 143))
 
@@ -299,7 +309,8 @@ class ModelledWork:
             self._objects.put(bucket, prefix + name, self._body(step, saved, self._clock.now()))
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
-        model = self._model
+        model, done = self._model, step - self._resumed
+        age = (moment - self._clock.epoch).total_seconds() - self._began
         body: JSON = {
             "format": 1,
             "step": step,
@@ -307,7 +318,8 @@ class ModelledWork:
             "resumed_step": self._resumed,
             "total": model.steps,
             "fraction": step / model.steps,
-            "seconds_left": (model.steps - step) * model.seconds / model.steps,
+            # As the real library measures it: the pace so far, its stalls included; unknown before a step.
+            "seconds_left": (model.steps - step) * age / done if done > 0 else None,
             "stall_seconds": model.stall,
             "latency_seconds": model.stall,
             "interruptions": self._interruptions,

@@ -1,0 +1,229 @@
+"""`relay plan`: what a pipeline will cost and when it will be done, before a cent is spent."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workflows.errors import RelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workflows.pipeline import Pipeline
+    from workflows.planning.answers import Plan
+    from workflows.planning.assumptions import Said
+    from workflows.planning.outlook import Outlook
+    from workflows.planning.plan import Progress
+    from workflows.planning.virtual_runs import Scene
+
+LEAST_SECONDS = 3 * 86400.0  # of capacity to draw: a short run may wait long
+
+
+def plan(
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's file, YAML or Python")],
+    traces: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="recorded capacity: a folder, one JSON file a zone")
+    ] = None,
+    zones: Annotated[
+        list[str] | None,
+        typer.Option("--zone", metavar="NAME", help="only this zone, or region, of --traces (repeatable)"),
+    ] = None,
+    polarity: Annotated[
+        str | None, typer.Option(help="what a 1 in --traces means: available or preempted")
+    ] = None,
+    climate: Annotated[
+        str, typer.Option(help="of generated capacity, without --traces: plentiful, usual or scarce")
+    ] = "usual",
+    deadline: Annotated[str | None, typer.Option(metavar="WHEN", help="36h, or a moment")] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", help="the run's spending limit")
+    ] = None,
+    run_input: Annotated[
+        str | None, typer.Option("--input", metavar="FILE|JSON", help="the run input, as of `relay run`")
+    ] = None,
+    expected: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE=TIME", help="how long a stage takes undisturbed (repeatable)"),
+    ] = None,
+    speed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=FACTOR", help="how fast an instance type is; 1 where not said (repeatable)"
+        ),
+    ] = None,
+    stall: Annotated[
+        str | None, typer.Option(metavar="TIME", help="how long a save holds training up")
+    ] = None,
+    save_every: Annotated[
+        str | None, typer.Option(metavar="TIME", help="between saves, instead of what checkpointing chooses")
+    ] = None,
+    runs: Annotated[
+        int, typer.Option(min=10, max=100_000, help="virtual runs of what is shown in detail")
+    ] = 100,
+    compare: Annotated[bool, typer.Option("--compare", help="other rules on the same capacity")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="for everything drawn at random")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one for each core otherwise")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="write a page with plots, too")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")] = False,
+) -> None:
+    """Says what a pipeline will cost and when it will be done, from many runs of its machine in virtual time.
+
+    Needs no account, no data and no network; with --traces it uses recorded capacity.
+    """
+    from rich.console import Console
+
+    from workflows.loading import load
+    from workflows.planning.answers import make_plan
+    from workflows.planning.assumptions import assume
+    from workflows.planning.plan_text import as_text
+    from workflows.prices import load_prices
+    from workflows.rehearsal import compile_loaded
+    from workflows.run_input import check_input
+    from workflows.run_options import RunOptions
+
+    found = load(pipeline)
+    wanted = RunOptions(run_input, deadline, budget_usd).run_input()
+    check_input(found, wanted)
+    work = assume(found, _said(expected, speed, stall, save_every))
+    outlook = _outlook(found, traces, zones or (), polarity, climate, seed)
+    console = Console(stderr=True, highlight=False)
+    with console.status("Compiling the pipeline ..."):
+        scene = _scene(found, compile_loaded(found, pipeline).definition, work, outlook, seed)
+    share = load_prices().spot_share if compare else None
+    with _bar(console) as progress:
+        made = make_plan(
+            found, scene, work, wanted, runs=runs, spot_share=share, workers=workers, progress=progress
+        )
+    if html:
+        _write(html, made)
+    if as_json:
+        print(json.dumps(_document(made), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(as_text(made))
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def _said(
+    expected: Sequence[str] | None, speed: Sequence[str] | None, stall: str | None, save_every: str | None
+) -> Said:
+    from workflows.planning.assumptions import Said
+
+    return Said(
+        expected={
+            name: _seconds(f"--expected {name}", text) for name, text in _pairs("--expected", expected)
+        },
+        stall=None if stall is None else _seconds("--stall", stall),
+        save_every=None if save_every is None else _seconds("--save-every", save_every),
+        speeds={name: _factor(f"--speed {name}", text) for name, text in _pairs("--speed", speed)},
+    )
+
+
+def _pairs(option: str, texts: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise RelayError(f"{option}: found {text!r}, expected NAME=VALUE")
+        yield name, value
+
+
+def _seconds(option: str, text: str) -> float:
+    from workflows.durations import parse_duration
+
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise RelayError(f"{option}: found {text!r}, expected {error}") from None
+    if seconds <= 0:
+        raise RelayError(f"{option}: found {text!r}, expected more than nothing")
+    return seconds
+
+
+def _factor(option: str, text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < 1000:
+        raise RelayError(f"{option}: found {text!r}, expected a number above 0, such as 0.5")
+    return factor
+
+
+def _outlook(
+    pipeline: Pipeline,
+    traces: Path | None,
+    zones: Sequence[str],
+    polarity: str | None,
+    climate: str,
+    seed: int,
+) -> Outlook:
+    from workflows.errors import unknown
+    from workflows.planning.histories import POLARITIES, read_folder
+    from workflows.planning.outlook import from_histories, synthetic
+    from workflows.planning.questions import spot_types
+
+    if polarity is not None and polarity not in POLARITIES:
+        raise RelayError(f"--polarity: {unknown('polarity', polarity, POLARITIES)}")
+    if traces is None:
+        if zones or polarity:
+            raise RelayError("--zone and --polarity go with --traces")
+        return synthetic(climate, spot_types(pipeline), seed)
+    histories = read_folder(traces, polarity=polarity)  # type: ignore[arg-type]
+    chosen = [each for each in histories if not zones or any(each.name.startswith(zone) for zone in zones)]
+    if not chosen:
+        known = [each.name for each in histories]
+        raise RelayError(f"--zone: {unknown('zone', ', '.join(zones), known)}")
+    return from_histories(chosen, spot_types(pipeline), f"{traces}")
+
+
+def _scene(pipeline: Pipeline, definition: dict[str, Any], work: Any, outlook: Outlook, seed: int) -> Scene:
+    from workflows.planning.questions import spot_types
+    from workflows.planning.virtual_runs import Scene
+    from workflows.rehearsal import SITE
+    from workflows.state_machine.watch import compile_watch
+    from workflows.watch_rule import watch_pattern
+
+    return Scene(
+        definition=definition,
+        watch_definition=compile_watch(pipeline.name, SITE),
+        watch_pattern=watch_pattern(pipeline.name),
+        bucket=SITE.bucket,
+        models=work.models,
+        launch=work.launch,
+        outlook=outlook,
+        types=spot_types(pipeline),
+        horizon=max(LEAST_SECONDS, 3 * work.seconds),
+        seed=seed,
+    )
+
+
+@contextmanager
+def _bar(console: Any) -> Iterator[Progress]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Running it in virtual time", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _write(path: Path, made: Plan) -> None:
+    from workflows.planning.page import as_html
+
+    try:
+        path.write_text(as_html(made), encoding="utf-8")
+    except OSError as error:
+        raise RelayError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _document(made: Plan) -> dict[str, Any]:
+    document = asdict(made)
+    del document["figures"]  # single runs: the plots'
+    return document
