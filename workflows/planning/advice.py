@@ -66,9 +66,10 @@ def _suitability(written: Summary, without: Summary | None, recommended: Summary
     if without:
         saved = 1 - recommended.usd_mean / without.usd_mean if without.usd_mean else 0.0
         longer = recommended.hours_p50 - without.hours_mean
+        money = f"spot saves {saved:.0%} of" if saved >= 0 else f"spot costs {-saved:.0%} more than"
         found.append(
-            f"spot saves {saved:.0%} of on-demand's {without.usd_mean:.2f} USD and takes "
-            f"{_hours(abs(longer))} {'longer' if longer >= 0 else 'less'} in the middle of the runs"
+            f"{money} on-demand's {without.usd_mean:.2f} USD and takes {_hours(abs(longer))} "
+            f"{'longer' if longer >= 0 else 'less'} (median)"
         )
     if recommended.late is not None and not recommended.in_time:
         found.append(
@@ -78,9 +79,7 @@ def _suitability(written: Summary, without: Summary | None, recommended: Summary
     elif recommended.late is not None:
         found.append(f"{recommended.late:.0%} of the runs are late")
     if recommended.finished < 1:
-        found.append(
-            f"{1 - recommended.finished:.0%} of the runs fail: look at their causes, `limit` among them"
-        )
+        found.append(f"{1 - recommended.finished:.0%} of the runs fail, most often so: {recommended.cause}")
     if written.phase_hours["waiting"] > max(written.phase_hours["spot"], 1e-9):
         found.append("its jobs wait for capacity longer than they train: name more instance types")
     return found
@@ -93,7 +92,9 @@ def _change(what: str, variant: Variant) -> str:
 def _gain(written: Summary, recommended: Summary) -> str:
     if written.in_time == recommended.in_time and written.usd_mean > 0:
         return f"together {1 - recommended.usd_mean / written.usd_mean:.0%} cheaper than as written"
-    return f"as written, {written.late or 0:.0%} of the runs are late and {1 - written.finished:.0%} fail"
+    late = "" if written.late is None else f"{written.late:.0%} of the runs are late and "
+    cause = f", most often so: {written.cause}" if written.cause else ""
+    return f"as written, {late}{1 - written.finished:.0%} fail{cause}"
 
 
 def _hours(hours: float) -> str:

@@ -20,7 +20,7 @@ from workflows.planning import questions as ask
 from workflows.planning.advice import Advice, advise, best
 from workflows.planning.assumptions import Assumption, Work
 from workflows.planning.comparison import Compared
-from workflows.planning.plan import Progress, Summary, simulate, summary
+from workflows.planning.plan import Progress, Simulation, Summary, summary
 from workflows.planning.virtual_runs import Figures, Scene, Variant
 
 
@@ -63,24 +63,25 @@ def make_plan(
     `runs` of what is shown in detail, a third of it of each other variant. Raises RelayError for a run that
     would be refused at its start.
     """
-    return _Planning(pipeline, scene, work, run_input, runs, spot_share, workers, progress).plan()
+    with Simulation(scene, workers=workers) as simulation:
+        return _Planning(pipeline, simulation, scene, work, run_input, runs, spot_share, progress).plan()
 
 
 class _Planning:
     def __init__(
         self,
         pipeline: Pipeline,
+        simulation: Simulation,
         scene: Scene,
         work: Work,
         run_input: Mapping[str, Any],
         runs: int,
         spot_share: float | None,
-        workers: int | None,
         progress: Progress,
     ) -> None:
         self.pipeline, self.scene, self.work, self.base = pipeline, scene, work, dict(run_input)
         self.runs, self.few = runs, max(10, runs // 3)
-        self.spot_share, self.workers, self.progress = spot_share, workers, progress
+        self.simulation, self.spot_share, self.progress = simulation, spot_share, progress
         self.written = Variant(ask.AS_WRITTEN, self.base)
         self.figures: dict[str, list[Figures]] = {}
         self.summaries: dict[str, Summary] = {}
@@ -162,7 +163,7 @@ class _Planning:
 
     # ---------------------------------------------------------------------------------------------- parts
     def _simulate(self, work: Sequence[tuple[Variant, int]]) -> None:
-        found = simulate(self.scene, work, workers=self.workers, progress=self.progress)
+        found = self.simulation.run(work, self.progress)
         for variant, _ in work:
             runs = found[variant.name]
             self.figures[variant.name] = runs

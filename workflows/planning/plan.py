@@ -9,6 +9,7 @@ depends on the seed alone, not on how many processes shared the work.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -46,6 +47,7 @@ class Summary:
     interruptions: float
     on_demand_attempts: float
     redone_hours: float
+    cause: str  # of the runs that failed, the most frequent
     phase_hours: dict[str, float]
     late: float | None = None
     late_low: float | None = None
@@ -57,22 +59,43 @@ class Summary:
         return self.finished >= 1 - LATE_ALLOWED and (self.late is None or self.late <= LATE_ALLOWED)
 
 
-def simulate(
-    scene: Scene,
-    work: Sequence[tuple[Variant, int]],
-    *,
-    workers: int | None = None,
-    progress: Progress = lambda done, total: None,
-) -> dict[str, list[Figures]]:
-    """The figures of each variant (by name), for its first `int` runs. Raises RelayError for a run that is
-    refused."""
-    tasks = [(variant, number) for variant, runs in work for number in range(runs)]
-    found: dict[str, list[Figures]] = {variant.name: [] for variant, _ in work}
-    results = _spread(scene, tasks, workers or os.cpu_count() or 1)
-    for done, ((variant, _), figures) in enumerate(zip(tasks, results, strict=True), start=1):
-        found[variant.name].append(figures)
-        progress(done, len(tasks))
-    return found
+class Simulation:
+    """Runs variants of a scene in processes that are kept: each parses and compiles the machine once."""
+
+    def __init__(self, scene: Scene, *, workers: int | None = None) -> None:
+        self._scene, self._workers = scene, workers or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._alone: Planner | None = None
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=ended[0] is None, cancel_futures=True)
+
+    def run(
+        self, work: Sequence[tuple[Variant, int]], progress: Progress = lambda done, total: None
+    ) -> dict[str, list[Figures]]:
+        """The figures of each variant (by name), for its first `int` runs.
+
+        Raises RelayError for a run that is refused at its start.
+        """
+        tasks = [(variant, number) for variant, runs in work for number in range(runs)]
+        found: dict[str, list[Figures]] = {variant.name: [] for variant, _ in work}
+        results = self._spread(tasks)
+        for done, ((variant, _), figures) in enumerate(zip(tasks, results, strict=True), start=1):
+            found[variant.name].append(figures)
+            progress(done, len(tasks))
+        return found
+
+    def _spread(self, tasks: Sequence[tuple[Variant, int]]) -> Iterable[Figures]:
+        if self._workers == 1 or len(tasks) == 1:
+            self._alone = self._alone or Planner(self._scene)
+            return map(self._alone.run, *zip(*tasks, strict=True))
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._workers, initializer=_open, initargs=(self._scene,))
+        return self._pool.map(_run, tasks, chunksize=CHUNK)
 
 
 def summary(name: str, runs: Sequence[Figures], deadline: float | None) -> Summary:
@@ -97,6 +120,7 @@ def summary(name: str, runs: Sequence[Figures], deadline: float | None) -> Summa
         attempts=float(np.mean([run.attempts for run in runs])),
         interruptions=float(np.mean([run.interruptions for run in runs])),
         on_demand_attempts=float(np.mean([run.on_demand_attempts for run in runs])),
+        cause=_cause(runs),
         redone_hours=float(np.mean([run.redone for run in runs])) / 3600,
         phase_hours={
             phase: float(np.mean([run.phases[phase] for run in runs])) / 3600 for phase in runs[0].phases
@@ -105,6 +129,11 @@ def summary(name: str, runs: Sequence[Figures], deadline: float | None) -> Summa
         late_low=low,
         late_high=high,
     )
+
+
+def _cause(runs: Sequence[Figures]) -> str:
+    causes = Counter(run.cause for run in runs if not run.done)
+    return causes.most_common(1)[0][0] if causes else ""
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -118,19 +147,6 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def document(found: Summary) -> dict[str, Any]:
     """As JSON."""
     return asdict(found)
-
-
-def _spread(scene: Scene, tasks: Sequence[tuple[Variant, int]], workers: int) -> Iterable[Figures]:
-    if workers == 1 or len(tasks) < 2 * CHUNK:
-        _open(scene)
-        yield from map(_run, tasks)
-        return
-    with ProcessPoolExecutor(workers, initializer=_open, initargs=(scene,)) as pool:
-        try:
-            yield from pool.map(_run, tasks, chunksize=CHUNK)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _open(scene: Scene) -> None:

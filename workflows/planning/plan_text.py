@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import yaml
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -48,7 +49,7 @@ def _result(plan: Plan) -> Table:
 
 
 def _table(title: str, rows: Iterable[Summary], *, deadline: bool) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = _bare(title)
     table.add_column("")
     for name in ("cost P50", "P95", "finish P50", "P95"):
         table.add_column(name, justify="right")
@@ -86,7 +87,7 @@ def _advice(plan: Plan) -> list[RenderableType]:
 
 
 def _comparison(plan: Plan) -> Table:
-    table = Table(title="Rules on the same capacity", title_justify="left", title_style="bold")
+    table = _bare("Rules on the same capacity")
     table.add_column("rule")
     table.add_column("judged in")
     table.add_column("cost ÷ on-demand", justify="right")
@@ -97,7 +98,7 @@ def _comparison(plan: Plan) -> Table:
 
 
 def _assumptions(plan: Plan) -> Table:
-    table = Table(title="What this rests on", title_justify="left", title_style="bold")
+    table = _bare("What this rests on")
     for name in ("stage", "", "taken as", "from"):
         table.add_column(name)
     for each in plan.assumptions:
@@ -105,6 +106,10 @@ def _assumptions(plan: Plan) -> Table:
     for kind, share in plan.availability.items():
         table.add_row("on spot", kind, f"{share:.0%} of the time", plan.histories)
     return table
+
+
+def _bare(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def usd(value: float) -> str:
