@@ -1,4 +1,4 @@
-"""Attempts as the machines write them down: an item of a DynamoDB table for each, for all of a pipeline's runs.
+"""Attempts as the machines write them down: an item of a DynamoDB table for each, whatever run it was of.
 
     pipeline (partition key)   attempt_id (sort key)
     digits                     20261125T200927-digits-1/pretrain/0-1           BEGAN-RUN/STAGE/REDRIVE-ATTEMPT
@@ -78,13 +78,19 @@ def read(query: Query, table: str, pipeline: str, run_key: str = "") -> Iterator
     if run_key:
         condition += f" AND begins_with({SORT_KEY}, :run)"
         values[":run"] = {"S": f"{run_key}/"}
-    request: dict[str, Any] = {
-        "TableName": table,
-        "KeyConditionExpression": condition,
-        "ExpressionAttributeValues": values,
-    }
+    yield from _pages(
+        query, TableName=table, KeyConditionExpression=condition, ExpressionAttributeValues=values
+    )
+
+
+def read_all(scan: Query, table: str) -> Iterator[Attempt]:
+    """The attempts of every pipeline; `scan` is that of a table client."""
+    yield from _pages(scan, TableName=table)
+
+
+def _pages(call: Query, **request: Any) -> Iterator[Attempt]:
     while True:
-        page = query(**request)
+        page = call(**request)
         yield from map(attempt_of_item, page["Items"])
         if not page.get("LastEvaluatedKey"):
             return

@@ -1,4 +1,4 @@
-"""What the attempts of past runs teach: how often capacity goes, how long it is waited for, how fast the work is.
+"""What the attempts of past runs teach: how often capacity goes, how long it is waited for, how fast work is.
 
 Pure: rows of `attempts.py` in, numbers out, each with the count that it rests on. Rates are those of jobs: of
 eight instances any one that goes takes the whole job.
