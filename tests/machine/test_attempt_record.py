@@ -138,7 +138,9 @@ def test_nothing_is_written_of_what_did_not_run():
 def test_a_text_in_the_place_of_a_step_costs_neither_the_run_nor_its_item():
     def report(world):
         def spoil(event):
-            world.objects.put("bucket", progress, b'{"step": "many", "saved_step": 0, "total": {}}')
+            world.objects.put(
+                "bucket", progress, b'{"step": "many", "saved_step": 0, "interruptions": 0, "total": {}}'
+            )
 
         progress = "demo/runs/20260105T000000-run/train/checkpoints/progress.json"
         world.sagemaker.subscribers.append(spoil)
