@@ -36,10 +36,10 @@ def sagemaker_busy() -> Any:
 
 
 def whatever_it_was() -> list[Any]:
-    """For a call that the run does not need: any error but one of the machine's own expression, for which
-    time is no cure."""
+    """For a call that the run does not need: once more after any error but one of the machine's own
+    expression, for which time is no cure. Every retry takes three of a history's events."""
     own = asl.Retry(error_equals=["States.QueryEvaluationError"], max_attempts=0)
-    return [own, retry(["States.TaskFailed"], first=1, attempts=3, longest=20)]
+    return [own, retry(["States.TaskFailed"], first=4, attempts=1, longest=20)]
 
 
 def s3_busy() -> Any:
