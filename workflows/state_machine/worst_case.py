@@ -48,11 +48,12 @@ def lost_attempts(stage: JobStage) -> int:
 
 
 def events(stage: AnyStage) -> int:
-    """Events that a stage adds to the run's history at worst."""
+    """Events that a stage adds to the run's history at worst, waits for quota left out
+    (`events_of_waits`)."""
     if not isinstance(stage, JobStage):
         return OF_A_PLAIN_STAGE
     if not isinstance(stage, SweepStage):
-        return _events_of_training(stage)
+        return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT
     if distributed(stage):
         return OF_A_LARGE_SWEEP
     return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
@@ -67,11 +68,18 @@ def distributed(stage: SweepStage) -> bool:
 
 def events_of_trial(stage: SweepStage) -> int:
     """Events of one trial of a sweep, wherever its history is."""
-    return OF_A_TRIAL + _events_of_training(stage)
+    lost = lost_attempts(stage) * LOST_ATTEMPT
+    # Trials side by side wait for the same quota, so all may wait.
+    return OF_A_TRIAL + OF_A_STAGE + lost + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
 
 
-def _events_of_training(stage: JobStage) -> int:
-    return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
+def events_of_waits(stages: Iterable[AnyStage]) -> int:
+    """Events of one stage that is refused for want of quota until its budget of waits is used up.
+
+    That all stages are, each for hours, in one run is left out: it would refuse pipelines that run for years.
+    """
+    waiting = any(isinstance(stage, JobStage) for stage in stages)
+    return (WAIT_BUDGET + 1) * WAITING_ATTEMPT if waiting else 0
 
 
 def events_around(pipeline: Pipeline) -> int:
