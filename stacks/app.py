@@ -1,9 +1,9 @@
 """The stacks of an installation: one with the bucket that its pipelines share, and one for each pipeline.
 
-    relay            the bucket                        stays when a pipeline goes or is renamed
-    relay-NAME       machines, rule, roles, logs       holds nothing that cannot be made anew
+    relay            bucket, table, topic                       stays when a pipeline goes or is renamed
+    relay-NAME       machines, rules, roles, logs, alarms       holds nothing that cannot be made anew
 
-They know each other by the bucket's name alone, so either can be deployed, and removed, by itself.
+They know each other by names alone, so either can be deployed, and removed, by itself.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from cdk_nag import AwsSolutionsChecks
 from constructs import Construct
 
 from stacks.access import Role
+from stacks.alarms import Alarms, of_pipeline
 from stacks.compiled import Compiled, compile_for
+from stacks.dashboard import Dashboard
 from stacks.grants import Place, machine_grants, rule_grants, watch_grants
 from stacks.job_grants import job_grants
 from stacks.machines import Machine
+from stacks.notifications import RunMessages
 from stacks.settings import Settings
 from stacks.storage import Storage
+from stacks.table import Table
+from stacks.topic import TOPIC, Topic
 from stacks.watch_rule import WatchRule
 from workflows.errors import RelayError
 from workflows.stages import RegisterStage
@@ -44,18 +49,22 @@ class SharedStack(cdk.Stack):
         super().__init__(
             scope,
             SHARED,
-            description="Relay: the bucket of its pipelines",
+            description="Relay: the bucket, the table of attempts and the topic of its pipelines",
             termination_protection=True,
             **_common(settings),
         )
-        Storage(
-            self,
-            "Storage",
-            bucket_name=settings.bucket_name(self.account),
-            kms_key_arn=settings.kms_key,
-            expiring=_expiring(settings, pipelines),
-            keep_old_versions_days=settings.keep_old_versions_days,
-        )
+        if settings.bucket is None:
+            Storage(
+                self,
+                "Storage",
+                bucket_name=settings.bucket_name(self.account),
+                kms_key_arn=settings.kms_key,
+                expiring=_expiring(settings, pipelines),
+                keep_old_versions_days=settings.keep_old_versions_days,
+            )
+        if settings.table is None:
+            Table(self, "Attempts", table_name=settings.table_name, kms_key_arn=settings.kms_key)
+        Topic(self, "Notifications", emails=settings.notify, account=self.account)
 
 
 class PipelineStack(cdk.Stack):
@@ -94,6 +103,7 @@ class PipelineStack(cdk.Stack):
             place=place,
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
+        self._monitoring(pipeline.name, watch.arn, place)
 
         cdk.CfnOutput(
             self,
@@ -101,6 +111,29 @@ class PipelineStack(cdk.Stack):
             value=self.machine.alias_arn,
             description="What is started; the input {} is enough, and relay schema prints what it may hold",
         )
+
+    def _monitoring(self, pipeline: str, watch_arn: str, place: Place) -> None:
+        """What people are told and shown."""
+        settings, topic, machine_arn = place.settings, place.arn("sns", TOPIC), self.machine.arn
+        RunMessages(
+            self,
+            "RunMessages",
+            pipeline=pipeline,
+            machine_arn=machine_arn,
+            topic_arn=topic,
+            region=settings.region,
+            partition=settings.partition,
+            success=settings.notify_success,
+        )
+        watched = of_pipeline(
+            pipeline,
+            machine_arn=machine_arn,
+            watch_arn=watch_arn,
+            watch_rule=watch_name(pipeline),
+            no_progress=settings.alarm_no_progress,
+        )
+        alarms = Alarms(self, "Alarms", pipeline=pipeline, watched=watched, topic_arn=topic)
+        Dashboard(self, "Dashboard", pipeline=pipeline, machine_arn=machine_arn, alarms=alarms.alarms)
 
     def _machine(self, id_: str, name: str, text: str, grants: Any, place: Place) -> Machine:
         role = Role(
@@ -137,10 +170,9 @@ def synthesize(settings: Settings, folder: Path, outdir: str | None = None) -> M
     checks = AwsSolutionsChecks(app, write_suppressions_to_cloud_formation=True)
     cdk.Validations.of(app).add_plugins(checks)
     own = [PipelineStack(app, settings=settings, compiled=compiled) for compiled in pipelines]
-    if settings.bucket is None:
-        shared = SharedStack(app, settings=settings, pipelines=pipelines)
-        for stack in own:
-            stack.add_stack_dependency(shared)
+    shared = SharedStack(app, settings=settings, pipelines=pipelines)
+    for stack in own:
+        stack.add_stack_dependency(shared)
     made = app.synth().stacks
     for each in made:
         size = Path(each.template_full_path).stat().st_size

@@ -49,7 +49,7 @@ class Compiled:
 def compile_for(path: Path, settings: Settings) -> Compiled:
     """The pipeline in a file, compiled. Raises SpecificationError, and what `gather` raises."""
     pipeline = _placed(load(path), settings)
-    site = Site(settings.bucket_name(ACCOUNT), JOB_ROLE, settings.partition)
+    site = Site(settings.bucket_name(ACCOUNT), JOB_ROLE, settings.partition, settings.table_name)
     packed = gather(
         pipeline, path.parent, site.bucket, lambda image, kind: image_uri(image, kind, settings.region)
     )

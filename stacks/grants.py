@@ -1,6 +1,7 @@
 """Who may do what: the two machines, the jobs, and the rule that starts the watch.
 
-    pipeline machine -> creates, describes, stops jobs of its own names; reads what they say in S3
+    pipeline machine -> creates, describes, stops jobs of its own names; reads what they say in S3; writes
+                        down and measures its attempts
     jobs             -> read code and inputs, write under the pipeline's own prefix
     capacity watch   -> describes and stops jobs of those names; writes its marks
     rule             -> starts the watch, and nothing else
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.settings import Settings
+from workflows.attempts import NAMESPACE
 from workflows.pipeline import Pipeline
 from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
 from workflows.state_machine.worst_case import distributed
@@ -77,6 +79,7 @@ def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[
     yield from _lock(pipeline, place)
     yield from _register(pipeline, place)
     yield from _trials_of_their_own(pipeline, place)
+    yield from _record(pipeline, place)
     yield from use_key(place, write=bool(list(shared_prefixes(pipeline))))
     yield from _logs_and_traces()
 
@@ -176,6 +179,17 @@ def _trials_of_their_own(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
         [place.arn("states", f"execution:{name}/*")],
         "Step Functions names the executions and their Map runs",
     )
+
+
+def _record(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """Items and metrics of this pipeline's own; no machine reads them."""
+    if not any(isinstance(stage, JobStage) for stage in pipeline.stages):
+        return
+    table = place.arn("dynamodb", f"table/{place.settings.table_name}")
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [pipeline.name]}}
+    yield Grant("WriteDown", ["dynamodb:PutItem"], [table], condition=own)
+    ours = {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+    yield Grant("Measure", ["cloudwatch:PutMetricData"], ["*"], NO_RESOURCE, condition=ours)
 
 
 def _logs_and_traces() -> Iterator[Grant]:

@@ -75,6 +75,11 @@ class Machine(Construct):
         )
 
     @property
+    def arn(self) -> str:
+        """Of the machine itself, by which events and metrics know it; a token of CDK."""
+        return self.machine.ref
+
+    @property
     def alias_arn(self) -> str:
         """What triggers start, a token of CDK."""
         return self.alias.ref

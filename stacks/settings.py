@@ -13,9 +13,11 @@ from pydantic import AfterValidator, Field, ValidationError
 from workflows.errors import RelayError
 from workflows.loading import describe
 from workflows.settings import Model, Network, Tags, problem
+from workflows.training_job import Site
 
 CONTEXT_KEY = "relay"
 ACCOUNT_DIGITS = 12
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 # What CloudWatch Logs takes, up to two years.
 LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 
@@ -47,7 +49,9 @@ class Settings(Model):
 
     # An existing bucket in the region; without it, the stack `relay` makes relay-ACCOUNT-REGION.
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
-    # For the bucket and what jobs leave in it. The key's own policy must let this account's roles use it.
+    # An existing table of attempts, its keys as in `stacks/table.py`; without it, `relay` makes relay-ledger.
+    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] | None = None
+    # For the bucket, what jobs leave in it, and the table. Its policy must let this account's roles use it.
     kms_key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")] | None = None
     # A run's checkpoints, outputs and models are removed so many days after they were written; None: never.
     # The runs of a pipeline that registers models are always kept, because the registry points at them.
@@ -61,12 +65,24 @@ class Settings(Model):
     ) = None
     log_days: LogDays = 90
     log_data: bool = False  # also what states are given and return: hyperparameters are among it
+
+    # Who is told of runs that end badly and of alarms; each address gets a mail that it has to confirm.
+    notify: tuple[Email, ...] = ()
+    notify_success: bool = False  # also of runs that went well
+    # Attempts in an hour that trained and left the checkpoint where it was: from so many on it is an alarm.
+    alarm_no_progress: Annotated[int, Field(ge=1)] = 2
+
     tags: Tags = Field(default_factory=dict)
 
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`."""
         return _partition(self.region) or "aws"
+
+    @property
+    def table_name(self) -> str:
+        """The table of attempts; one account and region has one."""
+        return self.table or Site.table
 
     def bucket_name(self, account: str) -> str:
         """The bucket of an account of that number."""

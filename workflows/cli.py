@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workflows.commands import stats
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
@@ -201,6 +202,10 @@ def schema(
     from workflows.run_input import input_schema
 
     print(json.dumps(input_schema(load(pipeline)) if pipeline else json_schema(), indent=2))
+
+
+# Verbs with a module of their own, one each.
+app.command("stats")(stats.stats)
 
 
 # ------------------------------------------------------------------------------------------------ parts

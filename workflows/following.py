@@ -17,7 +17,7 @@ from workflows.ledger import ENDS, MAP_RUN_ENDS, Trial, trial_in
 from workflows.runs import ENDED, Runs
 
 MOST_READ = 8  # histories of trials in one look
-FEW_EVENTS = 25  # that are usually new since the last look at a trial
+FEW_EVENTS = 50  # that are usually new since the last look at a trial: an attempt's end and what follows it
 BUSY = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 _TELLS = MAP_RUN_ENDS | ENDS.keys()
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from workflows.attempts import PARTITION_KEY, SORT_KEY
 from workflows.errors import RelayError
 from workflows.following import Following
 from workflows.images import image_uri
@@ -204,6 +205,7 @@ def start(
     runs = Runs(world.client, SITE.bucket)
     runs.refuse_existing(pipeline.name, name)
     _make_bucket(world)
+    _make_table(world)
     with console.status("Uploading code and data ..."):
         upload(compiled.packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, compiled.definition, MACHINE_ROLE)
@@ -220,6 +222,7 @@ def resume(world: LocalWorld, run: str, console: Console, *, quiet: bool) -> Reh
     if execution["status"] == "SUCCEEDED":
         raise RelayError(f"the run `{execution['name']}` has finished: nothing to resume")
     # The local EventBridge forgets its rules when its world is closed; the machines are kept.
+    _make_table(world)
     machine = str(execution["stateMachineArn"])
     _install_rule(world, machine.rpartition(":")[2], watch_name(machine))
     runs.redrive(execution["executionArn"])
@@ -231,6 +234,20 @@ def _install_rule(world: LocalWorld, pipeline: str, watch_arn: str) -> None:
     events, rule = world.client("events"), watch_name(pipeline)
     events.put_rule(Name=rule, EventPattern=json.dumps(watch_pattern(pipeline)), State="ENABLED")
     events.put_targets(Rule=rule, Targets=[{"Id": "watch", "Arn": watch_arn, "RoleArn": EVENTS_ROLE}])
+
+
+def _make_table(world: LocalWorld) -> None:
+    """The table of attempts, with the keys of the one that is deployed (`stacks/table.py`)."""
+    tables = world.client("dynamodb")
+    if SITE.table in tables.list_tables()["TableNames"]:
+        return
+    keys = {PARTITION_KEY: "HASH", SORT_KEY: "RANGE"}
+    tables.create_table(
+        TableName=SITE.table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+    )
 
 
 def _make_bucket(world: LocalWorld) -> None:

@@ -22,6 +22,7 @@ FAILED_PHASES = (
     "not good enough",
 )
 RUNS_A_JOB = {"on spot", "on demand"}
+AFTER_AN_ATTEMPT = {"write down", "measure", "what next"}  # the last one's, too: the stage is done by then
 # The phrases of a sweep's own states; all others are those of its trials.
 OF_THE_SWEEP = {"is it asked for", "try all", "did enough succeed", "best trial", "not asked for"}
 
@@ -62,6 +63,8 @@ class Activity:
 
     def entered(self, phase: str) -> None:
         """It is in the state with this phrase."""
+        if phase in AFTER_AN_ATTEMPT and self.status in {"done", "reused"}:
+            return
         self.status, self.phase = "running", phase
         if phase not in RUNS_A_JOB:
             self.job = None

@@ -45,6 +45,7 @@ class Site:
     bucket: str
     job_role_arn: str
     partition: str = "aws"
+    table: str = "relay-ledger"  # of DynamoDB, in which each attempt is written down
 
 
 @dataclass(frozen=True)

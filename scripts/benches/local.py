@@ -81,10 +81,10 @@ def _transitions(events: list[dict[str, Any]]) -> dict[str, int]:
     """Counted from the history: from a lost attempt's job to the next one's, and of the last attempt."""
     states = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
     tries = [index for index, name in enumerate(states) if re.search(r": on (spot|demand)$", name)]
-    last = next(index for index, name in enumerate(states) if name.endswith(": done"))
+    end = states.index("run: done")
     return {
         "transitions_of_a_lost_attempt": max(b - a for a, b in itertools.pairwise(tries)),
-        "transitions_of_the_last_attempt": last - tries[-1] + 1,
+        "transitions_of_the_last_attempt": end - tries[-1],
     }
 
 

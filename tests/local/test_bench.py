@@ -16,8 +16,8 @@ def test_the_bench_of_the_local_world_counts_the_transitions_from_the_history():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     figures = json.loads(done.stdout)
-    assert figures["transitions_of_a_lost_attempt"] == 5
-    assert figures["transitions_of_the_last_attempt"] == 3
+    assert figures["transitions_of_a_lost_attempt"] == 8
+    assert figures["transitions_of_the_last_attempt"] == 6
     assert figures["attempts"] == 3
     assert figures["seconds_from_end_to_next_create_beyond_back_off"] >= 0
     assert figures["memory_mib"] > 0

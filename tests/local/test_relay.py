@@ -88,6 +88,24 @@ def test_an_interrupted_run_of_the_example_leaves_the_models_of_an_undisturbed_o
     drought = runs["interrupted"]["finetune"]["attempts"][1]
     assert drought["message"].startswith("no capacity for")  # the watch ended it, not MaxWait
     assert all(a["resumed_step"] > 0 for a in runs["interrupted"]["pretrain"]["attempts"][1:])
+    attempts = [a for stages in runs.values() for stage in stages.values() for a in stage["attempts"]]
+    assert_the_table_has(attempts, tmp_path)
+
+
+def assert_the_table_has(attempts, folder):
+    """Both runs are in the table of the world that they left, which another process opens."""
+    done = relay("stats", "digits", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["runs"], told["places"], told["completed"]) == (2, 6, 6)
+    assert told["attempts"] == len(attempts) == 11
+    assert told["outcomes"] == {"completed": 6, "interrupted": 3, "no capacity": 2}
+    assert told["usd"] == pytest.approx(sum(a["cost_usd"] for a in attempts), abs=1e-9)
+    spot = [a for a in attempts if a["market"] == "spot"]
+    assert sum(kind["attempts"] for kind in told["by_type"]) == len(spot)
+    for kind in told["by_type"]:
+        own = [a for a in spot if a["rung"]["instance_type"] == kind["instance_type"]]
+        assert kind["rate"]["interruptions"] == sum(a["interruptions"] for a in own)
 
 
 @pytest.mark.processes

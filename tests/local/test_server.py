@@ -283,6 +283,34 @@ def test_s3_and_ended_jobs_outlive_the_world(tmp_path: Path) -> None:
         assert world.clock.call(world.clock.now) >= last
 
 
+def test_tables_outlive_the_world_and_a_killed_write_costs_only_itself(tmp_path: Path) -> None:
+    # given a table with an item that was changed, and one that was removed
+    keys = [("a", "HASH"), ("b", "RANGE")]
+    with LocalWorld(tmp_path) as world:
+        tables = world.client("dynamodb")
+        tables.create_table(
+            TableName="t",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+        )
+        place = {"a": {"S": "é"}, "b": {"S": "1"}}
+        for number in ("1", "2"):
+            tables.put_item(TableName="t", Item=place | {"n": {"N": number}})
+        tables.put_item(TableName="t", Item=place | {"b": {"S": "2"}})
+        tables.delete_item(TableName="t", Key=place | {"b": {"S": "2"}})
+        missing = {"TableName": "none", "Item": place}
+        assert refused(tables.put_item, **missing)[0] == "ResourceNotFoundException"
+    with (tmp_path / "dynamodb.jsonl").open("a") as file:
+        file.write('{"target": "DynamoDB_20120810.PutItem", "bo')
+    # when it is opened again, twice
+    for _ in range(2):
+        with LocalWorld(tmp_path) as world:
+            found = world.client("dynamodb").scan(TableName="t")["Items"]
+            # then
+            assert found == [place | {"n": {"N": "2"}}]
+
+
 def test_two_worlds_on_one_folder_are_refused_with_the_holder_named(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; "

@@ -18,42 +18,48 @@ def work(*failures, **more):
 
 
 # ---------------------------------------------------------------------------------------- transitions
-def test_an_undisturbed_stage_takes_three_transitions():
+RECORDED = ["train: write down", "train: measure", "train: what next"]
+
+
+def test_an_undisturbed_stage_takes_six_transitions():
     run = Run(pipeline({"name": "prepare", "kind": "process"}, TRAIN))
 
     own = [state for state in run.states if state.startswith("train: ")]
-    assert own == ["train: on spot", "train: is it whole", "train: done"]
+    assert own == ["train: on spot", "train: is it whole", "train: done", *RECORDED]
     assert [state for state in run.states if state.startswith("prepare: ")] == [
         "prepare: on demand",
         "prepare: done",
+        "prepare: write down",
+        "prepare: measure",
+        "prepare: what next",
     ]
     assert run.view.status == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("stopped_is_success", [False, True])
-def test_a_lost_attempt_takes_five_transitions_under_both_readings_of_a_stopped_job(stopped_is_success):
+def test_a_lost_attempt_takes_eight_transitions_under_both_readings_of_a_stopped_job(stopped_is_success):
     run = Run(pipeline(TRAIN), scenario={"spot": {"train": [LOST]}}, stopped_is_success=stopped_is_success)
 
     first, second = (i for i, state in enumerate(run.states) if state == "train: on spot")
-    assert second - first == 5
+    assert second - first == 8
     assert run.states[first + 1 : second] == [
         "train: why did it end",
         "train: how far did it get",
-        "train: what next",
+        "train: what follows from it",
+        *RECORDED,
         "train: back off, then spot",
     ]
     assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
 
 
-def test_a_stop_by_a_person_costs_two_transitions_more_and_keeps_the_progress():
+def test_a_stop_by_a_person_is_read_twice_and_keeps_the_progress():
     run = Run(pipeline(TRAIN), models=work(), stop_after=700)
 
-    assert run.states[-6:] == [
+    read = ["train: how far did it get", "train: what follows from it", *RECORDED]
+    assert run.states[-12:] == [
         "train: why did it end",
-        "train: how far did it get",
-        "train: what next",
-        "train: how far did it get",
-        "train: what next",
+        *read,
+        *read,
         "train: failed, redrive to go on",
     ]
     (only,) = run.view.stages["train"].attempts

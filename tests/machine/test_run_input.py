@@ -124,7 +124,7 @@ def test_a_retry_budget_of_nothing_goes_on_demand_at_once():
     assert [job["EnableManagedSpotTraining"] for job in run.jobs] == [False]
 
 
-def test_a_run_without_disturbance_takes_three_transitions_a_stage_whatever_it_is_asked():
+def test_a_run_without_disturbance_takes_six_transitions_a_stage_whatever_it_is_asked():
     run = Run(pipeline(TRAIN), run_input={"deadline": "9h", "budget_usd": 100, "parameters": {"train": {}}})
 
     assert run.states == [
@@ -133,5 +133,8 @@ def test_a_run_without_disturbance_takes_three_transitions_a_stage_whatever_it_i
         "train: on spot",
         "train: is it whole",
         "train: done",
+        "train: write down",
+        "train: measure",
+        "train: what next",
         "run: done",
     ]

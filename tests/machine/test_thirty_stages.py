@@ -5,6 +5,7 @@ import json
 from tests.machine.pipelines import Run, definition, pipeline, watch
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.step_functions.limits import MAX_DEFINITION
+from workflows.state_machine.check import problems_of
 
 SWEEP = {
     "kind": "sweep",
@@ -49,6 +50,7 @@ def test_thirty_stages_with_sweeps_fit_into_one_machine():
     found = thirty_stages()
     assert len(found.stages) == 30
     assert len(json.dumps(definition(found))) < MAX_DEFINITION
+    assert problems_of(found, definition(found)) == []
 
 
 def test_thirty_stages_end_though_nearly_every_one_is_interrupted():

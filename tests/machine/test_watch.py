@@ -44,13 +44,13 @@ def test_a_drought_after_an_interruption_ends_with_the_patience_too(stopped_is_s
 
 
 @READINGS
-def test_an_attempt_lost_to_the_watch_takes_five_transitions(stopped_is_success):
+def test_an_attempt_lost_to_the_watch_takes_eight_transitions(stopped_is_success):
     run = Run(
         pipeline(TRAIN), scenario=scenario("none"), watch=watch(), stopped_is_success=stopped_is_success
     )
 
     first, second = (i for i, state in enumerate(run.states) if state == "train: on spot")
-    assert second - first == 5
+    assert second - first == 8
 
 
 def test_capacity_that_comes_within_the_patience_is_left_alone():

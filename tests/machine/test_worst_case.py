@@ -7,6 +7,7 @@ import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
 from workflows.loading import SpecificationError
+from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 from workflows.rehearsal import compile_file
 from workflows.stages import MOST_TRIALS
@@ -60,6 +61,22 @@ def test_an_attempt_that_waits_for_quota_adds_no_more_than_reckoned():
     waited = len(run.world.history(run.arn)) - worst_case.OF_THE_RUN - worst_case.OF_A_STAGE
 
     assert waited / refused <= worst_case.WAITING_ATTEMPT <= 1.2 * waited / refused
+
+
+def test_a_ledger_that_refuses_everything_adds_no_more_than_is_reckoned_for_retried_calls():
+    def refuse(world):
+        world.table.refusal = world.metrics.refusal = ServiceError("ThrottlingException", "Rate exceeded")
+
+    found = pipeline(TRAIN, spot={"retry_budget": 9, "no_progress_limit": 9})
+    none, *lost = [
+        events(found, scenario={"spot": {"train": ["none"] * count}}, before=refuse) for count in (0, 1, 2)
+    ]
+    run = Run(pipeline(TRAIN), quotas={"ml.m5.xlarge for spot training job usage": 0}, before=refuse)
+    refused = len(run.attempts("train")) - 1
+
+    assert lost[0] - none == lost[1] - lost[0] <= worst_case.LOST_ATTEMPT
+    waited = len(run.world.history(run.arn)) - none
+    assert waited / refused <= worst_case.WAITING_ATTEMPT
 
 
 def test_a_lost_processing_job_adds_no_more_than_a_lost_training_job():

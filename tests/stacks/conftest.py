@@ -38,6 +38,9 @@ def everything(synthesize, tmp_path_factory) -> dict[str, Any]:
         network={"subnets": ["subnet-9"], "security_groups": ["sg-9"], "encrypt_traffic": True},
         permissions_boundary="arn:aws:iam::123456789012:policy/boundary",
         log_data=True,
+        notify=("team@example.com",),
+        notify_success=True,
+        alarm_no_progress=3,
         tags={"team": "vision"},
     )
     return dict(synthesize(settings, folder))

@@ -77,9 +77,14 @@ def of_call(resource: str, arguments: Mapping[str, Any]) -> list[Need]:
     service, _, action = resource.removeprefix("arn:aws:states:::").removeprefix("aws-sdk:").partition(":")
     if resource.endswith(".sync"):
         return _sync("Training" if "TrainingJobName" in arguments else "Processing", arguments)
-    return {"sagemaker": _sagemaker, "s3": _s3, "sfn": _states}[service](
-        action[:1].upper() + action[1:], arguments
-    )
+    services = {
+        "sagemaker": _sagemaker,
+        "s3": _s3,
+        "sfn": _states,
+        "dynamodb": _dynamodb,
+        "cloudwatch": _cloudwatch,
+    }
+    return services[service](action[:1].upper() + action[1:], arguments)
 
 
 def _sync(kind: str, arguments: Mapping[str, Any]) -> list[Need]:
@@ -130,6 +135,15 @@ def _states(action: str, arguments: Mapping[str, Any]) -> list[Need]:
     return [Need(f"states:{action}", arguments["ExecutionArn"])]
 
 
+def _dynamodb(action: str, arguments: Mapping[str, Any]) -> list[Need]:
+    leading = {"dynamodb:LeadingKeys": arguments["Item"]["pipeline"]["S"]}
+    return [Need(f"dynamodb:{action}", arn("dynamodb", f"table/{arguments['TableName']}"), leading)]
+
+
+def _cloudwatch(action: str, arguments: Mapping[str, Any]) -> list[Need]:
+    return [Need(f"cloudwatch:{action}", "*", {"cloudwatch:namespace": arguments["Namespace"]})]
+
+
 def _distributed(machine: str) -> list[Need]:
     return [
         Need("states:StartExecution", arn("states", f"stateMachine:{machine}")),
@@ -147,13 +161,12 @@ def _of_service(machine: Mapping[str, Any]) -> Iterator[Need]:
 
 
 def _of_key(needs: Iterable[Need], key: str | None) -> list[Need]:
-    """Reading an encrypted object takes the key, and so does writing one."""
+    """Reading an encrypted object takes the key, and so does writing one, and an item of a table."""
     if not key:
         return []
     asked = {need.action for need in needs}
-    return [Need("kms:Decrypt", key)] * ("s3:GetObject" in asked) + [Need("kms:GenerateDataKey", key)] * (
-        "s3:PutObject" in asked
-    )
+    reads = bool({"s3:GetObject", "dynamodb:PutItem"} & asked)
+    return [Need("kms:Decrypt", key)] * reads + [Need("kms:GenerateDataKey", key)] * ("s3:PutObject" in asked)
 
 
 # -------------------------------------------------------------------------------------------------- jobs

@@ -136,7 +136,9 @@ def _assigned(known: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, st
 
 def _what_happened(end: Mapping[str, str]) -> dict[str, Json]:
     holder = {"execution": arn("states", "execution:earlier-name:run"), "tag": "0123456789", "etag": "1"}
-    return {"end": end, "reused": True, "message": "failed", "holder": holder}
+    line = {"job": "job-0-1", "trial": 0, "usd": 1}
+    record = {"next": "spot", "line": line}
+    return {"end": end, "reused": True, "message": "failed", "holder": holder, **record}
 
 
 def _results(run: Mapping[str, Json]) -> dict[str, Json]:

@@ -108,6 +108,7 @@ class Resolved:
             "StepFunctions::StateMachineVersion": lambda: f"{properties['StateMachineArn']}:1",
             "StepFunctions::StateMachineAlias": lambda: self._alias(properties),
             "S3::Bucket": lambda: properties["BucketName"],
+            "SNS::Topic": lambda: _arn("sns", properties["TopicName"]),
         }
         return str(known[kind]())
 
@@ -121,6 +122,8 @@ class Resolved:
             ("IAM::Role", "Arn"): f"arn:aws:iam::{ACCOUNT}:role/{name}",
             ("Logs::LogGroup", "Arn"): _arn("logs", f"log-group:{name}:*"),
             ("S3::Bucket", "Arn"): f"arn:aws:s3:::{name}",
+            ("KMS::Key", "Arn"): _arn("kms", f"key/{name}"),
+            ("CloudWatch::Alarm", "Arn"): _arn("cloudwatch", f"alarm:{name}"),
             ("StepFunctions::StateMachine", "StateMachineRevisionId"): f"revision-of-{name}",
         }
         return known[kind, attribute]

@@ -12,6 +12,7 @@ from tests.stacks.templates import KEY, Resolved
 
 PIPELINES = ["digits", "graph", "everything"]
 BUCKET = "arn:aws:s3:::relay-123456789012-us-east-1"
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/relay-ledger"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
 
@@ -26,8 +27,8 @@ def deployed(request, templates, everything):
 def roles(name, template, key):
     """(who, the statements of the role, what is needed)."""
     machine, watch = template.machine(name), template.machine(f"{name}-watch")
-    (rule,) = template.of_type("Events::Rule").values()
-    (target,) = rule["Targets"]
+    rules = template.of_type("Events::Rule").values()
+    (target,) = next(rule["Targets"] for rule in rules if rule["Name"] == f"{name}-watch")
     started = target["Arn"].removesuffix(":live")
     job_role = next(r for r in template.of_type("IAM::Role") if r.startswith("JobRole"))
     job_arn = f"arn:aws:iam::123456789012:role/{job_role}"
@@ -123,6 +124,10 @@ def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
         Need("s3:DeleteObject", f"{BUCKET}/digits/runs/1-a/train/output/j/output/model.tar.gz"),
         Need("s3:ListBucket", BUCKET, {"s3:prefix": "other/runs/"}),
         Need("iam:PassRole", "arn:aws:iam::123456789012:role/admin", TO_SAGEMAKER),
+        Need("dynamodb:PutItem", TABLE, {"dynamodb:LeadingKeys": "other"}),
+        Need("dynamodb:DeleteItem", TABLE, {"dynamodb:LeadingKeys": "digits"}),
+        Need("dynamodb:Query", TABLE, {"dynamodb:LeadingKeys": "digits"}),
+        Need("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/States"}),
     ],
     ids=lambda need: f"{need.action} {need.resource.rpartition(':')[2]}",
 )

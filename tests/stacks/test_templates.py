@@ -96,14 +96,19 @@ def test_nothing_in_a_template_needs_what_only_cdk_sets_up(stack):
 
 
 # ---------------------------------------------------------------------------------------------- what stays
-HOLDING_DATA = re.compile(r"AWS::(S3::|DynamoDB::|RDS::|EFS::|KMS::|SQS::|ECR::)")
+# A key is data where data is encrypted with it; that of the topic is not (`stacks/notifications.py`).
+HOLDING_DATA = re.compile(r"AWS::(S3::|DynamoDB::|RDS::|EFS::|SQS::|ECR::)")
 
 
 def test_what_holds_checkpoints_outlives_its_stack_and_every_replacement(templates):
     resources = templates["relay"]["Resources"].values()
 
     holding = [resource for resource in resources if HOLDING_DATA.match(resource["Type"])]
-    assert {resource["Type"] for resource in holding} == {"AWS::S3::Bucket", "AWS::S3::BucketPolicy"}
+    assert {resource["Type"] for resource in holding} == {
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::DynamoDB::Table",
+    }
     for resource in holding:
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
@@ -183,16 +188,19 @@ def test_settings_reach_what_they_are_for(everything):
     assert all(job.get("VpcConfig") or job["NetworkConfig"]["VpcConfig"] for job in jobs)
 
 
-def test_a_bucket_that_a_team_has_already_is_used_and_not_made(synthesize):
+def test_a_bucket_and_a_table_that_a_team_has_already_are_used_and_not_made(synthesize):
     from stacks.settings import Settings
 
-    made = synthesize(Settings(bucket="team-data", pipelines=(DIGITS,)), ROOT)
+    made = synthesize(Settings(bucket="team-data", table="team-table", pipelines=(DIGITS,)), ROOT)
 
-    assert set(made) == {"relay-digits"}
+    shared = {resource["Type"] for resource in made["relay"]["Resources"].values()}
+    assert not [kind for kind in shared if HOLDING_DATA.match(kind)]
     template = Resolved(made["relay-digits"])
     text = json.dumps([template.of_type("IAM::Role"), template.machine("digits")])
     assert "arn:aws:s3:::team-data/digits/runs/*" in text
+    assert "table/team-table" in text
     assert "relay-123456789012" not in text
+    assert "relay-ledger" not in text
 
 
 def test_two_pipelines_of_one_name_are_refused(synthesize):

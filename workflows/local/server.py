@@ -130,7 +130,9 @@ class LocalWorld:
         # A world opened again on the same root must not write times before those of its records.
         self.clock = RealClock(speed, epoch=self._epoch())
         services: dict[str, Any] = {}
-        self.front_door = FrontDoor(self.clock, services, self.root / "s3")
+        self.front_door = FrontDoor(
+            self.clock, services, objects=self.root / "s3", tables=self.root / "dynamodb.jsonl"
+        )
         self.front_door.load()
         self.endpoint_url = self.front_door.open(port)
         self._closers.append(self.front_door.close)

@@ -1,4 +1,5 @@
-"""A whole AWS in virtual time: the interpreter, SageMaker and S3 of the local world, with the work modelled.
+"""A whole AWS in virtual time: the interpreter, SageMaker and S3 of the local world, with the work modelled,
+a table and metrics in memory.
 
 Nothing here waits: a week of training passes as fast as its events can be computed.
 """
@@ -12,11 +13,13 @@ from typing import Any
 
 import simpy
 
+from workflows.attempts import PARTITION_KEY, SORT_KEY
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import matches
 from workflows.local.objects import MemoryObjects
+from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
 from workflows.local.sagemaker.workload import s3_location
@@ -88,11 +91,13 @@ class VirtualWorld:
         watch: Watch | None = None,
         programs: Mapping[str, Program] | None = None,
         compile_after: int | None = USES_BEFORE_COMPILING,
+        table: str = "relay-ledger",
         **platform: Any,
     ) -> None:
         self.clock = VirtualClock()
         self.objects = MemoryObjects(self.clock.now, (bucket,))
         self.workload = ModelledWorkload(self.clock, self.objects, models)
+        self.table, self.metrics = MemoryTable(table, (PARTITION_KEY, SORT_KEY)), MemoryMetrics()
         self.sagemaker = SageMaker(
             self.clock,
             capacity=capacity or from_scenario(scenario or Scenario(), seed=seed),
@@ -170,11 +175,15 @@ class VirtualWorld:
         self.sagemaker.subscribers.append(deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        if service == "stepfunctions":
-            return self.step_functions.handle(operation, arguments)
-        if service != "s3":
+        known = {
+            "stepfunctions": self.step_functions.handle,
+            "s3": self.objects.call,
+            "dynamodb": self.table.call,
+            "cloudwatch": self.metrics.call,
+        }
+        if service not in known:
             raise ServiceError("UnknownOperationException", f"a virtual world has no {service}")
-        return self.objects.call(operation, arguments)
+        return known[service](operation, arguments)
 
 
 def _given(value: Any) -> Iterator[str]:

@@ -51,7 +51,9 @@ def sizes_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> Sizes:
     stages = pipeline.stages
     return Sizes(
         len(json.dumps(definition)),
-        worst_case.events_around(pipeline) + sum(worst_case.events(stage) for stage in stages),
+        worst_case.events_around(pipeline)
+        + worst_case.events_of_waits(stages)
+        + sum(worst_case.events(stage) for stage in stages),
         worst_case.unusual_bytes(stages) + sum(worst_case.result_bytes(stage) for stage in stages),
     )
 

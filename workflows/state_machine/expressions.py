@@ -11,6 +11,7 @@ import json
 from workflows import outcomes, tally
 from workflows.stages import JobStage, TrainStage
 from workflows.training_job import settings, variable
+from workflows.watch_rule import WAITING
 
 LONGEST_CAUSE = 1000  # characters of a create call's error
 REDRIVES = "$states.context.Execution.RedriveCount"
@@ -30,6 +31,11 @@ def or_else(path: str, default: str) -> str:
 def millis(path: str) -> str:
     """A moment in milliseconds, whether AWS wrote it as text (SDK integrations) or as a number (.sync)."""
     return f"($type({path}) = 'string' ? $toMillis({path}) : {path})"
+
+
+def second(path: str) -> str:
+    """A moment as text, to the second; now, where AWS named none (a job that was never made)."""
+    return f'$substring($fromMillis($exists({path}) ? {millis(path)} : $millis()), 0, 19) & "Z"'
 
 
 def merged(stage: str, *parts: str) -> str:
@@ -109,9 +115,20 @@ def training_figures() -> dict[str, str]:
         "trained_seconds": or_else(f"{_RESULT}.TrainingTimeInSeconds", "0"),
         "billed_seconds": or_else(f"{_RESULT}.BillableTimeInSeconds", f"({trained} ? null : 0)"),
         "seen": f"$count({_RESULT}.SecondaryStatusTransitions[Status = 'Interrupted'])",
+        "created": f"{_RESULT}.CreationTime",
+        # TrainingEndTime is that of jobs that got instances.
+        "ended": or_else(f"{_RESULT}.TrainingEndTime", f"{_RESULT}.LastModifiedTime"),
+        "queued": _without_instances(),
         # Of a job that named several types (InstancePreferences): the one that it got.
         "type": f"{_RESULT}.ResourceConfig.SelectedInstanceType",
     }
+
+
+def _without_instances() -> str:
+    """Seconds that the job waited for its instances and their launch, at its start and after each
+    interruption inside it."""
+    spells = f"{_RESULT}.SecondaryStatusTransitions[Status in {json.dumps(WAITING)} and $exists(EndTime)]"
+    return f"$round($sum([0, {spells}.({millis('EndTime')} - {millis('StartTime')})]) / 1000)"
 
 
 def training_metrics() -> str:
@@ -146,6 +163,10 @@ def processing_figures() -> dict[str, str]:
         "trained_seconds": ran,
         "billed_seconds": ran,
         "seen": "0",
+        "created": f"{_RESULT}.CreationTime",
+        "ended": or_else(end, f"{_RESULT}.LastModifiedTime"),
+        "queued": f"($exists({start}) ? $round(({millis(start)} - "
+        f"{millis(f'{_RESULT}.CreationTime')}) / 1000) : 0)",
     }
 
 
@@ -165,7 +186,8 @@ def never_created(stage: str, hold: str, money: str) -> str:
         "money": f'$exists($run.budget) ? {money} : ""',
         "whole": "false",
     }
-    figures = {"trained": "false", "trained_seconds": "0", "billed_seconds": "0", "seen": "0"}
+    nothing = ("trained_seconds", "billed_seconds", "seen", "queued")
+    figures = {"trained": "false", **dict.fromkeys(nothing, "0")}
     return fields({**facts, **figures})
 
 

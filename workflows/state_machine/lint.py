@@ -26,6 +26,8 @@ RESOURCES = {
     "aws-sdk:s3:putObject",
     "aws-sdk:s3:listObjectsV2",
     "aws-sdk:sfn:describeExecution",
+    "aws-sdk:dynamodb:putItem",
+    "aws-sdk:cloudwatch:putMetricData",
 }
 _JSONPATH = {
     "InputPath",

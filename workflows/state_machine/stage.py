@@ -1,14 +1,16 @@
 """The sub-graph of one stage.
 
-    on spot -> is it whole -> done
-       |            |
-       +-> why did it end -> how far did it get -> what next -> back off -> on spot | on demand
-                                                      |
-                                                      +-> was it done before ... (`earlier_runs.py`)
-                                                      +-> skipped
-                                                      +-> failed, redrive to go on
+    on spot -> is it whole -> done --------------+
+       |            |                            v
+       +-> why did it end -> how far did it get -> what follows from it -> write down -> measure -> what next
+                                                                                                       |
+                                                     the next stage
+                                                     back off -> on spot | on demand
+                                                     was it done before ... (`earlier_runs.py`)
+                                                     skipped
+                                                     failed, redrive to go on
 
-An undisturbed stage takes three transitions; from a lost attempt's job to the next one's it takes five. An
+An undisturbed stage takes six transitions; from a lost attempt's job to the next one's it takes eight. An
 attempt that is not to start (`holds.py`) goes the way of one that was refused.
 """
 
@@ -25,6 +27,7 @@ from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine import verdict
+from workflows.state_machine.attempt_record import ONWARD, record_states
 from workflows.state_machine.earlier_runs import look_up_states
 from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
 from workflows.state_machine.language import jsonata
@@ -88,31 +91,42 @@ class StageStates:
             self.entry = lock_states(stage, self.site, onward=self._where_to_run(), failed=failing)
         if not failed:
             failing.next(self.entry)
+        self.what_next = asl.Choice(self._title("what next"))
         self._link(failing)
 
     @property
     def states(self) -> States:
         """The states as a part of the machine."""
-        return States({self.own: jsonata(x.fresh(self.stage))}, self.entry, [self.done, self.skipped])
+        return States({self.own: jsonata(x.fresh(self.stage))}, self.entry, [self.what_next, self.skipped])
 
     def _link(self, failing: Any) -> None:
         why = self._why()
         how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
+        decide = asl.Pass(
+            self._title("what follows from it"),
+            assign=self._assign(verdict.decided(self.stage)),
+            output={},
+        )
         whole = self._is_it_whole() if self.training else self.done
         earlier = look_up_states(self.stage, self.site, found=whole, entry=self.entry)
-        what_next = self._what_next(why, how_far, earlier, failing)
+        self._decide(why, how_far, earlier, failing)
+        ended = record_states(
+            self.stage, self.place.pipeline, self.site, self.place.scope.results, onward=self.what_next
+        )
+        self.done.next(ended)
+        decide.next(ended)
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
         if how_far and isinstance(self.stage, TrainStage):
             whole.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=why))
             whole.next(self.done)
-            how_far.add_catch(self._catch(what_next, verdict.not_found(self.stage)))
-            how_far.next(what_next)
+            how_far.add_catch(self._catch(decide, verdict.not_found(self.stage)))
+            how_far.next(decide)
         left = money(self.stage, self.place.scope)
         gone = x.never_created(self.stage.name, self.hold, left)
-        why.add_catch(self._catch(how_far or what_next, self._ended(gone)))
-        why.next(how_far or what_next)
+        why.add_catch(self._catch(how_far or decide, self._ended(gone)))
+        why.next(how_far or decide)
 
     # ------------------------------------------------------------------------------------- an attempt
     def _attempts(self) -> Iterator[tuple[str, Any]]:
@@ -164,13 +178,10 @@ class StageStates:
         return self._describe("why did it end", self._assign(self._ended(end)))
 
     def _ended(self, end: str) -> str:
-        """A processing job reports no progress and nobody watches it: the decision falls at once."""
-        if isinstance(self.stage, ProcessStage):
-            return verdict.decided(self.stage, "{}", end)
         return x.merged(self.stage.name, f'{{"end": {end}}}')
 
     def _how_far(self, stage: TrainStage) -> Any:
-        """Reads one object, and then decides.
+        """Reads one object.
 
         Of a job that was asked to stop it is the watch's mark, which repeats progress.json: so a stop by the
         watch costs no transition more than another end. A stop by a person has no mark, and costs two.
@@ -180,11 +191,11 @@ class StageStates:
         key = f"{marked} ? {mark_key(name)} : {checkpoint_key(stage, 'progress.json')}"
         shared, bucket = checkpoint_bucket(stage, self.site), self.site.bucket
         place = bucket if shared == bucket else jsonata(f'{marked} ? "{bucket}" : "{shared}"')
-        found = verdict.decided(stage, "$parse($states.result.Body)")
-        return self._read("how far did it get", place, key, found)
+        return self._read("how far did it get", place, key, verdict.found(stage))
 
-    def _what_next(self, why: Any, how_far: Any, earlier: Any, failing: Any) -> Any:
-        choice = asl.Choice(self._title("what next"))
+    def _decide(self, why: Any, how_far: Any, earlier: Any, failing: Any) -> None:
+        """The rules of the choice; a stage that is done leaves it by its default."""
+        choice = self.what_next
         own = f"${self.own}"
         if how_far:
             choice.when(f'{own}.next = "{Next.DONE}"', self.done)
@@ -207,7 +218,7 @@ class StageStates:
         look_again = asl.Wait(self._title("still running, look again"), seconds=LOOK_AGAIN_SECONDS)
         look_again.next(why)
         choice.when(f'{own}.next = "{Next.LOOK_AGAIN}"', look_again)
-        return choice.otherwise(failing)
+        choice.when(f'{own}.next != "{ONWARD}"', failing)
 
     def _where_to_run(self) -> Any:
         """After the lock: the stage may be on its way to either market."""
@@ -241,7 +252,8 @@ class StageStates:
         figures = x.training_figures() if self.training else x.processing_figures()
         metrics = x.training_metrics() if self.training else "{}"
         left = verdict.finished(stage, self.site, figures, outputs(stage, self.site), metrics)
-        return self._describe("done", self._leave(left))
+        onward = self._assign(x.merged(stage.name, f'{{"next": "{ONWARD}"}}'))
+        return self._describe("done", {**self._leave(left), **onward})
 
     def _skipped(self) -> Any:
         left = f'$merge([{json.dumps(NOTHING)}, {{"skipped": ${self.own}.why}}])'

@@ -61,7 +61,9 @@ def _one_line(ledger: str) -> str:
         "resumed_step": "$l[0].resumed_step",
         "attempts": "$count($l)",
     }
-    rest = "$sift($last, function($v, $k) { $k != 'usd' })"
+    # Times and savings of each attempt are in the table of attempts.
+    dropped = '["usd", "created", "ended", "queued_seconds", "on_demand_usd"]'
+    rest = f"$sift($last, function($v, $k) {{ $not($k in {dropped}) }})"
     return f"($l := {ledger}; $last := $l[-1]; $count($l) = 0 ? [] : [$merge([{rest}, {fields(sums)}])])"
 
 

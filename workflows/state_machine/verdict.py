@@ -12,35 +12,68 @@ from workflows import decisions, outcomes, tally
 from workflows.rules import FUNCTIONS
 from workflows.settings import Backoff
 from workflows.stages import JobStage, SweepStage, TrainStage
-from workflows.state_machine.expressions import MARK_READ, REDRIVES, fields, looks_for_mark, merged, or_else
+from workflows.state_machine.expressions import (
+    MARK_READ,
+    REDRIVES,
+    fields,
+    looks_for_mark,
+    merged,
+    or_else,
+    second,
+)
 from workflows.state_machine.holds import SHORTEST_WAIT, late, slack
 from workflows.training_job import Site, checkpoint_uri, rung, settings, variable
 
 LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
-READ_ON = "read on"  # in the place of a decision: the watch left no mark, so progress.json is to be read
+# In the place of a decision: the watch left no mark, so progress.json is to be read; or all has been read.
+READ_ON, DECIDE = "read on", "decide"
+_STEPS = ("step", "saved_step", "resumed_step", "total", "seconds_left")
+_WORDS = ("stopped_by_watch", "because")  # of the mark
 DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount already
 _STEEPEST = 30  # exponent of the back-off: more only overflows
+
+
+def found(stage: TrainStage) -> str:
+    """What was read, progress.json or the watch's mark, which holds the same and more: what is asked for.
+
+    Steps and seconds that are no numbers count as not reported: a script may write anything there.
+    """
+    asked = (
+        f"$type($v) = 'number' ? $k in {json.dumps(_STEPS)} : "
+        f"$type($v) = 'string' and $k in {json.dumps(_WORDS)}"
+    )
+    kept = f"$merge([{{}}, $sift($parse($states.result.Body), function($v, $k) {{ {asked} }})])"
+    return merged(stage.name, fields({"found": kept, "next": f'"{DECIDE}"'}))
 
 
 def not_found(stage: TrainStage) -> str:
     """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
     own = f"${variable(stage.name)}"
-    unmarked = f'{{"next": "{READ_ON}", "end": $merge([{own}.end, {{"unmarked": true}}])}}'
-    return f"{looks_for_mark(stage.name)} ? {merged(stage.name, unmarked)} : {decided(stage, '{}')}"
+    unmarked = {"next": f'"{READ_ON}"', "end": f'$merge([{own}.end, {{"unmarked": true}}])'}
+    nothing = {"found": "{}", "next": f'"{DECIDE}"'}
+    return merged(stage.name, f"{looks_for_mark(stage.name)} ? {fields(unmarked)} : {fields(nothing)}")
 
 
-def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
+def decided(stage: JobStage) -> str:
     """The stage's variable after an attempt: outcome, counters, decision, ledger entry, and the next place.
 
-    `found` is an expression for the contents of progress.json, or of the watch's mark, which holds the same
-    and more; an empty object when there is none. `end` is one for how the job ended.
+    It holds how the job ended (`end`), and what was found of its progress.
     """
+    own = f"${variable(stage.name)}"
+    verdict = _verdict(stage)
+    if not isinstance(stage, TrainStage):
+        return verdict
+    undecided = merged(stage.name, '{"line": null, "pressed": false}')
+    return f'{own}.next = "{READ_ON}" ? {undecided} : {verdict}'
+
+
+def _verdict(stage: JobStage) -> str:
     saved = or_else("$p.saved_step", "$s.step")
     redriven = f"$s.redrive != {REDRIVES}"
     # Only what was read in the mark's place is the mark: a script may write the same into progress.json.
     more = f'{{"watched": $marked, "redriven": {redriven}, "reason": $marked ? $p.because : $f.reason}}'
     return (
-        f"({FUNCTIONS} $s := ${variable(stage.name)}; $p := {found}; $f := {end}; "
+        f"({FUNCTIONS} $s := ${variable(stage.name)}; $p := $s.found; $f := $s.end; "
         f"$marked := {MARK_READ} and $exists($p.stopped_by_watch); "
         f"$f := $merge([$f, {more}]); $e := $merge([$f, {fields({'outcome': outcomes.outcome_jsonata()})}]); "
         f"$saved := {saved}; $left := {_work_left()}; "
@@ -48,7 +81,7 @@ def decided(stage: JobStage, found: str, end: str = "$s.end") -> str:
         f"$t := {tally.tally_jsonata('$policy.counters')}; $f := $merge([$f, $t]); "
         f"$d := {decisions.decision_jsonata()}; "
         # The answer's rung and pause are words; what the stage keeps under these names are numbers.
-        '$told := {"next": $d.next, "why": $d.why}; '
+        '$told := {"next": $d.next, "why": $d.why, "line": null, "pressed": false}; '
         '$d.next in ["look again", "look up", "skip", "done"] ? $merge([$s, $told]) : '
         f"$merge([$s, $t, $told, {_next_place(stage)}]))"
     )
@@ -60,7 +93,7 @@ def finished(
     """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
     progress = or_else("$s.final", "{}")
     decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
-    line = entry(stage, outcome='"completed"', decision=decision)
+    line = entry(stage, outcome='"completed"', decision=decision, kept="1")
     left = {
         "outputs": fields(outputs),
         "metrics": metrics,
@@ -116,9 +149,13 @@ def _exit_listed(stage: JobStage) -> str:
     return rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(codes)}"
 
 
-def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
-    """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress)."""
+def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
+    """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress).
+
+    `kept` is the share of the attempt's work that is not lost, over `$from`, `$reached` and `$held` (steps).
+    """
     ran = "$e.trained and $exists($p.step)"
+    undisturbed = f"$place.hour * $e.trained_seconds * {kept}"
     values = {
         "stage": json.dumps(stage.name),
         "attempt": "$s.attempt",
@@ -128,20 +165,28 @@ def entry(stage: JobStage, *, outcome: str, decision: str) -> str:
         "instance_count": "$place.count",
         "outcome": outcome,
         "message": f"$substring($e.reason, 0, {LONGEST_MESSAGE})",
+        "created": second("$e.created"),
+        "ended": second("$e.ended"),
+        "queued_seconds": "$e.queued",
         "trained_seconds": "$e.trained_seconds",
         "billed_seconds": "$e.billed_seconds",
         "usd": "$usd",
+        "on_demand_usd": f"$exists($place.hour) ? $round({undisturbed} / 3600, 6)",
         "interruptions": "$e.seen",
-        "resumed_step": f"{ran} ? $p.resumed_step : $s.step",
-        "reached_step": f"{ran} ? $p.step : $s.step",
-        "saved_step": or_else("$p.saved_step", "$s.step"),
+        "resumed_step": "$from",
+        "reached_step": "$reached",
+        "saved_step": "$held",
     }
+    steps = (
+        f"$from := {ran} ? $p.resumed_step : $s.step; $reached := {ran} ? $p.step : $s.step; "
+        f"$held := {or_else('$p.saved_step', '$s.step')}"
+    )
     # What it got may be another type than that of the rung, where it could take any of the ladder.
     got = f"$lookup({settings(stage.name)}, $s.market)[type = $e.type][0]"
     place = or_else(got, rung(stage)) if stage.on_demand.preferences else rung(stage)
     if isinstance(stage, SweepStage):
         values["trial"] = "$s.trial"
-    return f"($place := {place}; $usd := {_cost()}; $merge([{fields(values)}, {{{decision}}}]))"
+    return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {{{decision}}}]))"
 
 
 def _cost() -> str:
@@ -160,7 +205,9 @@ def _cost() -> str:
 def _next_place(stage: JobStage) -> str:
     limits = settings(stage.name)
     decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
-    line = entry(stage, outcome="$e.outcome", decision=decision)
+    # What was saved when it ended; the next attempt may find less (`receipt.py` knows both).
+    kept = "($held > $from ? ($held - $from) / ($max([$reached, $held]) - $from) : 0)"
+    line = entry(stage, outcome="$e.outcome", decision=decision, kept=kept)
     last_words = '($e.reason = "" ? "" : ". It said: " & $substring($e.reason, 0, 700))'
     told = '$e.outcome = "not started" ? $d.why : $e.outcome & ": " & $d.why & ' + last_words
     place = {
@@ -177,11 +224,14 @@ def _next_place(stage: JobStage) -> str:
         "taken_up": f"$s.redrive != {REDRIVES}",
         "redrive": REDRIVES,
         "message": f'"{stage.name}: " & ({told})',
-        "ledger": f"$ran ? $append($s.ledger, [{line}]) : $s.ledger",
+        "ledger": "$ran ? $append($s.ledger, [$line]) : $s.ledger",
+        # What `attempt_record.py` writes down and measures.
+        "line": "$line",
+        "pressed": '$f.late and $market = "on-demand" and $s.market = "spot"',
     }
     again = '$again := $d.next in ["spot", "on-demand"]; $market := $again ? $d.next : $s.market'
     ran = '$ran := $e.outcome != "not started" and $not($s.reused = true)'
-    return f"({again}; {ran}; $wait := {_pause(stage)}; {fields(place)})"
+    return f"({again}; {ran}; $wait := {_pause(stage)}; $line := $ran ? {line} : null; {fields(place)})"
 
 
 def _pause(stage: JobStage) -> str:

@@ -17,23 +17,25 @@ from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
 # Events of a history.
 OF_THE_RUN = 8  # its start and end, and the states around the stages
-OF_A_STAGE = 16  # that is undisturbed
+OF_A_STAGE = 28  # that is undisturbed
 OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training
 OF_A_SWEEP = 10  # the states around its Map
 OF_A_LARGE_SWEEP = 13  # the same of a distributed one, whose best trial's job is looked at
 OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
 OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
-LOST_ATTEMPT = 30  # 20, and three retried calls of three events
-WAITING_ATTEMPT = 40  # a create call that was refused, with all its retries
+LOST_ATTEMPT = 42  # 32, and three retried calls of three events
+WAITING_ATTEMPT = 57  # a create call that was refused, with all its retries; and two retried calls
 
 # Of sweeps: how much of the run's own history their trials may take.
 MOST_INLINE = 40  # trials at once in an inline Map
 MOST_OF_A_SWEEP = 15_000
 
 # Bytes of JSON in a variable.
-ENTRY = 550  # a line of the ledger
+ENTRY = 680  # a line of the ledger
 RESULT = 1_200  # what a finished stage leaves besides: URIs, ARN, a handful of metrics
-HANDED_OVER = 300  # what a trial of a distributed sweep hands over besides a line and its parameters
+HANDED_OVER = (
+    850  # what a trial of a distributed sweep hands over, with a shorter line, without its parameters
+)
 
 
 def lost_attempts(stage: JobStage) -> int:
@@ -46,11 +48,12 @@ def lost_attempts(stage: JobStage) -> int:
 
 
 def events(stage: AnyStage) -> int:
-    """Events that a stage adds to the run's history at worst."""
+    """Events that a stage adds to the run's history at worst, waits for quota left out
+    (`events_of_waits`)."""
     if not isinstance(stage, JobStage):
         return OF_A_PLAIN_STAGE
     if not isinstance(stage, SweepStage):
-        return _events_of_training(stage)
+        return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT
     if distributed(stage):
         return OF_A_LARGE_SWEEP
     return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
@@ -65,11 +68,18 @@ def distributed(stage: SweepStage) -> bool:
 
 def events_of_trial(stage: SweepStage) -> int:
     """Events of one trial of a sweep, wherever its history is."""
-    return OF_A_TRIAL + _events_of_training(stage)
+    lost = lost_attempts(stage) * LOST_ATTEMPT
+    # Trials side by side wait for the same quota, so all may wait.
+    return OF_A_TRIAL + OF_A_STAGE + lost + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
 
 
-def _events_of_training(stage: JobStage) -> int:
-    return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
+def events_of_waits(stages: Iterable[AnyStage]) -> int:
+    """Events of one stage that is refused for want of quota until its budget of waits is used up.
+
+    That all stages are, each for hours, in one run is left out: it would refuse pipelines that run for years.
+    """
+    waiting = any(isinstance(stage, JobStage) for stage in stages)
+    return (WAIT_BUDGET + 1) * WAITING_ATTEMPT if waiting else 0
 
 
 def events_around(pipeline: Pipeline) -> int:
@@ -94,7 +104,7 @@ def result_bytes(stage: AnyStage) -> int:
     trials = len(stage.parameters()) if isinstance(stage, SweepStage) else 1
     if isinstance(stage, SweepStage) and distributed(stage):
         parameters = sum(len(json.dumps(each)) for each in stage.parameters())
-        return RESULT + trials * (HANDED_OVER + ENTRY) + parameters
+        return RESULT + trials * HANDED_OVER + parameters
     return trials * (RESULT + _usual_entries(stage) * ENTRY)
 
 

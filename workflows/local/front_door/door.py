@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.errors import ServiceError
+from workflows.local.front_door.journal import Journal
 from workflows.local.front_door.mirror import Mirror, WsgiApp
 from workflows.local.front_door.protocol import answer, decode, refusal
 
@@ -47,19 +48,24 @@ PROTOCOLS = {
 class FrontDoor:
     """The WSGI application and its server."""
 
-    def __init__(self, clock: RealClock, services: dict[str, Handler], folder: Path) -> None:
+    def __init__(
+        self, clock: RealClock, services: dict[str, Handler], *, objects: Path, tables: Path
+    ) -> None:
+        """`objects`: the folder that keeps S3's contents; `tables`: the file that keeps DynamoDB's."""
         self._clock = clock
         self._services = services
         self._others = moto_application()
-        self.mirror = Mirror(self._others, folder)
+        self.mirror = Mirror(self._others, objects)
+        self.journal = Journal(self._others, tables)
         self._closed = False
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
     def load(self) -> None:
-        """Forget what an earlier world of this process left in moto, and bring back S3's contents."""
+        """Forget what an earlier world of this process left in moto; bring back objects and tables."""
         Client(self._others).post("/moto-api/reset")
         self.mirror.load()
+        self.journal.load()
 
     def open(self, port: int = 0) -> str:
         """Start to serve; the endpoint's URL."""
@@ -88,6 +94,8 @@ class FrontDoor:
         operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
         if service == "s3":
             return self.mirror(environ, start_response)  # type: ignore[no-any-return]
+        if service == "dynamodb":
+            return self.journal(environ, start_response)
         if service in self._services and operation:
             return self._ours(service, operation, request)(environ, start_response)
         return self._others(environ, start_response)
