@@ -70,10 +70,10 @@ class VirtualWorld:
     """Runs state machines over modelled jobs.
 
     `models`: how much work each stage is; `scenario`, or `capacity`, what spot capacity does (a capacity may
-    know what it has given: one world, one capacity). `stopped_is_success` is the other reading of what `.sync`
-    does with a stopped job. `watch` is the machine that looks after its jobs. `programs` are definitions that
-    another world has checked and loaded. The data and code that a machine names by their place in S3 are taken
-    to be there.
+    know what it has given: one world, one capacity). `stopped_is_success` is the other reading of what
+    `.sync` does with a stopped job. `watch` is the machine that looks after its jobs. `programs` are
+    definitions that another world has checked and loaded. The data and code that a machine names by their
+    place in S3 are taken to be there.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class VirtualWorld:
         if watch is not None:
             self._install(watch)
 
-    def run(self, definition: Mapping[str, Any] | Definition, run_input: Any = None, *, name: str = "run") -> str:
+    def run(
+        self, definition: Mapping[str, Any] | Definition, run_input: Any = None, *, name: str = "run"
+    ) -> str:
         """Installs the machine, runs it to its end, and returns the execution's ARN."""
         arn = self.start(self.install("machine", definition), name, {} if run_input is None else run_input)
         self.wait(arn)

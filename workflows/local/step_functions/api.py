@@ -16,8 +16,8 @@ from workflows.local.step_functions.execution import Execution
 from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
+from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
 from workflows.local.step_functions.records import Machine

@@ -28,7 +28,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -130,8 +130,13 @@ class Expressions:
         # planned week has hundreds. The text stays what it is; a test holds that both answer alike.
         return _expression(text, self._native_rules and FUNCTIONS in text)
 
-    def evaluate(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
-        """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError."""
+    def evaluate(
+        self, expression: Expression, variables: Mapping[str, Any], plain_already: Sequence[Any] = ()
+    ) -> Any:
+        """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError.
+
+        The result is a copy, unless it is one of the objects that are known to be plain JSON.
+        """
         if expression.fast is None and self._compile_after is not None:
             expression.used(self._compile_after)
         if self._compile_after is None:
@@ -140,6 +145,9 @@ class Expressions:
             result = self._fast(expression, variables)
         if result is None:
             raise UndefinedError
+        for known in plain_already:
+            if result is known:
+                return result
         return plain(result)
 
     def _fast(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
