@@ -131,7 +131,7 @@ def to_result(shape: Shape | None, value: Any) -> Any:
 
 Shower = Callable[[Any], Any]
 _SHOWERS: dict[int, tuple[Shape, Shower]] = {}
-"""By the shape's id, and with the shape, so that its id stays its own: botocore makes members anew each time."""
+"""By the shape's id, and with the shape, so that its id stays its own."""
 
 
 def _shower(shape: Shape) -> Shower:

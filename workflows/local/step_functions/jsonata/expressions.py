@@ -50,13 +50,13 @@ VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
 RULES = {"met": met, "rule": first_rule}
 USES_BEFORE_COMPILING = 3
-"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most of them once."""
+"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most once."""
 
 
 class Expression:
     """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = ("_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
+    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
 
     def __init__(self, text: str, ours: bool) -> None:
         self.text = text
@@ -68,6 +68,7 @@ class Expression:
         self.fast: Compiled | None = None
         self.taken: frozenset[str] = frozenset()
         self._uses = 0
+        self._tried = False
 
     @property
     def tree(self) -> Any:
@@ -87,11 +88,10 @@ class Expression:
         return known[self.text]
 
     def used(self, before: int) -> None:
-        """Compile it when it has been evaluated so many times."""
-        if self._uses < before:
-            self._uses += 1
-        elif self._uses == before:
-            self._uses += 1
+        """Compile it, once, when it has been evaluated so many times."""
+        self._uses += 1
+        if self._uses > before and not self._tried:
+            self._tried = True
             names = frozenset(LIBRARY) - {"eval"} | OwnFunctions.NAMES
             found = compiled(self.text, self.tree, names, RULES if self.ours else {})
             if found is not None:
