@@ -23,8 +23,17 @@ from workflows.local.step_functions.jsonata.values import (
 MOMENT = datetime(2026, 1, 5, 12, 30, 15, 250_000, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module", params=[None, 0], ids=["the library", "compiled"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Any:
+    """Everything here holds for both ways of evaluation."""
+    WAY["compile_after"] = request.param
+
+
+WAY: dict[str, Any] = {}
+
+
 def world(seed: int = 0) -> Expressions:
-    return Expressions(lambda: MOMENT, seed, compile_after=0)
+    return Expressions(lambda: MOMENT, seed, **WAY)
 
 
 def evaluate(text: str, value: Any = None, expressions: Expressions | None = None) -> Any:

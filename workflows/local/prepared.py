@@ -1,4 +1,4 @@
-"""A machine that is run many times in virtual time: checked, loaded and compiled once, a new world for each run.
+"""A machine that is run many times in virtual time: checked and compiled once, a new world for each run.
 
     prepared = PreparedMachine(definition, watch=watch, bucket="bucket")
     finished = prepared.run(models=models, capacity=capacity, seed=3)
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.local.capacity import Capacity
+from workflows.local.garbage import uncollected
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
@@ -42,7 +43,7 @@ class FinishedRun:
 class PreparedMachine:
     """Runs one machine in many worlds; raises ServiceError (InvalidDefinition) for one that AWS refuses.
 
-    `compile_after`: how often each expression is evaluated by the library before it is compiled; None: always.
+    `compile_after`: how often the library evaluates each expression before it is compiled; None: always.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class PreparedMachine:
         **platform: Any,
     ) -> FinishedRun:
         """Run to the end in a new world; `capacity`, or `scenario`, and `platform` as of `VirtualWorld`."""
-        world = self._world(models, capacity=capacity, scenario=scenario, seed=seed, **platform)
-        return FinishedRun(world, world.run(self._definition, run_input))
+        with uncollected():
+            world = self._world(models, capacity=capacity, scenario=scenario, seed=seed, **platform)
+            return FinishedRun(world, world.run(self._definition, run_input))
 
     def _world(self, models: Mapping[str, WorkModel], **options: Any) -> VirtualWorld:
         return VirtualWorld(

@@ -17,6 +17,7 @@ from typing import Any
 import botocore.loaders
 from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
 
+from workflows.local.acceptance import MISFIT, Acceptance, acceptance
 from workflows.local.errors import ServiceError
 
 JSON = dict[str, Any]
@@ -58,6 +59,10 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> JSON:
     shape = operation_model(service, operation).input_shape
     if shape is None:
         return dict(request)
+    accepted = _acceptance(service, operation)(request)
+    if accepted is not MISFIT:
+        fitting: JSON = accepted
+        return fitting
     found = list(_problems(shape, request, ""))
     if found:
         errors = "error" if len(found) == 1 else "errors"
@@ -67,6 +72,11 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> JSON:
         )
     kept: JSON = _without_nulls(shape, request)
     return kept
+
+
+@cache
+def _acceptance(service: str, operation: str) -> Acceptance:
+    return acceptance(operation_model(service, operation).input_shape, _compiled)
 
 
 def _without_nulls(shape: Any, value: Any) -> Any:

@@ -73,10 +73,10 @@ class VirtualWorld:
     """Runs state machines over modelled jobs.
 
     `models`: how much work each stage is; `scenario`, or `capacity`, what spot capacity does (a capacity may
-    know what it has given: one world, one capacity). `stopped_is_success` is the other reading of what `.sync`
-    does with a stopped job. `watch` is the machine that looks after its jobs. `programs` are definitions that
-    another world has checked and loaded. The data and code that a machine names by their place in S3 are taken
-    to be there.
+    know what it has given: one world, one capacity). `stopped_is_success` is the other reading of what
+    `.sync` does with a stopped job. `watch` is the machine that looks after its jobs. `programs` are
+    definitions that another world has checked and loaded. The data and code that a machine names by their
+    place in S3 are taken to be there.
     """
 
     def __init__(

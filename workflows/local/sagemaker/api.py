@@ -84,18 +84,7 @@ class SageMaker:
             self._package_changed,
             state_dir,
         )
-        self._records: dict[tuple[Kind, str], Record] = {}
-        self._lives: dict[tuple[Kind, str], Life] = {}
-        self._ended: dict[tuple[Kind, str], simpy.Event] = {}
-        for record in self._store.load(clock.now()):
-            key = (record.kind, record.name)
-            self._records[key] = record
-            self._ended[key] = clock.env.event().succeed(describe(record))
-
-    def handle(self, operation: str, request: JSON) -> JSON:
-        """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
-        kept = checked("sagemaker", operation, request)
-        actions: dict[str, Callable[[JSON], JSON]] = {
+        self._actions: dict[str, Callable[[JSON], JSON]] = {
             "CreateTrainingJob": lambda request: self._create("training", request),
             "DescribeTrainingJob": lambda request: self._describe("training", request),
             "ListTrainingJobs": lambda request: self._list("training", request),
@@ -109,9 +98,21 @@ class SageMaker:
             "DeleteTags": self._delete_tags,
             **self._registry.operations,
         }
-        if operation not in actions:
+        self._records: dict[tuple[Kind, str], Record] = {}
+        self._lives: dict[tuple[Kind, str], Life] = {}
+        self._ended: dict[tuple[Kind, str], simpy.Event] = {}
+        for record in self._store.load(clock.now()):
+            key = (record.kind, record.name)
+            self._records[key] = record
+            self._ended[key] = clock.env.event().succeed(describe(record))
+
+    def handle(self, operation: str, request: JSON) -> JSON:
+        """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
+        kept = checked("sagemaker", operation, request)
+        if operation not in self._actions:
             raise ServiceError("UnknownOperationException", f"relay local: {operation} is not emulated")
-        return copied(actions[operation](kept))
+        answer: JSON = copied(self._actions[operation](kept))
+        return answer
 
     @property
     def records(self) -> tuple[Record, ...]:

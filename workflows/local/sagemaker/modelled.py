@@ -2,8 +2,8 @@
 
     restore -> [save_every seconds of work -> stall]* -> the rest -> stall -> complete.json
 
-progress.json and complete.json are written into the checkpoint prefix as the real library does; what stands in
-progress.json while a job works is worked out when somebody reads it, so that a save is no event.
+progress.json and complete.json are written into the checkpoint prefix as the real library does. What stands
+in progress.json while a job works is worked out when somebody reads it, so that a save is no event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
-    from workflows.local.objects import MemoryObjects, Written
+    from workflows.local.objects import MemoryObjects, Objects, Written
 
 Events = Generator[simpy.Event, Any, None]
 
@@ -92,7 +92,8 @@ class ModelledWorkload:
         default: WorkModel | None = None,
     ) -> None:
         self.clock = clock
-        self.objects = objects
+        self.objects: Objects = objects
+        self.memory = objects
         self._models = dict(models)
         self._default = default or WorkModel(seconds=600.0)
         self._jobs: dict[tuple[str, str], list[str]] = {}
@@ -122,7 +123,7 @@ class ModelledWork:
         self._workload = workload
         self._clock = workload.clock
         self._env = workload.clock.env
-        self._objects = workload.objects
+        self._objects = workload.memory
         self._order = order
         self._model = model
         self._failure = failure

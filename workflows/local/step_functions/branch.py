@@ -109,6 +109,7 @@ class Branch:
         self._prepared: Any = _MISSING
         self.result: Any = _MISSING
         self.given: Any = _MISSING  # the result as the task gave it
+        self.arguments_text = ""
         self.result_text: str | None = None
         self.error_output: Any = _MISSING
 
@@ -275,6 +276,10 @@ class Branch:
                 known["context"] = prepare(self._context())
             values["states"] = known
         return values
+
+    def plain(self) -> tuple[Any, Any]:
+        """Return the input and the result: one with a null in it was copied to be prepared."""
+        return self.input, self.given
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()

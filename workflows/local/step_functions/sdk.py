@@ -7,6 +7,7 @@ strings, blobs and bodies strings. botocore's model of the service says which is
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -102,40 +103,86 @@ def _moment(text: str, where: str) -> datetime:
 
 
 def _structure(shape: Shape, value: dict[str, Any], where: str) -> dict[str, Any]:
-    names = {_pascal(name): name for name in shape.members}
+    known = _NAMES.get(id(shape))
+    if known is None:
+        members = {_pascal(name): (name, member) for name, member in shape.members.items()}
+        known = _NAMES[id(shape)] = (shape, members)
+    names = known[1]
     request = {}
     for key, item in value.items():
         if key not in names:
             message = f'The field "{where}{key}" is not supported by Step Functions'
             raise TaskError(RUNTIME, message)
-        member = names[key]
-        request[member] = to_request(shape.members[member], item, f"{where}{key}.")
+        member, inner = names[key]
+        request[member] = to_request(inner, item, f"{where}{key}.")
     return request
+
+
+_NAMES: dict[int, tuple[Shape, dict[str, tuple[str, Shape]]]] = {}
+"""The members of a structure by their names in Arguments, likewise."""
 
 
 def to_result(shape: Shape | None, value: Any) -> Any:
     """Turn an API's answer into what the Task sees."""
     if shape is None or value is None:
         return {} if value is None else value
+    return _shower(shape)(value)
+
+
+Shower = Callable[[Any], Any]
+_SHOWERS: dict[int, tuple[Shape, Shower]] = {}
+"""By the shape's id, and with the shape, so that its id stays its own."""
+
+
+def _shower(shape: Shape) -> Shower:
+    """What turns values of a shape into a Task's, made once for each shape."""
+    known = _SHOWERS.get(id(shape))
+    if known is None:
+        known = _SHOWERS[id(shape)] = (shape, _make_shower(shape, {}))
+    return known[1]
+
+
+def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
+    if shape.name in known:
+        return known[shape.name]
+    # A shape may contain itself: what is inside finds this first, and asks again when it is called.
+    known[shape.name] = lambda value: known[shape.name](value)
     kind = shape.type_name
-    if kind == "structure" and isinstance(value, dict):
-        return {
-            shown: to_result(member, value[name])
-            if value[name].__class__ not in _AS_THEY_ARE
-            else value[name]
-            for name, shown, member in _members(shape)
-            if value.get(name) is not None
-        }
-    if kind == "list":
-        return [to_result(shape.member, item) for item in value]
-    if kind == "map":
-        return {key: to_result(shape.value, item) for key, item in value.items()}
-    if kind == "blob":
-        data = value.read() if hasattr(value, "read") else value
-        return data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    if isinstance(value, datetime):
-        return timestamp(value)
-    return value
+    if kind == "structure":
+        made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
+    elif kind == "list":
+        member = _make_shower(shape.member, known)
+        made = lambda value: [each if each is None else member(each) for each in value]  # noqa: E731
+    elif kind == "map":
+        inner = _make_shower(shape.value, known)
+        made = lambda value: {key: each if each is None else inner(each) for key, each in value.items()}  # noqa: E731
+    else:
+        made = _text_of_blob if kind == "blob" else _moment_or_itself
+    known[shape.name] = made
+    return made
+
+
+def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
+    def show(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return _moment_or_itself(value)
+        shown = {}
+        for name, pascal, member in members:
+            each = value.get(name)
+            if each is not None:
+                shown[pascal] = each if each.__class__ is str else member(each)
+        return shown
+
+    return show
+
+
+def _text_of_blob(value: Any) -> Any:
+    data = value.read() if hasattr(value, "read") else value
+    return data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+
+
+def _moment_or_itself(value: Any) -> Any:
+    return timestamp(value) if isinstance(value, datetime) else value
 
 
 def in_milliseconds(value: Any) -> Any:
@@ -150,19 +197,6 @@ def in_milliseconds(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [in_milliseconds(item) for item in value]
     return value
-
-
-_AS_THEY_ARE = frozenset({str, int, bool, float})
-_MEMBERS: dict[int, tuple[Shape, list[tuple[str, str, Shape]]]] = {}
-
-
-def _members(shape: Shape) -> list[tuple[str, str, Shape]]:
-    """The members of a structure, with their names in a Task's result; botocore makes them anew each time."""
-    known = _MEMBERS.get(id(shape))
-    if known is None:
-        members = [(name, _pascal(name), member) for name, member in shape.members.items()]
-        known = _MEMBERS[id(shape)] = (shape, members)  # with the shape, so that its id stays its own
-    return known[1]
 
 
 def _pascal(name: str) -> str:

@@ -128,9 +128,11 @@ def _caught(branch: Branch, state: State, error: TaskError) -> Conclusion:
 def arguments_of(branch: Branch, state: State) -> Any:
     """Return the Arguments of a Task or Parallel, or the state's input where there are none."""
     if "Arguments" not in state.fields:
-        return branch.input
+        value = branch.input
+        branch.arguments_text = text_of(value)
+        return value
     value = state.fields["Arguments"].evaluate(branch.interpreter.expressions, branch)
-    fitting(text_of(value), state.name)
+    branch.arguments_text = fitting(text_of(value), state.name)
     return value
 
 

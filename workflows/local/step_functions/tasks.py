@@ -49,7 +49,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
     scheduled: dict[str, Any] = {
         **names,
         "region": branch.interpreter.region,
-        "parameters": text_of(arguments),
+        "parameters": branch.arguments_text,
     }
     if timeout is not None:
         scheduled["timeoutInSeconds"] = timeout

@@ -28,7 +28,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -50,13 +50,13 @@ VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
 RULES = {"met": met, "rule": first_rule}
 USES_BEFORE_COMPILING = 3
-"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most of them once."""
+"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most once."""
 
 
 class Expression:
     """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = ("_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
+    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
 
     def __init__(self, text: str, ours: bool) -> None:
         self.text = text
@@ -68,6 +68,7 @@ class Expression:
         self.fast: Compiled | None = None
         self.taken: frozenset[str] = frozenset()
         self._uses = 0
+        self._tried = False
 
     @property
     def tree(self) -> Any:
@@ -87,11 +88,10 @@ class Expression:
         return known[self.text]
 
     def used(self, before: int) -> None:
-        """Compile it when it has been evaluated so many times."""
-        if self._uses < before:
-            self._uses += 1
-        elif self._uses == before:
-            self._uses += 1
+        """Compile it, once, when it has been evaluated so many times."""
+        self._uses += 1
+        if self._uses > before and not self._tried:
+            self._tried = True
             names = frozenset(LIBRARY) - {"eval"} | OwnFunctions.NAMES
             found = compiled(self.text, self.tree, names, RULES if self.ours else {})
             if found is not None:
@@ -130,8 +130,13 @@ class Expressions:
         # planned week has hundreds. The text stays what it is; a test holds that both answer alike.
         return _expression(text, self._native_rules and FUNCTIONS in text)
 
-    def evaluate(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
-        """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError."""
+    def evaluate(
+        self, expression: Expression, variables: Mapping[str, Any], plain_already: Sequence[Any] = ()
+    ) -> Any:
+        """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError.
+
+        The result is a copy, unless it is one of the objects that are known to be plain JSON.
+        """
         if expression.fast is None and self._compile_after is not None:
             expression.used(self._compile_after)
         if self._compile_after is None:
@@ -140,6 +145,9 @@ class Expressions:
             result = self._fast(expression, variables)
         if result is None:
             raise UndefinedError
+        for known in plain_already:
+            if result is known:
+                return result
         return plain(result)
 
     def _fast(self, expression: Expression, variables: Mapping[str, Any]) -> Any:

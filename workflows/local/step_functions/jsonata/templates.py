@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from workflows.local.errors import TaskError
@@ -31,6 +31,9 @@ class Scope(Protocol):
 
     def visible(self, expression: Expression) -> Mapping[str, Any]:
         """Return the variables that the expression reads, prepared for JSONata."""
+
+    def plain(self) -> Sequence[Any]:
+        """Return the large values among them that are plain JSON as they are."""
 
 
 class Template:
@@ -66,7 +69,7 @@ class Query(Template):
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
         try:
-            return expressions.evaluate(self.expression, scope.visible(self.expression))
+            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain())
         except UndefinedError:
             problem = "returned nothing (undefined)."
         except UnsupportedResultError:

@@ -25,8 +25,8 @@ class UnsupportedResultError(Exception):
 def prepare(value: Any, text: str | None = None) -> Any:
     """Return JSON as an expression may see it: with `NULL_VALUE` for None; the same object if none.
 
-    Lists and objects without a null in them are shared, not copied. `text`, the value's own where it is known,
-    tells at once that there is none.
+    Lists and objects without a null in them are shared, not copied. `text`, the value's own where it is
+    known, tells at once that there is none.
     """
     if text is not None and "null" not in text:
         return value

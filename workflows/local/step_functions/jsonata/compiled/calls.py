@@ -17,7 +17,13 @@ from workflows.local.step_functions.jsonata.compiled.source import (
     UnsupportedError,
 )
 
-_PLAIN = frozenset({"count", "type", "string", "substring", "sum", "min", "max", "merge", "length", "join"})
+_PLAIN = frozenset(
+    {
+        *("count", "type", "string", "substring", "substringBefore", "substringAfter", "length", "join"),
+        *("sum", "min", "max", "average", "number", "floor", "ceil", "round", "abs", "sqrt", "power"),
+        *("merge", "trim", "lowercase", "uppercase", "replace", "toMillis", "fromMillis", "formatNumber"),
+    }
+)
 """Functions that return no sequence: nothing has to be reduced to a single item."""
 
 
@@ -79,7 +85,7 @@ def _library_call(source: Source, name: str, arguments: list[Piece], context: Pi
     function = library_function(name, len(arguments))
     given = [argument.code for argument in arguments]
     if isinstance(function, partial):
-        # The context may stand for an argument that was left out; that of a lambda's last call is its caller's.
+        # The context may stand for an argument that was left out; that of a tail call is the caller's.
         if tail and len(arguments) < LIBRARY[name].nargs:
             raise UnsupportedError("context of a tail call")
         given.append(f"context={context.code}")

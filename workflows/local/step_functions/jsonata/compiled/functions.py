@@ -110,9 +110,12 @@ def over_numbers(name: str, function: Function) -> Function:
     return call
 
 
+_TYPES = {str: "string", int: "number", float: "number", bool: "boolean", dict: "object"}
+
+
 def type_of(value: Any) -> Any:
     """`$type`."""
-    return Functions.type(value)
+    return _TYPES.get(value.__class__) or Functions.type(value)
 
 
 def string(value: Any) -> Any:

@@ -10,6 +10,8 @@ from jsonata.utils import Utils
 
 from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, UnsureError, single
 
+_float: Any = float  # mypy takes the classes of what is tested by its class for objects
+
 
 def whole(number: float) -> int | float:
     """A number as the library keeps it: an integer if it is one."""
@@ -22,42 +24,42 @@ def whole(number: float) -> int | float:
 def plus(left: Any, right: Any) -> Any:
     """`left + right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return whole(float(left) + float(right))
+        return whole(_float(left) + _float(right))
     return _nothing(left, right)
 
 
 def minus(left: Any, right: Any) -> Any:
     """`left - right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return whole(float(left) - float(right))
+        return whole(_float(left) - _float(right))
     return _nothing(left, right)
 
 
 def times(left: Any, right: Any) -> Any:
     """`left * right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return whole(float(left) * float(right))
+        return whole(_float(left) * _float(right))
     return _nothing(left, right)
 
 
 def divided(left: Any, right: Any) -> Any:
     """`left / right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return whole(float(left) / float(right))
+        return whole(_float(left) / _float(right))
     return _nothing(left, right)
 
 
 def remainder(left: Any, right: Any) -> Any:
     """`left % right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return int(math.fmod(float(left), float(right)))
+        return int(math.fmod(_float(left), _float(right)))
     return _nothing(left, right)
 
 
 def negative(value: Any) -> Any:
     """`-value`."""
     if value.__class__ in NUMBERS:
-        return whole(-float(value))
+        return whole(-_float(value))
     if value is None:
         return None
     raise UnsureError
@@ -78,9 +80,9 @@ def equal(left: Any, right: Any) -> bool:
     if one is str or other is str:
         return bool(left == right)
     if one in NUMBERS:
-        left = float(left)
+        left = _float(left)
     if other in NUMBERS:
-        right = float(right)
+        right = _float(right)
     return bool(Utils.is_deep_equal(left, right))
 
 
@@ -133,7 +135,7 @@ def within(left: Any, right: Any) -> bool:
     """`left in right`."""
     if left is None or right is None:
         return False
-    return any(each == left for each in right) if isinstance(right, list) else bool(left == right)
+    return left in right if isinstance(right, list) else bool(left == right)
 
 
 def span(left: Any, right: Any) -> Any:

@@ -26,8 +26,9 @@ from workflows.local.step_functions.jsonata.values import NULL
 class Run(Protocol):
     """What belongs to one world."""
 
-    functions: Mapping[str, Any]
-    """Functions by their names, for expressions that use one as a value, and Step Functions' own."""
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """Functions by their names, for expressions that use one as a value, and Step Functions' own."""
 
     def millis(self) -> int:
         """The clock's time."""

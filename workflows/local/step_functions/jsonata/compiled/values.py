@@ -18,7 +18,7 @@ from workflows.local.step_functions.jsonata.values import NULL
 MAX_DEPTH = 100
 MAX_STEPS = 500_000
 
-NUMBERS = frozenset({int, float})
+NUMBERS: frozenset[Any] = frozenset({int, float})
 
 
 class UnsureError(Exception):
@@ -28,8 +28,9 @@ class UnsureError(Exception):
 class Array(Utils.JList):  # type: ignore[misc]
     """An array that an expression made; the library's own sets five flags on each, at a microsecond."""
 
+    # Of the class: on each array they would be written anew.
     sequence = outer_wrapper = tuple_stream = keep_singleton = cons = False
-    __init__ = list.__init__  # type: ignore[assignment]
+    __init__ = list.__init__
 
 
 class Sequenced(Array):
@@ -190,8 +191,8 @@ def chosen(answer: Any, place: int, count: int) -> bool:
     return any((int(each) + count if int(each) < 0 else int(each)) == place for each in answer)
 
 
-def array(*values: Any) -> Array:
-    """`[a, b]`: arrays in it are taken apart (one that is to stay is given in a tuple), nothing is left out."""
+def array(*values: Any) -> Any:
+    """`[a, b]`: arrays in it are taken apart (one that is to stay comes in a tuple), nothing is left out."""
     made = Array()
     for value in values:
         if isinstance(value, list | tuple):
