@@ -17,6 +17,8 @@ from workflows.settings import MOST_PREFERENCES
 from workflows.stages import JobStage, ProcessStage, TrainStage
 
 Schema = dict[str, Any]
+SCHEDULED = "scheduled"  # what only a schedule fills in
+DROPPED = "dropped"  # in the output of a run of a schedule that did nothing: why
 
 _DURATION = {
     "type": "string",
@@ -32,6 +34,13 @@ _KEY = {
     "type": "string",
     "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
     "description": "1 to 64 letters, digits, hyphens and underscores",
+}
+_SCHEDULED = {
+    "type": "string",
+    "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?(Z|[+-][0-9]{2}:[0-9]{2})$",
+    "description": "the time of a schedule for which the run is, such as 2026-12-01T06:00:00Z: "
+    "one run is started for each, and none beside another",
 }
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 
@@ -62,6 +71,7 @@ def input_schema(pipeline: Pipeline) -> Schema:
         },
         "reuse": {"type": "boolean"},
         "key": _KEY,
+        SCHEDULED: _SCHEDULED,
     }
     return {**_object(fields), "not": {"required": ["from", "only"]}}
 

@@ -17,6 +17,8 @@ CREATE_BUSY = [
 SAGEMAKER_BUSY = ["SageMaker.ThrottlingException"]
 S3_BUSY = ["S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException"]
 
+STATES_BUSY = ["Sfn.SfnException", "Sfn.SdkClientException", "Sfn.ThrottlingException"]
+
 
 def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
     """Doubling delays with full jitter, from `first` to `longest` seconds."""
@@ -33,6 +35,11 @@ def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
 def sagemaker_busy() -> Any:
     """For a call of SageMaker's that changes nothing, or that does the same when it is made twice."""
     return retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60)
+
+
+def states_busy() -> Any:
+    """For looking at an execution."""
+    return retry(STATES_BUSY, first=1, attempts=4, longest=20)
 
 
 def s3_busy() -> Any:
