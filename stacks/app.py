@@ -17,12 +17,15 @@ from cdk_nag import AwsSolutionsChecks
 from constructs import Construct
 
 from stacks.access import Role
+from stacks.api_logs import ApiLogs
 from stacks.compiled import Compiled, compile_for
 from stacks.grants import Place, machine_grants, rule_grants, watch_grants
 from stacks.job_grants import job_grants
 from stacks.machines import Machine
 from stacks.settings import Settings
 from stacks.storage import Storage
+from stacks.trigger_settings import Triggers, check_triggers
+from stacks.triggers import StartedBy
 from stacks.watch_rule import WatchRule
 from workflows.errors import RelayError
 from workflows.stages import RegisterStage
@@ -48,14 +51,17 @@ class SharedStack(cdk.Stack):
             termination_protection=True,
             **_common(settings),
         )
-        Storage(
-            self,
-            "Storage",
-            bucket_name=settings.bucket_name(self.account),
-            kms_key_arn=settings.kms_key,
-            expiring=_expiring(settings, pipelines),
-            keep_old_versions_days=settings.keep_old_versions_days,
-        )
+        if settings.bucket is None:
+            Storage(
+                self,
+                "Storage",
+                bucket_name=settings.bucket_name(self.account),
+                kms_key_arn=settings.kms_key,
+                expiring=_expiring(settings, pipelines),
+                keep_old_versions_days=settings.keep_old_versions_days,
+            )
+        if settings.api_gateway_logs:
+            ApiLogs(self, "ApiLogs", place=Place(settings, self.account))
 
 
 class PipelineStack(cdk.Stack):
@@ -95,6 +101,15 @@ class PipelineStack(cdk.Stack):
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
 
+        self.started_by = StartedBy(
+            self,
+            "StartedBy",
+            pipeline=pipeline,
+            triggers=settings.triggers.get(pipeline.name, Triggers()),
+            machine_arn=self.machine.alias_arn,
+            place=place,
+        )
+
         cdk.CfnOutput(
             self,
             "Start",
@@ -132,12 +147,13 @@ def synthesize(settings: Settings, folder: Path, outdir: str | None = None) -> M
     for path, name in zip(settings.pipelines, names, strict=True):
         if names.count(name) > 1:
             raise RelayError(f"{path}: another pipeline of cdk.json is named `{name}`, too")
+    check_triggers(settings.triggers, [each.pipeline for each in pipelines])
     app = cdk.App(outdir=outdir, analytics_reporting=False, tree_metadata=False)
     # A rule that is broken ends the synthesis; why one does not hold stands in the template.
     checks = AwsSolutionsChecks(app, write_suppressions_to_cloud_formation=True)
     cdk.Validations.of(app).add_plugins(checks)
     own = [PipelineStack(app, settings=settings, compiled=compiled) for compiled in pipelines]
-    if settings.bucket is None:
+    if settings.bucket is None or settings.api_gateway_logs:
         shared = SharedStack(app, settings=settings, pipelines=pipelines)
         for stack in own:
             stack.add_stack_dependency(shared)

@@ -17,6 +17,7 @@ from workflows.settings import MOST_PREFERENCES
 from workflows.stages import JobStage, ProcessStage, TrainStage
 
 Schema = dict[str, Any]
+LONGEST_KEY = 64  # characters of an idempotency key
 SCHEDULED = "scheduled"  # what only a schedule fills in
 DROPPED = "dropped"  # in the output of a run of a schedule that did nothing: why
 
@@ -32,8 +33,8 @@ _DEADLINE = {
 }
 _KEY = {
     "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-    "description": "1 to 64 letters, digits, hyphens and underscores",
+    "pattern": f"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_KEY - 1}}}$",
+    "description": f"1 to {LONGEST_KEY} letters, digits, hyphens and underscores",
 }
 _SCHEDULED = {
     "type": "string",

@@ -1,5 +1,6 @@
 """A schedule delivers at least once and looks for nobody: one run for each time, and none beside another."""
 
+import itertools
 import json
 from datetime import timedelta
 
@@ -78,7 +79,9 @@ class Story:
     def dropped(self, name):
         """Why it was, "" when it was not."""
         ended = self.run(name).ended
-        return json.loads(ended.get("output", "{}")).get("dropped", "") if ended["status"] == "SUCCEEDED" else ""
+        return (
+            json.loads(ended.get("output", "{}")).get("dropped", "") if ended["status"] == "SUCCEEDED" else ""
+        )
 
     @property
     def holder(self):
@@ -128,7 +131,9 @@ def test_a_run_whose_predecessor_still_goes_on_is_dropped():
 
 
 def test_what_is_delivered_late_is_dropped_for_a_later_one():
-    story = Story().deliver("b", 0).until(2 * HOUR).deliver("c", 2 * HOUR).until(4 * HOUR).deliver("late", HOUR)
+    story = (
+        Story().deliver("b", 0).until(2 * HOUR).deliver("c", 2 * HOUR).until(4 * HOUR).deliver("late", HOUR)
+    )
 
     assert story.to_the_end().dropped("late") == f"the run c was started for {at(2 * HOUR)}"
 
@@ -232,7 +237,9 @@ def test_the_time_is_told_apart_from_others_however_it_is_written(text):
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01T00:00:00Z", "<aws.scheduler.scheduled-time>"])
 def test_what_is_no_time_is_refused_by_the_schema(text):
-    with pytest.raises(RunInputError, match=r"run input\.scheduled: found .*, expected the time of a schedule"):
+    with pytest.raises(
+        RunInputError, match=r"run input\.scheduled: found .*, expected the time of a schedule"
+    ):
         check_input(FOUND, {"scheduled": text})
 
 
@@ -277,7 +284,7 @@ def test_whatever_is_delivered_when_no_two_runs_overlap_and_no_time_has_two(deli
     # then those that were not dropped follow each other, for times that follow each other
     ran = [name for name in times if "run: has the schedule" in story.run(name).states]
     spans = sorted((story.run(n).ended["startDate"], story.run(n).ended["stopDate"], times[n]) for n in ran)
-    for (_, ended, before), (began, _, after) in zip(spans, spans[1:], strict=False):
+    for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
         assert ended <= began
         assert before < after
     assert ran

@@ -15,6 +15,7 @@ from typing import Any
 from workflows import decisions
 from workflows.pipeline import Pipeline
 from workflows.prices import PriceBook, load_prices
+from workflows.run_input import SCHEDULED, input_schema
 from workflows.stages import GateStage, JobStage, RegisterStage, SweepStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
@@ -43,8 +44,14 @@ def compile_pipeline(
     """
     return asl.machine(
         _Compiler(pipeline, site, materials, prices or load_prices()).whole(),
-        comment=pipeline.description or f"{pipeline.name}, compiled by Relay",
+        comment=f"{pipeline.description or f'{pipeline.name}, compiled by Relay'}. {_how_to_start(pipeline)}",
     )
+
+
+def _how_to_start(pipeline: Pipeline) -> str:
+    """What the console says of the input: its fields are those of the one schema."""
+    fields = [name for name in input_schema(pipeline)["properties"] if name != SCHEDULED]
+    return f'Start it with {{}}, or with any of {", ".join(fields)}, such as {{"deadline": "36h"}}'
 
 
 class _Compiler:
@@ -64,7 +71,9 @@ class _Compiler:
         start = asl.Pass("start", assign=fixed, output={})
         refused = asl.Fail("refused", error=REFUSED, cause=jsonata("$run.problems"))
         take, held = schedule_states(self.pipeline.name, self.site)
-        begin = asl.Choice("can it start", output={}).when("$exists($run.problems)", refused).when(ASKED, take)
+        begin = (
+            asl.Choice("can it start", output={}).when("$exists($run.problems)", refused).when(ASKED, take)
+        )
         start.next(begin)
         end = asl.Succeed("run: done", output={"run": jsonata("$run.id"), "stages": jsonata("$done")})
         for last in self._link(steps, Scope("done", "$run.budget"), {}, [begin, held]):

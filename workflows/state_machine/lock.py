@@ -15,7 +15,7 @@ from typing import Any
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import retry, s3_busy, states_busy
+from workflows.state_machine.retries import S3_BUSY, retry, states_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import Site
 
@@ -56,7 +56,8 @@ class Lock:
         state = sdk_task(
             self.title(phrase), self.site, "s3:getObject", dict(self.place), assign=self.kept(_HOLDER)
         )
-        state.add_retry(s3_busy())
+        # A write that met another is refused before the other is to be seen.
+        state.add_retry(retry([*S3_BUSY, "S3.NoSuchKeyException"], first=1, attempts=4, longest=20))
         return state
 
     def goes_on(self, phrase: str, *, gone: Any) -> Any:

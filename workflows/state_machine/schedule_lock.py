@@ -47,7 +47,7 @@ def schedule_states(pipeline: str, site: Site) -> tuple[Any, Any]:
     take.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=who, assign=nobody, output={}))
     take.next(held)
     free = _free(lock, who, held)
-    # Neither has a catcher: when S3 or Step Functions cannot be asked, the run fails, and a redrive asks again.
+    # Neither catches: when S3 or Step Functions cannot be asked, the run fails, and a redrive asks again.
     goes_on = lock.goes_on("does its run go on", gone=free)
     who.next(goes_on)
     goes_on.next(free)

@@ -264,7 +264,7 @@ _SETTINGS = (
 _WRONG = (
     '($w := $keys($stages)[$wanted($)]; "" & '
     # A time to come would be taken for the newest one until then: every run of the schedule would be dropped.
-    f'($exists($input.scheduled) and $toMillis($input.scheduled) > $start + {1000 * CLOCKS_APART_SECONDS} '
+    f"($exists($input.scheduled) and $toMillis($input.scheduled) > $start + {1000 * CLOCKS_APART_SECONDS} "
     '? "scheduled: " & $input.scheduled & " is still to come; " : "") & '
     '($deadline = null ? "" : '
     "($slow := $w[$lookup($stages, $).job and $not($exists($lookup($stages, $).expected))]; "

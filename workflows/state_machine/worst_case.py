@@ -75,8 +75,10 @@ def _events_of_training(stage: JobStage) -> int:
 
 def events_around(pipeline: Pipeline) -> int:
     """Events that are no stage's: the run's own, and those of what stands side by side."""
-    return OF_THE_RUN + OF_A_SCHEDULE + sum(
-        OF_A_GROUP + OF_A_BRANCH * len(side.branches) for side in _groups(arrange(pipeline))
+    return (
+        OF_THE_RUN
+        + OF_A_SCHEDULE
+        + sum(OF_A_GROUP + OF_A_BRANCH * len(side.branches) for side in _groups(arrange(pipeline)))
     )
 
 
