@@ -82,34 +82,30 @@ class Api(Construct):
         )
         runs = self.api.root.add_resource("runs")
         run = runs.add_resource("{id}")
-        an_id = {f"{PARAMETER}.path.id": True}
-        query = {f"{PARAMETER}.querystring.{name}": False for name in ("status", "limit", "next")}
         key = {f"{PARAMETER}.header.Idempotency-Key": False}
-        for resource, verb, action, names, success, more in (
-            (runs, "POST", "StartExecution", ("start", "started"), 201, {"parameters": key, "model": model}),
-            (runs, "GET", "ListExecutions", ("list", "listed"), 200, {"parameters": query}),
-            (run, "GET", "DescribeExecution", ("show", "shown"), 200, {"parameters": an_id}),
-            (
-                run.add_resource("stop"),
-                "POST",
-                "StopExecution",
-                ("stop", "stopped"),
-                200,
-                {"parameters": an_id},
-            ),
-        ):
-            body = more.get("model")
-            method = resource.add_method(
-                verb,
-                self._integration(action, *names, success),
-                operation_name=action,
-                request_validator=checked,
-                request_parameters=more["parameters"],
-                request_models={JSON: body} if body else None,
-                method_responses=[
-                    gateway.MethodResponse(status_code=str(code)) for code in (success, 400, 502)
-                ],
+        wishes = {f"{PARAMETER}.querystring.{name}": False for name in ("status", "limit", "next")}
+        an_id = {f"{PARAMETER}.path.id": True}
+        start = self._integration("StartExecution", "start", "started", 201)
+        models = {JSON: model}
+        methods = [
+            runs.add_method(
+                "POST", start, request_validator=checked, request_parameters=key, request_models=models
             )
+        ]
+        for resource, verb, action, asked, told, parameters in (
+            (runs, "GET", "ListExecutions", "list", "listed", wishes),
+            (run, "GET", "DescribeExecution", "show", "shown", an_id),
+            (run.add_resource("stop"), "POST", "StopExecution", "stop", "stopped", an_id),
+        ):
+            integration = self._integration(action, asked, told, 200)
+            methods.append(
+                resource.add_method(
+                    verb, integration, request_validator=checked, request_parameters=parameters
+                )
+            )
+        for method in methods:
+            for status in (201 if method is methods[0] else 200, 400, 502):
+                method.add_method_response(status_code=str(status))
             why = "Callers are AWS principals and sign with IAM; there are no users to pool."
             cdk.Validations.of(method).acknowledge(cdk.Acknowledgment(id="AwsSolutions-COG4", reason=why))
 
