@@ -44,14 +44,16 @@ def compile_pipeline(
     """
     return asl.machine(
         _Compiler(pipeline, site, materials, prices or load_prices()).whole(),
-        comment=f"{pipeline.description or f'{pipeline.name}, compiled by Relay'}. {_how_to_start(pipeline)}",
+        comment=_comment(pipeline),
     )
 
 
-def _how_to_start(pipeline: Pipeline) -> str:
-    """What the console says of the input: its fields are those of the one schema."""
+def _comment(pipeline: Pipeline) -> str:
+    """What the console shows of the machine; the input's fields are those of the one schema."""
+    what = pipeline.description or f"{pipeline.name}, compiled by Relay"
     fields = [name for name in input_schema(pipeline)["properties"] if name != SCHEDULED]
-    return f'Start it with {{}}, or with any of {", ".join(fields)}, such as {{"deadline": "36h"}}'
+    start = f'Start it with {{}}, or with any of {", ".join(fields)}, such as {{"deadline": "36h"}}'
+    return f"{what.rstrip('. ')}. {start}"
 
 
 class _Compiler:
