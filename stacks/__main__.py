@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
         if len(arguments) > 1:
             raise RelayError(f"one PIPELINE is printed at a time, and {len(arguments)} were given")
         name = load_pipeline(folder / arguments[0]).name
-        only = settings.model_copy(update={"pipelines": (arguments[0],)})
+        triggers = {key: each for key, each in settings.triggers.items() if key == name}
+        only = settings.model_copy(update={"pipelines": (arguments[0],), "triggers": triggers})
         print(json.dumps(synthesize(only, folder)[stack_name(name)], indent=1))
     except RelayError as error:
         print(error, file=sys.stderr)

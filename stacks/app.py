@@ -18,6 +18,7 @@ from constructs import Construct
 
 from stacks.access import Role
 from stacks.alarms import Alarms, of_pipeline
+from stacks.api_logs import ApiLogs
 from stacks.compiled import Compiled, compile_for
 from stacks.dashboard import Dashboard
 from stacks.grants import Place, machine_grants, rule_grants, watch_grants
@@ -28,6 +29,8 @@ from stacks.settings import Settings
 from stacks.storage import Storage
 from stacks.table import Table
 from stacks.topic import TOPIC, Topic
+from stacks.trigger_settings import Triggers, check_triggers
+from stacks.triggers import StartedBy
 from stacks.watch_rule import WatchRule
 from workflows.errors import RelayError
 from workflows.stages import RegisterStage
@@ -65,6 +68,8 @@ class SharedStack(cdk.Stack):
         if settings.table is None:
             Table(self, "Attempts", table_name=settings.table_name, kms_key_arn=settings.kms_key)
         Topic(self, "Notifications", emails=settings.notify, account=self.account)
+        if settings.api_gateway_logs:
+            ApiLogs(self, "ApiLogs", place=Place(settings, self.account))
 
 
 class PipelineStack(cdk.Stack):
@@ -104,6 +109,15 @@ class PipelineStack(cdk.Stack):
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
         self._monitoring(pipeline.name, watch.arn, place)
+
+        self.started_by = StartedBy(
+            self,
+            "StartedBy",
+            pipeline=pipeline,
+            triggers=settings.triggers.get(pipeline.name, Triggers()),
+            machine_arn=self.machine.alias_arn,
+            place=place,
+        )
 
         cdk.CfnOutput(
             self,
@@ -165,6 +179,7 @@ def synthesize(settings: Settings, folder: Path, outdir: str | None = None) -> M
     for path, name in zip(settings.pipelines, names, strict=True):
         if names.count(name) > 1:
             raise RelayError(f"{path}: another pipeline of cdk.json is named `{name}`, too")
+    check_triggers(settings.triggers, [each.pipeline for each in pipelines])
     app = cdk.App(outdir=outdir, analytics_reporting=False, tree_metadata=False)
     # A rule that is broken ends the synthesis; why one does not hold stands in the template.
     checks = AwsSolutionsChecks(app, write_suppressions_to_cloud_formation=True)

@@ -5,6 +5,7 @@
     jobs             -> read code and inputs, write under the pipeline's own prefix
     capacity watch   -> describes and stops jobs of those names; writes its marks
     rule             -> starts the watch, and nothing else
+    schedule, API    -> `trigger_grants.py`
 
 The lists are data, made from the pipeline alone; `tests/stacks/test_least_privilege.py` holds them against
 what the machines' texts call, in both directions. A `*` in a resource needs a reason.
@@ -20,6 +21,7 @@ from stacks.settings import Settings
 from workflows.attempts import NAMESPACE
 from workflows.pipeline import Pipeline
 from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
+from workflows.state_machine.schedule_lock import schedule_key
 from workflows.state_machine.worst_case import distributed
 from workflows.state_machine.writer_lock import SUFFIX as LOCK
 from workflows.training_job import MARK, job_prefix
@@ -31,6 +33,8 @@ OF_RUNS = "keys hold the run and the stage: only their beginning and their end a
 NO_RESOURCE = "the action knows no resource (Service Authorization Reference)"
 
 Condition = Mapping[str, Mapping[str, Any]]
+# Step Functions authorizes an alias by its machine's ARN; the condition narrows it to the alias.
+OF_LIVE: Condition = {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": [ALIAS]}}
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[
     yield from _pass_roles(pipeline, job_role)
     yield from _read_results(pipeline, place)
     yield from _lock(pipeline, place)
+    yield from _schedule(pipeline, place)
     yield from _register(pipeline, place)
     yield from _trials_of_their_own(pipeline, place)
     yield from _record(pipeline, place)
-    yield from use_key(place, write=bool(list(shared_prefixes(pipeline))))
+    yield from use_key(place, write=True)
     yield from _logs_and_traces()
 
 
@@ -140,6 +145,14 @@ def _lock(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     )
     why = "the holder may be a run of another pipeline, or of this one under an earlier name"
     yield Grant("SeeHolder", ["states:DescribeExecution"], [place.arn("states", "execution:*")], why)
+
+
+def _schedule(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
+    """A run that a schedule starts (`state_machine/schedule_lock.py`)."""
+    key = place.s3(f"{place.bucket}/{schedule_key(pipeline.name)}")
+    yield Grant("TakeSchedule", ["s3:GetObject", "s3:PutObject"], [key])
+    own = [place.arn("states", f"execution:{pipeline.name}:*")]
+    yield Grant("SeeRuns", ["states:DescribeExecution"], own, "Step Functions names the executions")
 
 
 def _register(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
@@ -220,10 +233,9 @@ def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 
 def rule_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
-    """Step Functions authorizes an alias by its machine's ARN; the condition narrows it to the alias."""
+    """It starts the watch."""
     machine = place.arn("states", f"stateMachine:{watch_name(pipeline.name)}")
-    only = {"ForAnyValue:StringEquals": {"states:StateMachineQualifier": [ALIAS]}}
-    yield Grant("StartWatch", ["states:StartExecution"], [machine], condition=only)
+    yield Grant("StartWatch", ["states:StartExecution"], [machine], condition=OF_LIVE)
 
 
 # -------------------------------------------------------------------------------------------------- parts

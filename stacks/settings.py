@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import botocore.session
 from pydantic import AfterValidator, Field, ValidationError
 
+from stacks.trigger_settings import Triggers
 from workflows.errors import RelayError
 from workflows.loading import describe
 from workflows.settings import Model, Network, Tags, problem
@@ -63,6 +64,13 @@ class Settings(Model):
     permissions_boundary: (
         Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:policy/.+$")] | None
     ) = None
+    # Pipeline -> its schedule, its API; without them a run is started at the console, or by the AWS CLI.
+    triggers: dict[str, Triggers] = Field(default_factory=dict)
+    # API Gateway writes no logs, and makes no stage that asks for them, before the account has named a role
+    # for it in the region: one, for all its APIs. True: the stack `relay` names one, in the place of any that
+    # was named before. Leave it out where the account has one.
+    api_gateway_logs: bool = False
+
     log_days: LogDays = 90
     log_data: bool = False  # also what states are given and return: hyperparameters are among it
 

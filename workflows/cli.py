@@ -224,6 +224,9 @@ def _follow(rehearsal: Rehearsal, console: Console, as_json: bool, root: Path) -
         where = "" if root == DEFAULT_ROOT else f" --root {root}"
         console.print(f"Stopped. Go on with: relay resume {run}{where}")
         raise typer.Exit(INTERRUPTED) from None
+    if view.dropped and not as_json:
+        console.print(f"The run {view.run} was dropped: {view.dropped}.", style="yellow", markup=False)
+        return
     if not view.refused or as_json:
         _print_receipt(rehearsal, view, console, as_json)
     if view.refused:

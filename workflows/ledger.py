@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.run_input import DROPPED
 from workflows.stage_view import (
     FAILED_PHASES,
     OF_THE_SWEEP,
@@ -57,6 +58,7 @@ class RunView:
     budget_usd: float | None = None
     deadline: datetime | None = None
     ended_at: datetime | None = None
+    dropped: str = ""  # why a run of a schedule did nothing
     stages: dict[str, StageView] = field(default_factory=dict)
     map_runs: dict[str, bool] = field(default_factory=dict)  # of large sweeps: ARN -> whether it runs
 
@@ -240,6 +242,8 @@ class RunView:
             self.error = self.cause = ""
             return
         self.ended_at = event.get("timestamp")
+        output = json.loads(event.get("executionSucceededEventDetails", {}).get("output", "{}"))
+        self.dropped = output.get(DROPPED, "")
         self._end_stages()
 
     def _trial_ended(self, details: Mapping[str, Any]) -> None:

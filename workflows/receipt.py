@@ -116,6 +116,7 @@ def as_json(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> dic
         "status": view.status,
         "error": view.error,
         "cause": view.cause,
+        "dropped": view.dropped or None,
         "deadline": view.deadline and view.deadline.isoformat(),
         "ended": view.ended_at and view.ended_at.isoformat(),
         "budget_usd": view.budget_usd,

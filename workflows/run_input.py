@@ -17,6 +17,9 @@ from workflows.settings import MOST_PREFERENCES
 from workflows.stages import JobStage, ProcessStage, TrainStage
 
 Schema = dict[str, Any]
+LONGEST_KEY = 64  # characters of an idempotency key
+SCHEDULED = "scheduled"  # what only a schedule fills in
+DROPPED = "dropped"  # in the output of a run of a schedule that did nothing: why
 
 _DURATION = {
     "type": "string",
@@ -30,8 +33,15 @@ _DEADLINE = {
 }
 _KEY = {
     "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-    "description": "1 to 64 letters, digits, hyphens and underscores",
+    "pattern": f"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_KEY - 1}}}$",
+    "description": f"1 to {LONGEST_KEY} letters, digits, hyphens and underscores",
+}
+_SCHEDULED = {
+    "type": "string",
+    "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?(Z|[+-][0-9]{2}:[0-9]{2})$",
+    "description": "the time of a schedule for which the run is, such as 2026-12-01T06:00:00Z: "
+    "one run is started for each, and none beside another",
 }
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 
@@ -62,6 +72,7 @@ def input_schema(pipeline: Pipeline) -> Schema:
         },
         "reuse": {"type": "boolean"},
         "key": _KEY,
+        SCHEDULED: _SCHEDULED,
     }
     return {**_object(fields), "not": {"required": ["from", "only"]}}
 

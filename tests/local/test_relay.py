@@ -321,3 +321,16 @@ def test_help_imports_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert not heavy & set(loaded.split())
+
+
+def test_a_run_for_a_time_of_the_schedule_that_had_its_run_is_dropped_which_is_no_failure(small):
+    told = ["run", small / "pipeline.yaml", *FAST, "--input", '{"scheduled": "2026-01-01T06:00:00Z"}']
+    first = relay(*told, "--name", "first", cwd=small)
+
+    second = relay(*told, "--name", "second", cwd=small)
+    third = relay(*told, "--name", "third", "--json", cwd=small)
+
+    assert (first.returncode, second.returncode, third.returncode) == (0, 0, 0), first.stderr
+    said = " ".join(second.stdout.split())
+    assert "The run second was dropped: the run first was started for 2026-01-01T06:00:00Z." in said
+    assert json.loads(third.stdout)["dropped"] == "the run first was started for 2026-01-01T06:00:00Z"

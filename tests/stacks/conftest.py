@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stacks.templates import DIGITS, GRAPH, KEY, ROOT, write_everything
+from tests.stacks.templates import DIGITS, GRAPH, KEY, ROOT, TRIGGERS, write_everything
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,14 @@ def templates(synthesize) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def triggered(synthesize) -> dict[str, Any]:
+    """The templates of the digits with a schedule and an API."""
+    from stacks.settings import Settings
+
+    return dict(synthesize(Settings(pipelines=(DIGITS,), triggers={"digits": TRIGGERS}), ROOT))
+
+
+@pytest.fixture(scope="session")
 def everything(synthesize, tmp_path_factory) -> dict[str, Any]:
     """The templates of a pipeline that uses all that stages can say, with every setting made."""
     from stacks.settings import Settings
@@ -42,5 +50,7 @@ def everything(synthesize, tmp_path_factory) -> dict[str, Any]:
         notify_success=True,
         alarm_no_progress=3,
         tags={"team": "vision"},
+        triggers={"everything": TRIGGERS},
+        api_gateway_logs=True,
     )
     return dict(synthesize(settings, folder))

@@ -106,6 +106,9 @@ def _variables(known: Mapping[str, Mapping[str, Json]], end: Mapping[str, str]) 
     for name, text in _assigned(known):
         if name.startswith("stage_") and f"$merge([${name}" not in text:
             variables[name] = _value(text, variables) | _what_happened(end)
+        elif name == "schedule":
+            pipeline = variables["run"]["prefix"].partition("/")[0]
+            variables[name] = {"holder": {"execution": arn("states", f"execution:{pipeline}:a"), "etag": "1"}}
         elif name.startswith(("redriven_", "purse_", "ledger_")):
             variables[name] = {"redriven": 0, "purse": MUCH, "ledger": []}[name.partition("_")[0]]
     for state in known.values():

@@ -41,8 +41,20 @@ stages:
   - {name: register, kind: register, model: "{{ shared.outputs.model }}"}
 """.replace("RATES", str(list(range(50))))
 KEY = "arn:aws:kms:us-east-1:123456789012:key/aaaaaaaa-0000-0000-0000-000000000000"
+TRIGGERS = {
+    "schedule": {
+        "expression": "cron(0 6 ? * MON-FRI *)",
+        "timezone": "Europe/Berlin",
+        "flexible_minutes": 15,
+        "retries": 3,
+        "longest_age": "2h",
+        "input": {"budget_usd": 20},
+    },
+    "api": {"rate": 2, "burst": 4},
+}
 
 Template = Mapping[str, Any]
+BY_ID = {f"ApiGateway::{kind}" for kind in ("RestApi", "Resource", "Deployment", "RequestValidator")}
 
 
 def write_everything(folder: Path) -> str:
@@ -96,10 +108,17 @@ class Resolved:
         return {key: self.value(each) for key, each in value.items()}
 
     def _ref(self, name: str) -> str:
-        pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
+        pseudo = {
+            "AWS::AccountId": ACCOUNT,
+            "AWS::Region": REGION,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+        }
         if name in pseudo:
             return pseudo[name]
         kind = self.resources[name]["Type"].removeprefix("AWS::")
+        if kind in BY_ID:
+            return name.lower()
         properties = self.value(self.resources[name]["Properties"])
         known = {
             "StepFunctions::StateMachine": lambda: _arn(
@@ -109,6 +128,9 @@ class Resolved:
             "StepFunctions::StateMachineAlias": lambda: self._alias(properties),
             "S3::Bucket": lambda: properties["BucketName"],
             "SNS::Topic": lambda: _arn("sns", properties["TopicName"]),
+            "Logs::LogGroup": lambda: properties["LogGroupName"],
+            "SQS::Queue": lambda: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}",
+            "ApiGateway::Stage": lambda: properties["StageName"],
         }
         return str(known[kind]())
 
@@ -121,6 +143,8 @@ class Resolved:
         known = {
             ("IAM::Role", "Arn"): f"arn:aws:iam::{ACCOUNT}:role/{name}",
             ("Logs::LogGroup", "Arn"): _arn("logs", f"log-group:{name}:*"),
+            ("SQS::Queue", "Arn"): _arn("sqs", name),
+            ("ApiGateway::RestApi", "RootResourceId"): "root",
             ("S3::Bucket", "Arn"): f"arn:aws:s3:::{name}",
             ("KMS::Key", "Arn"): _arn("kms", f"key/{name}"),
             ("CloudWatch::Alarm", "Arn"): _arn("cloudwatch", f"alarm:{name}"),

@@ -14,7 +14,11 @@ def test_nothing_below_workflows_knows_the_stacks():
     assert not users
 
 
-@pytest.mark.parametrize("name", ["settings", "compiled", "grants", "job_grants"])
+DECIDING = ["settings", "trigger_settings", "schedule_expression", "compiled", "api_mappings"]
+DECIDING += ["grants", "job_grants", "trigger_grants"]
+
+
+@pytest.mark.parametrize("name", DECIDING)
 def test_what_is_deployed_is_decided_without_cdk(name):
     found = {each.split(".")[0] for each in imports(ROOT / "stacks" / f"{name}.py")}
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.stacks import needs
+from tests.stacks.gateway import Gateway, needs_of
 from tests.stacks.needs import Need
 from tests.stacks.policy import allowed, covers, parts
 from tests.stacks.samples import arn
@@ -33,10 +34,54 @@ def roles(name, template, key):
     job_role = next(r for r in template.of_type("IAM::Role") if r.startswith("JobRole"))
     job_arn = f"arn:aws:iam::123456789012:role/{job_role}"
     start = Need("states:StartExecution", started, {"states:StateMachineQualifier": "live"})
+    yield from trigger_roles(template)
     yield "machine", template.statements(machine["RoleArn"]), needs.of_machine(machine, key)
     yield "watch", template.statements(watch["RoleArn"]), needs.of_watch(watch, machine, key)
     yield "rule", template.statements(target["RoleArn"]), [start]
     yield "jobs", template.statements(job_arn), needs.of_jobs(machine, job_arn, key)
+
+
+def trigger_roles(template):
+    """The same of what starts the machine; a pipeline may have neither."""
+    for schedule in template.of_type("Scheduler::Schedule").values():
+        target = schedule["Target"]
+        assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:sfn:startExecution"
+        asked = {"stateMachineArn": json.loads(target["Input"])["StateMachineArn"]}
+        needed = [
+            *needs_of("StartExecution", asked),
+            Need("sqs:SendMessage", target["DeadLetterConfig"]["Arn"]),
+        ]
+        yield "schedule", template.statements(target["RoleArn"]), needed
+    gateway, needed = Gateway(template), []
+    params = {"path": {"id": "run"}, "querystring": {}, "header": {}}
+    for method in template.of_type("ApiGateway::Method").values():
+        action, request = gateway.asked(method["Integration"], "", params)
+        needed += needs_of(action, json.loads(request))
+    for role in {m["Integration"]["Credentials"] for m in template.of_type("ApiGateway::Method").values()}:
+        yield "api", template.statements(role), needed
+
+
+def test_the_triggers_are_among_them(everything):
+    found = [who for who, _, _ in roles("everything", Resolved(everything["relay-everything"]), KEY)]
+
+    assert found[:2] == ["schedule", "api"]
+
+
+def test_the_role_of_api_gateways_logs_may_do_what_api_gateway_asks_of_it(everything):
+    (role,) = Resolved(everything["relay"]).of_type("IAM::Role").values()
+    (statement,) = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+
+    # AWS's managed policy AmazonAPIGatewayPushToCloudWatchLogs, which API Gateway checks a role against.
+    assert {action.removeprefix("logs:") for action in statement["Action"]} == {
+        "CreateLogGroup",
+        "CreateLogStream",
+        "DescribeLogGroups",
+        "DescribeLogStreams",
+        "PutLogEvents",
+        "GetLogEvents",
+        "FilterLogEvents",
+    }
+    assert statement["Resource"] == "*"
 
 
 def test_everything_that_is_called_is_allowed(deployed):
@@ -109,8 +154,11 @@ def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
     _, template, _ = deployed
     for role in template.of_type("IAM::Role").values():
         (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trusted["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
         assert set(trusted["Principal"]) == {"Service"}
+        # Of API Gateway it is not documented that it says so.
+        told = trusted["Principal"]["Service"] != "apigateway.amazonaws.com"
+        operator = "StringEquals" if told else "StringEqualsIfExists"
+        assert trusted["Condition"] == {operator: {"aws:SourceAccount": "123456789012"}}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Stages -> one state machine: sequence and Parallel, the run's variables, the run's output.
 
 start -> can it start -> stage -> ... -> side by side: stage | stage -> ... -> run: done
-              |
+              |    |
+              |    +-> of a schedule: take the schedule -> stage -> ..., or dropped
               +-> refused
 """
 
@@ -14,12 +15,14 @@ from typing import Any
 from workflows import decisions
 from workflows.pipeline import Pipeline
 from workflows.prices import PriceBook, load_prices
+from workflows.run_input import SCHEDULED, input_schema
 from workflows.stages import GateStage, JobStage, RegisterStage, SweepStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 from workflows.state_machine.holds import Scope, spent_in
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.plain_stages import gate_states, register_states
+from workflows.state_machine.schedule_lock import ASKED, schedule_states
 from workflows.state_machine.stage import Place, StageStates, States
 from workflows.state_machine.start import run_variable
 from workflows.state_machine.sweep import sweep_states
@@ -41,8 +44,16 @@ def compile_pipeline(
     """
     return asl.machine(
         _Compiler(pipeline, site, materials, prices or load_prices()).whole(),
-        comment=pipeline.description or f"{pipeline.name}, compiled by Relay",
+        comment=_comment(pipeline),
     )
+
+
+def _comment(pipeline: Pipeline) -> str:
+    """What the console shows of the machine; the input's fields are those of the one schema."""
+    what = pipeline.description or f"{pipeline.name}, compiled by Relay"
+    fields = [name for name in input_schema(pipeline)["properties"] if name != SCHEDULED]
+    start = f'Start it with {{}}, or with any of {", ".join(fields)}, such as {{"deadline": "36h"}}'
+    return f"{what.rstrip('. ')}. {start}"
 
 
 class _Compiler:
@@ -61,10 +72,13 @@ class _Compiler:
         fixed = {"run": jsonata(run), "policy": decisions.policy_data(), "done": {}}
         start = asl.Pass("start", assign=fixed, output={})
         refused = asl.Fail("refused", error=REFUSED, cause=jsonata("$run.problems"))
-        begin = asl.Choice("can it start", output={}).when("$exists($run.problems)", refused)
+        take, held = schedule_states(self.pipeline.name, self.site)
+        begin = (
+            asl.Choice("can it start", output={}).when("$exists($run.problems)", refused).when(ASKED, take)
+        )
         start.next(begin)
         end = asl.Succeed("run: done", output={"run": jsonata("$run.id"), "stages": jsonata("$done")})
-        for last in self._link(steps, Scope("done", "$run.budget"), {}, [begin]):
+        for last in self._link(steps, Scope("done", "$run.budget"), {}, [begin, held]):
             last.next(end)
         return start
 

@@ -17,6 +17,8 @@ CREATE_BUSY = [
 SAGEMAKER_BUSY = ["SageMaker.ThrottlingException"]
 S3_BUSY = ["S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException"]
 
+STATES_BUSY = ["Sfn.SfnException", "Sfn.SdkClientException", "Sfn.ThrottlingException"]
+
 
 def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
     """Doubling delays with full jitter, from `first` to `longest` seconds."""
@@ -40,6 +42,11 @@ def whatever_it_was() -> list[Any]:
     expression, for which time is no cure. Every retry takes three of a history's events."""
     own = asl.Retry(error_equals=["States.QueryEvaluationError"], max_attempts=0)
     return [own, retry(["States.TaskFailed"], first=4, attempts=1, longest=20)]
+
+
+def states_busy() -> Any:
+    """For looking at an execution."""
+    return retry(STATES_BUSY, first=1, attempts=4, longest=20)
 
 
 def s3_busy() -> Any:

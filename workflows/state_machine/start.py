@@ -24,6 +24,7 @@ from workflows.state_machine.input_check import problems_jsonata
 from workflows.training_job import CONTENT, Materials, stage_id
 
 Json = Any
+CLOCKS_APART_SECONDS = 60  # at most, those of Step Functions and of what starts it
 SECONDS_WITHOUT_JOB = 60  # what a gate or a registration is reckoned with
 
 
@@ -71,7 +72,7 @@ def _accepted(
     text += "; " + timing + "".join(f"${name} := {value}; " for name, value in after.items())
     run = (
         '{"id": $id, "prefix": $prefix, "tag": $tag, '
-        f'"spot_share": {prices.spot_share:g}, '
+        f'"spot_share": {prices.spot_share:g}, "scheduled": $input.scheduled, '
         '"deadline": $deadline, "budget": $budget, "stages": $settings}'
     )
     # A deadline or limit that nobody set is absent, not null: that is what the other states ask for.
@@ -262,6 +263,9 @@ _SETTINGS = (
 # What the schema cannot see. Seconds are shown as whole minutes.
 _WRONG = (
     '($w := $keys($stages)[$wanted($)]; "" & '
+    # A time to come would be taken for the newest one until then: every run of the schedule would be dropped.
+    f"($exists($input.scheduled) and $toMillis($input.scheduled) > $start + {1000 * CLOCKS_APART_SECONDS} "
+    '? "scheduled: " & $input.scheduled & " is still to come; " : "") & '
     '($deadline = null ? "" : '
     "($slow := $w[$lookup($stages, $).job and $not($exists($lookup($stages, $).expected))]; "
     '$count($slow) > 0 ? "with a deadline each stage says how long it is `expected` to take; missing: " '

@@ -17,6 +17,7 @@ from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
 # Events of a history.
 OF_THE_RUN = 8  # its start and end, and the states around the stages
+OF_A_SCHEDULE = 220  # at most, of a run that takes it; 24 when it takes it over at once, without retries
 OF_A_STAGE = 28  # that is undisturbed
 OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training
 OF_A_SWEEP = 10  # the states around its Map
@@ -84,8 +85,10 @@ def events_of_waits(stages: Iterable[AnyStage]) -> int:
 
 def events_around(pipeline: Pipeline) -> int:
     """Events that are no stage's: the run's own, and those of what stands side by side."""
-    return OF_THE_RUN + sum(
-        OF_A_GROUP + OF_A_BRANCH * len(side.branches) for side in _groups(arrange(pipeline))
+    return (
+        OF_THE_RUN
+        + OF_A_SCHEDULE
+        + sum(OF_A_GROUP + OF_A_BRANCH * len(side.branches) for side in _groups(arrange(pipeline)))
     )
 
 
