@@ -27,7 +27,10 @@ SCHEDULE = [
     "run: does its run go on",
     "run: is the schedule free",
 ]
-STAGE = ["train: on spot", "train: is it whole", "train: done", "run: done"]
+STAGE = [
+    *("train: on spot", "train: is it whole", "train: done"),
+    *("train: write down", "train: measure", "train: what next", "run: done"),
+]
 
 
 def at(seconds):

@@ -175,7 +175,7 @@ def _outlook(
         if zones or polarity:
             raise RelayError("--zone and --polarity go with --traces")
         return synthetic(climate, spot_types(pipeline), seed)
-    histories = read_folder(traces, polarity=polarity)  # type: ignore[arg-type]
+    histories = read_folder(traces, polarity=polarity)
     chosen = [each for each in histories if not zones or any(each.name.startswith(zone) for zone in zones)]
     if not chosen:
         known = [each.name for each in histories]
