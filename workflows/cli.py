@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.commands import stats
+from workflows.commands import plan, stats
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def schema(
 
 
 # Verbs with a module of their own, one each.
+app.command("plan")(plan.plan)
 app.command("stats")(stats.stats)
 
 
