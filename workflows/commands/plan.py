@@ -66,7 +66,7 @@ def plan(
         str | None, typer.Option(metavar="TIME", help="between saves, instead of what checkpointing chooses")
     ] = None,
     runs: Annotated[
-        int, typer.Option(min=10, max=100_000, help="virtual runs of what is shown in detail")
+        int, typer.Option(min=2, max=100_000, help="virtual runs of what is shown in detail")
     ] = 100,
     compare: Annotated[bool, typer.Option("--compare", help="other rules on the same capacity")] = False,
     seed: Annotated[int, typer.Option(min=0, help="for everything drawn at random")] = 0,

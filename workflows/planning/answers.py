@@ -80,7 +80,7 @@ class _Planning:
         progress: Progress,
     ) -> None:
         self.pipeline, self.scene, self.work, self.base = pipeline, scene, work, dict(run_input)
-        self.runs, self.few = runs, max(10, runs // 3)
+        self.runs, self.few = runs, min(runs, max(4, runs // 3))
         self.simulation, self.spot_share, self.progress = simulation, spot_share, progress
         self.written = Variant(ask.AS_WRITTEN, self.base)
         self.figures: dict[str, list[Figures]] = {}
