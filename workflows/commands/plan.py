@@ -89,6 +89,8 @@ def plan(
     from workflows.run_input import check_input
     from workflows.run_options import RunOptions
 
+    if html and not html.parent.is_dir():
+        raise RelayError(f"{html}: cannot be written: no such folder")  # before minutes of work, not after
     found = load(pipeline)
     wanted = RunOptions(run_input, deadline, budget_usd).run_input()
     check_input(found, wanted)
