@@ -8,6 +8,7 @@ They know each other by names alone, so either can be deployed, and removed, by 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from cdk_nag import AwsSolutionsChecks
 from constructs import Construct
 
 from stacks.access import Role
-from stacks.alarms import Alarms, of_pipeline
+from stacks.alarms import Alarms, of_pipeline, of_schedule
 from stacks.api_logs import ApiLogs
 from stacks.compiled import Compiled, compile_for
 from stacks.dashboard import Dashboard
@@ -108,8 +109,6 @@ class PipelineStack(cdk.Stack):
             place=place,
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
-        self._monitoring(pipeline.name, watch.arn, place)
-
         self.started_by = StartedBy(
             self,
             "StartedBy",
@@ -118,6 +117,7 @@ class PipelineStack(cdk.Stack):
             machine_arn=self.machine.alias_arn,
             place=place,
         )
+        self._monitoring(pipeline.name, watch.arn, place)
 
         cdk.CfnOutput(
             self,
@@ -146,6 +146,9 @@ class PipelineStack(cdk.Stack):
             watch_rule=watch_name(pipeline),
             no_progress=settings.alarm_no_progress,
         )
+        if schedule := self.started_by.schedule:
+            starts = of_schedule(pipeline, schedule.group, schedule.queue.queue_name)
+            watched = itertools.chain(watched, starts)
         alarms = Alarms(self, "Alarms", pipeline=pipeline, watched=watched, topic_arn=topic)
         Dashboard(self, "Dashboard", pipeline=pipeline, machine_arn=machine_arn, alarms=alarms.alarms)
 
