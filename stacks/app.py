@@ -25,11 +25,12 @@ from stacks.dashboard import Dashboard
 from stacks.grants import Place, machine_grants, rule_grants, watch_grants
 from stacks.job_grants import job_grants
 from stacks.machines import Machine
+from stacks.names import SHARED, TOPIC, stack_name
 from stacks.notifications import RunMessages
 from stacks.settings import Settings
 from stacks.storage import Storage
 from stacks.table import Table
-from stacks.topic import TOPIC, Topic
+from stacks.topic import Topic
 from stacks.trigger_settings import Triggers, check_triggers
 from stacks.triggers import StartedBy
 from stacks.watch_rule import WatchRule
@@ -37,13 +38,7 @@ from workflows.errors import RelayError
 from workflows.stages import RegisterStage
 from workflows.watch_rule import watch_name
 
-SHARED = "relay"
 LARGEST_TEMPLATE = 1_000_000  # bytes, CloudFormation's quota
-
-
-def stack_name(pipeline: str) -> str:
-    """The name of a pipeline's stack."""
-    return f"{SHARED}-{pipeline}"
 
 
 class SharedStack(cdk.Stack):
