@@ -120,8 +120,8 @@ def _what_stays(site: Site) -> Iterator[str]:
     table = site.settings.table_name
     yield f"The bucket {site.bucket} and the table {table} stay, and cost what lies in them."
     yield (
-        f"To delete them, too: empty the bucket, its old versions with it (the console: Empty), then aws s3api "
-        f"delete-bucket --bucket {site.bucket}"
+        "To delete them, too: empty the bucket, its old versions with it (the console: Empty), then "
+        f"aws s3api delete-bucket --bucket {site.bucket}"
     )
     yield (
         f"aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled; then "
@@ -162,7 +162,7 @@ def _running(site: Site, pipeline: str) -> list[str]:
 
 
 def _stop_runs(site: Site, pipeline: str) -> None:
-    """The runs, and then their jobs: Step Functions stops those with the machine's role, which is about to go,
+    """The runs, then their jobs: Step Functions stops those with the machine's role, which is about to go,
     and a job that nobody stops is paid for until its time limit."""
     states = site.client("stepfunctions")
     for name in _running(site, pipeline):

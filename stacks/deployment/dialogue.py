@@ -44,8 +44,8 @@ class Dialogue:
         roles = sum(each.kind.startswith("AWS::IAM::") and not each.goes for each in changes)
         if roles:
             self.say(
-                f"{counted(roles, 'role')} among them: to say yes is to let CloudFormation make or change them "
-                "(their statements: python -m stacks PIPELINE)"
+                f"{counted(roles, 'role')} among them: to say yes is to let CloudFormation make or change "
+                "them (their statements: python -m stacks PIPELINE)"
             )
 
     def agree(self, question: str) -> bool:

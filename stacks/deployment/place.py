@@ -14,7 +14,7 @@ from stacks.settings import Settings
 TEMPLATES = "deployments/"  # of the bucket; digests of contents, as everything that is uploaded
 
 
-class NoCredentials(DeploymentError):
+class CredentialsError(DeploymentError):
     """Nobody is signed in, or no longer."""
 
 
@@ -22,17 +22,17 @@ class Site:
     """An account and the region of the settings."""
 
     def __init__(self, session: boto3.Session, settings: Settings) -> None:
-        """Raises NoCredentials with what to do."""
+        """Raises CredentialsError with what to do."""
         self.session, self.settings = session, settings
         self.region = settings.region
         try:
             self.identity = dict(self.client("sts").get_caller_identity())
         except NoCredentialsError:
-            raise NoCredentials(
+            raise CredentialsError(
                 "no AWS credentials: sign in (aws sso login, aws configure), or name a --profile"
             ) from None
         except (BotoCoreError, ClientError) as error:
-            raise NoCredentials(f"AWS does not take the credentials: {error}; sign in again") from None
+            raise CredentialsError(f"AWS does not take the credentials: {error}; sign in again") from None
 
     @property
     def account(self) -> str:
@@ -58,8 +58,8 @@ class Site:
             if error.response["Error"]["Code"] != "NoSuchBucket":
                 raise
             raise DeploymentError(
-                f"the template is too large for a request and the bucket {self.bucket} is not there yet: deploy "
-                "the stack `relay` first (without --dry-run)"
+                f"the template is too large for a request and the bucket {self.bucket} is not there yet: "
+                "deploy the stack `relay` first (without --dry-run)"
             ) from None
         suffix = "amazonaws.com.cn" if self.settings.partition == "aws-cn" else "amazonaws.com"
         return f"https://{self.bucket}.s3.{self.region}.{suffix}/{key}"
@@ -69,11 +69,11 @@ def open_site(settings: Settings, *, profile: str | None, region: str | None) ->
     """The site of a profile. Raises DeploymentError for another region than that of the settings."""
     if region and region != settings.region:
         raise DeploymentError(
-            f"--region {region}, and cdk.json says {settings.region}: images and names hold the region, so change "
-            "`region` in cdk.json (another region is another installation)"
+            f"--region {region}, and cdk.json says {settings.region}: images and names hold the region, so "
+            "change `region` in cdk.json (another region is another installation)"
         )
     try:
         session = boto3.Session(profile_name=profile)
     except BotoCoreError as error:  # ProfileNotFound
-        raise NoCredentials(f"{error}; aws configure list-profiles names those that are there") from None
+        raise CredentialsError(f"{error}; aws configure list-profiles names those that are there") from None
     return Site(session, settings)

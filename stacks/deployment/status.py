@@ -10,13 +10,13 @@ GONE = "DELETE_COMPLETE"
 WELL = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", GONE})
 
 _TO_DO = {
-    "ROLLBACK_COMPLETE": "its first deployment failed and was undone; an empty stack is left, which can only be "
-    "removed: aws cloudformation delete-stack --stack-name {name} --region {region}, then deploy again",
-    "ROLLBACK_FAILED": "its first deployment failed and could not be undone: see its events in the console, "
-    "delete the stack there, then deploy again",
+    "ROLLBACK_COMPLETE": "its first deployment failed and was undone; an empty stack is left, which can only "
+    "be removed: aws cloudformation delete-stack --stack-name {name} --region {region}, then deploy again",
+    "ROLLBACK_FAILED": "its first deployment failed and could not be undone: see its events in the "
+    "console, delete the stack there, then deploy again",
     "UPDATE_ROLLBACK_FAILED": "an update failed and could not be undone: mend what its events name, then "
     "aws cloudformation continue-update-rollback --stack-name {name} --region {region}",
-    "DELETE_FAILED": "it could not be removed whole: see its events, mend what they name, and remove it again: "
+    "DELETE_FAILED": "it could not be removed whole: see its events, mend what they name, remove it again: "
     "aws cloudformation delete-stack --stack-name {name} --region {region}",
     "CREATE_FAILED": "its first deployment failed and was not undone: delete it, then deploy again: "
     "aws cloudformation delete-stack --stack-name {name} --region {region}",

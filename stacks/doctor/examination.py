@@ -60,7 +60,7 @@ def check_obstacles(site: Site) -> None:
 
 
 def subnets(pipelines: Sequence[Pipeline]) -> dict[str, int]:
-    """Subnet -> the most instances that one job has there; SageMaker puts a job into any one of its subnets."""
+    """Subnet -> the most instances that one job has there; a job is put into any one of its subnets."""
     needs: dict[str, int] = {}
     for stage in (stage for pipeline in pipelines for stage in _jobs(pipeline)):
         most = max(count for _, count in (*stage.spot_rungs(), *stage.on_demand_rungs()))

@@ -1,4 +1,4 @@
-"""Whether every rung has the instances that it needs: SageMaker counts spot, on-demand and processing apart."""
+"""Whether every rung has the instances that it needs; spot, on-demand and processing are counted apart."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""An empty account for each test: boto3 as it is, answered by moto in this process.
+"""An empty account for each test: boto3 as it is, as moto answers it.
 
-moto knows change sets, stacks and events well enough to deploy the real template of the stack `relay`; what it
-lacks of them, `_complete` adds. It knows no versions and aliases of state machines, so a small template with a
-role, a topic and the output that matters stands in for a pipeline's. What moto never says (a replacement, a
-failure, a stack in trouble) is said by botocore's Stubber, in `test_stack.py`.
+moto knows change sets, stacks and events well enough to deploy the real template of the stack `relay`; what
+it lacks of them, `_complete` adds. It knows no versions and aliases of state machines, so a small template
+with a role, a topic and the output that matters stands in for a pipeline's. What moto never says (a
+replacement, a failure, a stack in trouble) is said by botocore's Stubber, in `test_stack.py`.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_with_stop_its_runs_and_their_jobs_are_stopped_and_nobody_elses(deployed
 
 def test_the_shared_stack_is_protected_and_then_nothing_at_all_is_removed(deployed, screen):
     with pytest.raises(
-        DeploymentError, match="nothing was removed: first aws cloudformation update-termination"
+        DeploymentError, match=r"nothing was removed: first aws cloudformation update-termination"
     ):
         remove(deployed, screen.yes(), everything=True)
 
@@ -134,7 +134,7 @@ def _unprotect(parsed):
 
 
 def test_a_pipeline_that_is_not_deployed_is_a_mistake(deployed):
-    with pytest.raises(DeploymentError, match="unknown deployed pipeline `digit`.*did you mean `digits`"):
+    with pytest.raises(DeploymentError, match=r"unknown deployed pipeline `digit`.*did you mean `digits`"):
         chosen(deployed, "digit", everything=False)
 
 
@@ -146,7 +146,7 @@ def test_all_is_for_everything(deployed, site, pipeline, screen):
     }
     deploy(site, {"relay-other": other}, lambda: None, screen.yes(), Options(), never)
 
-    with pytest.raises(DeploymentError, match="leave out PIPELINE, and all are removed \\(digits, other\\)"):
+    with pytest.raises(DeploymentError, match=r"leave out PIPELINE, and all are removed \(digits, other\)"):
         chosen(deployed, "digits", everything=True)
 
 

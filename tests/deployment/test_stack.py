@@ -10,6 +10,7 @@ from stacks.deployment import deploy as deployment
 from stacks.deployment.deploy import Options, deploy
 from stacks.deployment.errors import DeploymentError
 from stacks.deployment.stack import Stack, capabilities
+from stacks.settings import Settings
 from tests.stacks.templates import ROOT
 
 NAME, ID = "relay-a", "arn:aws:cloudformation:us-east-1:123456789012:stack/relay-a/1"
@@ -29,9 +30,7 @@ class Told:
         )
         self.stub = Stubber(self.cloudformation)
         self.paused = []
-
-    class settings:  # noqa: N801 (an attribute of the site)
-        tags = {}
+        self.settings = Settings()
 
     def client(self, service):
         return self.cloudformation

@@ -7,7 +7,6 @@ import pytest
 from tests.stacks.templates import ROOT
 from tests.unit.test_dependencies import imports, modules
 
-
 DEPLOYING = {ROOT / "workflows/commands" / f"{verb}.py" for verb in ("deploy", "destroy", "doctor")}
 
 
