@@ -125,7 +125,7 @@ def of_schedule(pipeline: str, group: str, queue_name: str) -> Iterator[Watched]
     yield _of_dead_letters(queue_name)
     yield Watched(
         "start-lost", SCHEDULER, "InvocationsFailedToBeSentToDeadLetterCount", {"ScheduleGroup": group},
-        f"A start of {pipeline} by its schedule was given up, and could not be put into its queue of them: "
+        f"A start of {pipeline} by its schedule was given up, and not even the dead-letter queue got it: "
         "it is lost. Look whether the schedule's role and queue are as deployed, deploy again, and start the "
         "run by hand.",
     )  # fmt: skip

@@ -25,7 +25,7 @@ KNOWN = {
         HARMLESS,
     ),
     "billable-seconds": Assumption(
-        "a finished spot job has BillableTimeInSeconds, and it holds the discount: it is below the training time",
+        "a finished spot job has BillableTimeInSeconds, and with the discount: less than it has trained",
         "workflows/state_machine/verdict.py (billed seconds), workflows/receipt.py",
         "Costs of attempts are estimated from the wrong seconds: reckon with spot_share in both places.",
     ),
@@ -35,12 +35,12 @@ KNOWN = {
         "MaxPendingTimeInSeconds could bound the wait for capacity beside the capacity watch.",
     ),
     "list-bucket": Assumption(
-        "the job role may list with a condition on s3:prefix: channels and checkpoints arrive all the same",
+        "the job role lists with a condition on s3:prefix; channels and checkpoints arrive all the same",
         "stacks/job_grants.py (ListOwnBucket)",
         "SageMaker lists with another prefix: widen the condition to the one that CloudTrail shows.",
     ),
     "list-tags": Assumption(
-        "AddTags and ListTags on the pipeline's own job names are all that `.sync` needs beside the job calls",
+        "AddTags and ListTags on the pipeline's job names are all that `.sync` needs beside the job calls",
         "stacks/grants.py (TrainingJobs, ProcessingJobs)",
         "Add what the message names, on the narrowest resource that works.",
     ),
@@ -65,12 +65,12 @@ KNOWN = {
         "The API answers 500 to everything: leave the condition out for API Gateway.",
     ),
     "selection-pattern": Assumption(
-        "integration responses are chosen by status: 200 by its own pattern, 4xx of Step Functions as a refusal",
+        "integration responses are chosen by status: 200 by a pattern of its own, 4xx as a refusal",
         "stacks/api.py (_integration)",
         "Make the response of success the default one.",
     ),
     "empty-body": Assumption(
-        "a POST with an empty body passes the validator and runs the pipeline as it is written",
+        "a POST with an empty body passes the validator and starts a run",
         "stacks/api.py (Checked), stacks/mappings/start.vtl",
         "Callers have to send {}: say so in the API's description, or drop `required` from the model.",
     ),
@@ -85,12 +85,12 @@ KNOWN = {
         "Pruned checkpoints stay in S3 and are restored at each start: prune on resume, and drop the grant.",
     ),
     "redrive-old-version": Assumption(
-        "a run that failed can be redriven after its machine was updated, and goes on with its old definition",
+        "a run that failed can be redriven after its machine was updated, and keeps its old definition",
         "stacks/machines.py (versions are retained), workflows/runs.py (resume)",
         "Say at `relay resume` that a deployment since then changes what is run.",
     ),
     "evaluation-by-name": Assumption(
-        "an expression that fails in a task's Arguments is the error States.QueryEvaluationError, and is caught",
+        "an expression that fails in a task's Arguments is caught as States.QueryEvaluationError",
         "workflows/state_machine/holds.py, workflows/state_machine/expressions.py",
         "A held attempt ends the run: the question has to move into a state of its own before the task.",
     ),
@@ -100,13 +100,13 @@ KNOWN = {
         HARMLESS,
     ),
     "evaluation-not-retried": Assumption(
-        "a Retry for States.QueryEvaluationError with no attempts keeps a later one for States.TaskFailed from "
+        "a Retry for States.QueryEvaluationError with no attempts keeps one for States.TaskFailed from "
         "retrying a failed expression",
         "workflows/state_machine/retries.py",
         "Holds are retried as if AWS were busy: some seconds and transitions are lost at each.",
     ),
     "multi-instance": Assumption(
-        "an interruption of one instance restarts the whole job: all instances train again from the checkpoint",
+        "an interruption of one instance restarts the whole job: all train again from the checkpoint",
         "workflows/local/sagemaker/jobs.py, workflows/checkpointing/ranks.py",
         "The surviving instances keep files newer than the restored checkpoint: clear the folder at start.",
     ),

@@ -1,5 +1,6 @@
 """What SageMaker does with jobs: stops, seconds billed, spot, keys, checkpoints."""
 
+import json
 import os
 
 import pytest
@@ -94,15 +95,11 @@ def test_what_the_library_prunes_is_deleted_in_s3(account, finished):
 
 
 def test_volumes_are_encrypted_with_the_grants_of_the_job_role(account, job_role, image):
-    from stacks.job_grants import job_grants  # the grant that a stage with `volume_key` gets
-
-    assert job_grants
     key = account.kms.create_key(Description=PROBE)["KeyMetadata"]
     role = job_role.rpartition("/")[2]
-    statement = (
-        '{"Effect":"Allow","Action":["kms:CreateGrant","kms:DescribeKey"],"Resource":"%s"}' % key["Arn"]
-    )
-    policy = f'{{"Version":"2012-10-17","Statement":[{statement}]}}'
+    # What `stacks/job_grants.py` gives a stage with a `volume_key`.
+    statement = {"Effect": "Allow", "Action": ["kms:CreateGrant", "kms:DescribeKey"], "Resource": key["Arn"]}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     account.iam.put_role_policy(RoleName=role, PolicyName=PROBE, PolicyDocument=policy)
     job = job_name()
     try:
