@@ -142,18 +142,25 @@ def _install(account):
 
 
 def _remove(account):
-    """The installation, and then what an installation keeps: here all of it is the suite's own."""
+    """The installation, as far as it came, and then what one keeps: here all of it is the suite's own."""
     from stacks.deployment.destroy import chosen, destroy
     from stacks.deployment.dialogue import Dialogue
+    from stacks.deployment.stack import Stack
+    from stacks.deployment.status import NONE
 
     site = account.site
-    account.cloudformation.update_termination_protection(StackName="relay", EnableTerminationProtection=False)
-    names = chosen(site, None, everything=True)
-    destroy(site, names, Dialogue(Console(), yes=True), time.sleep, stop=True, everything=True)
-    for page in account.s3.get_paginator("list_object_versions").paginate(Bucket=site.bucket):
-        for each in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
-            account.s3.delete_object(Bucket=site.bucket, Key=each["Key"], VersionId=each["VersionId"])
-    account.s3.delete_bucket(Bucket=site.bucket)
+    if Stack(account.cloudformation, "relay", time.sleep).status != NONE:
+        account.cloudformation.update_termination_protection(
+            StackName="relay", EnableTerminationProtection=False
+        )
+        names = chosen(site, None, everything=True)
+        destroy(site, names, Dialogue(Console(), yes=True), time.sleep, stop=True, everything=True)
+    if site.bucket in [each["Name"] for each in account.s3.list_buckets()["Buckets"]]:
+        for page in account.s3.get_paginator("list_object_versions").paginate(Bucket=site.bucket):
+            for each in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+                account.s3.delete_object(Bucket=site.bucket, Key=each["Key"], VersionId=each["VersionId"])
+        account.s3.delete_bucket(Bucket=site.bucket)
     table = site.settings.table_name
-    account.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
-    account.dynamodb.delete_table(TableName=table)
+    if table in account.dynamodb.list_tables()["TableNames"]:
+        account.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+        account.dynamodb.delete_table(TableName=table)

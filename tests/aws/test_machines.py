@@ -83,7 +83,8 @@ def test_children_of_a_large_sweep_are_told_under_another_arn(account, name, pro
         account.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": queue_policy(arn, rule)})
         account.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
         told = account.run(children(), name, probe_role)
-        seen = account.until("events", lambda: machines_told(account, queue), minutes=5)
+        found = []
+        seen = account.until("events", lambda: machines_told(account, queue, found), minutes=5)
     finally:
         account.events.remove_targets(Rule=name, Ids=["queue"])
         account.events.delete_rule(Name=name)
@@ -93,9 +94,8 @@ def test_children_of_a_large_sweep_are_told_under_another_arn(account, name, pro
     settle("child-events", len(parents) <= 1, f"stateMachineArn of the events: {sorted(set(seen))}")
 
 
-def machines_told(account, queue):
+def machines_told(account, queue, found):
     """stateMachineArn of each event, once all three have come: the run's, and those of its two children."""
-    found = machines_told.found = getattr(machines_told, "found", [])
     told = account.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=10)
     found += [json.loads(each["Body"])["detail"]["stateMachineArn"] for each in told.get("Messages", [])]
     return found if len(found) >= 3 else None
