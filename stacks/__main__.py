@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from stacks.app import stack_name, synthesize
+from stacks.app import synthesize
+from stacks.names import stack_name
 from stacks.settings import load
 from workflows.errors import RelayError
 from workflows.loading import load as load_pipeline

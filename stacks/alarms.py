@@ -15,7 +15,7 @@ from constructs import Construct
 from workflows.attempts import DIMENSION, NAMESPACE
 
 USUAL_PERIOD = 5  # minutes
-STATES, EVENTS, SQS = "AWS/States", "AWS/Events", "AWS/SQS"
+STATES, EVENTS, SQS, SCHEDULER = "AWS/States", "AWS/Events", "AWS/SQS", "AWS/Scheduler"
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,24 @@ def of_rule(rule: str, what: str, consequence: str) -> Watched:
     )  # fmt: skip
 
 
-def of_dead_letters(queue_name: str, what: str = "start-failed") -> Watched:
+def of_schedule(pipeline: str, group: str, queue_name: str) -> Iterator[Watched]:
+    """A schedule's starts that were given up: those that its queue holds, and those that not even it got.
+
+    Scheduler measures groups of schedules; `group` is one of the pipeline's own.
+    """
+    yield _of_dead_letters(queue_name)
+    yield Watched(
+        "start-lost", SCHEDULER, "InvocationsFailedToBeSentToDeadLetterCount", {"ScheduleGroup": group},
+        f"A start of {pipeline} by its schedule was given up, and not even the dead-letter queue got it: "
+        "it is lost. Look whether the schedule's role and queue are as deployed, deploy again, and start the "
+        "run by hand.",
+    )  # fmt: skip
+
+
+def _of_dead_letters(queue_name: str) -> Watched:
     """A dead-letter queue, which is to be empty: what lies in it never started."""
     return Watched(
-        what, SQS, "ApproximateNumberOfMessagesVisible", {"QueueName": queue_name},
+        "start-failed", SQS, "ApproximateNumberOfMessagesVisible", {"QueueName": queue_name},
         f"A start failed for good and lies in the queue {queue_name}, with its reason in the message's "
         "attributes. Mend the cause, start the run by hand, and delete the message.",
         statistic="Maximum",

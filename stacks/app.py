@@ -8,6 +8,7 @@ They know each other by names alone, so either can be deployed, and removed, by 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,19 @@ from cdk_nag import AwsSolutionsChecks
 from constructs import Construct
 
 from stacks.access import Role
-from stacks.alarms import Alarms, of_pipeline
+from stacks.alarms import Alarms, of_pipeline, of_schedule
 from stacks.api_logs import ApiLogs
 from stacks.compiled import Compiled, compile_for
 from stacks.dashboard import Dashboard
 from stacks.grants import Place, machine_grants, rule_grants, watch_grants
 from stacks.job_grants import job_grants
 from stacks.machines import Machine
+from stacks.names import SHARED, TOPIC, stack_name
 from stacks.notifications import RunMessages
 from stacks.settings import Settings
 from stacks.storage import Storage
 from stacks.table import Table
-from stacks.topic import TOPIC, Topic
+from stacks.topic import Topic
 from stacks.trigger_settings import Triggers, check_triggers
 from stacks.triggers import StartedBy
 from stacks.watch_rule import WatchRule
@@ -36,13 +38,7 @@ from workflows.errors import RelayError
 from workflows.stages import RegisterStage
 from workflows.watch_rule import watch_name
 
-SHARED = "relay"
 LARGEST_TEMPLATE = 1_000_000  # bytes, CloudFormation's quota
-
-
-def stack_name(pipeline: str) -> str:
-    """The name of a pipeline's stack."""
-    return f"{SHARED}-{pipeline}"
 
 
 class SharedStack(cdk.Stack):
@@ -108,8 +104,6 @@ class PipelineStack(cdk.Stack):
             place=place,
         )
         WatchRule(self, "WatchRule", pipeline=pipeline.name, target_arn=watch.alias_arn, role_arn=rule.arn)
-        self._monitoring(pipeline.name, watch.arn, place)
-
         self.started_by = StartedBy(
             self,
             "StartedBy",
@@ -118,6 +112,7 @@ class PipelineStack(cdk.Stack):
             machine_arn=self.machine.alias_arn,
             place=place,
         )
+        self._monitoring(pipeline.name, watch.arn, place)
 
         cdk.CfnOutput(
             self,
@@ -146,6 +141,9 @@ class PipelineStack(cdk.Stack):
             watch_rule=watch_name(pipeline),
             no_progress=settings.alarm_no_progress,
         )
+        if schedule := self.started_by.schedule:
+            starts = of_schedule(pipeline, schedule.group, schedule.queue.queue_name)
+            watched = itertools.chain(watched, starts)
         alarms = Alarms(self, "Alarms", pipeline=pipeline, watched=watched, topic_arn=topic)
         Dashboard(self, "Dashboard", pipeline=pipeline, machine_arn=machine_arn, alarms=alarms.alarms)
 

@@ -56,12 +56,16 @@ class Schedule(Construct):
             grants=schedule_grants(pipeline, place, self.queue.queue_arn),
             place=place,
         )
+        # Scheduler's metrics know groups, not schedules: with one of its own the alarm is of this pipeline.
+        self.group = schedule_group(pipeline.name)
+        group = scheduler.CfnScheduleGroup(self, "Group", name=self.group)
         run_input = json.dumps({**settings.input, SCHEDULED: TIME})
         flexible = settings.flexible_minutes
         self.schedule = scheduler.CfnSchedule(
             self,
             "Schedule",
             description=f"Starts the pipeline {pipeline.name}",
+            group_name=group.ref,
             schedule_expression=settings.expression,
             schedule_expression_timezone=settings.timezone,
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(
@@ -79,3 +83,8 @@ class Schedule(Construct):
                 dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.queue.queue_arn),
             ),
         )
+
+
+def schedule_group(pipeline: str) -> str:
+    """The group in which the pipeline's schedule is alone."""
+    return f"relay-{pipeline}"

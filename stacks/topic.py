@@ -11,7 +11,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-TOPIC = "relay-notifications"
+from stacks.names import TOPIC
+
 PUBLISHERS = ("events.amazonaws.com", "cloudwatch.amazonaws.com")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.commands import plan, stats
+from workflows.commands import deploy, destroy, doctor, plan, stats
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
@@ -207,6 +207,9 @@ def schema(
 # Verbs with a module of their own, one each.
 app.command("plan")(plan.plan)
 app.command("stats")(stats.stats)
+app.command("deploy")(deploy.deploy)
+app.command("destroy")(destroy.destroy)
+app.command("doctor")(doctor.doctor)
 
 
 # ------------------------------------------------------------------------------------------------ parts

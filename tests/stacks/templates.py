@@ -130,6 +130,7 @@ class Resolved:
             "SNS::Topic": lambda: _arn("sns", properties["TopicName"]),
             "Logs::LogGroup": lambda: properties["LogGroupName"],
             "SQS::Queue": lambda: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}",
+            "Scheduler::ScheduleGroup": lambda: properties["Name"],
             "ApiGateway::Stage": lambda: properties["StageName"],
         }
         return str(known[kind]())
@@ -144,6 +145,7 @@ class Resolved:
             ("IAM::Role", "Arn"): f"arn:aws:iam::{ACCOUNT}:role/{name}",
             ("Logs::LogGroup", "Arn"): _arn("logs", f"log-group:{name}:*"),
             ("SQS::Queue", "Arn"): _arn("sqs", name),
+            ("SQS::Queue", "QueueName"): name,
             ("ApiGateway::RestApi", "RootResourceId"): "root",
             ("S3::Bucket", "Arn"): f"arn:aws:s3:::{name}",
             ("KMS::Key", "Arn"): _arn("kms", f"key/{name}"),

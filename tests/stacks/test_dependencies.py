@@ -7,11 +7,23 @@ import pytest
 from tests.stacks.templates import ROOT
 from tests.unit.test_dependencies import imports, modules
 
+DEPLOYING = {ROOT / "workflows/commands" / f"{verb}.py" for verb in ("deploy", "destroy", "doctor")}
 
-def test_nothing_below_workflows_knows_the_stacks():
-    users = [path for path in modules("workflows") if any(n.split(".")[0] == "stacks" for n in imports(path))]
 
-    assert not users
+def test_nothing_in_workflows_knows_the_stacks_but_the_verbs_that_deploy_and_they_only_when_called():
+    users = {path for path in modules("workflows") if any(n.split(".")[0] == "stacks" for n in imports(path))}
+
+    assert users == DEPLOYING
+    for path in DEPLOYING:
+        # `relay --help` works, and answers at once, where neither CDK nor boto3 is installed.
+        found = {n.split(".")[0] for n in imports(path, top_level_only=True)}
+        assert not found & {"stacks", "boto3", "rich"}
+
+
+def test_an_account_is_looked_at_and_changed_without_cdk():
+    for folder in ("stacks/deployment", "stacks/doctor"):
+        for path in modules(folder):
+            assert not {n.split(".")[0] for n in imports(path)} & {"aws_cdk", "constructs", "cdk_nag"}, path
 
 
 DECIDING = ["settings", "trigger_settings", "schedule_expression", "compiled", "api_mappings"]

@@ -136,6 +136,8 @@ WATCHED = {
     "no-progress": "NoProgress",
     "watch-failed": "ExecutionsFailed",
     "watch-not-started": "FailedInvocations",
+    "start-failed": "ApproximateNumberOfMessagesVisible",
+    "start-lost": "InvocationsFailedToBeSentToDeadLetterCount",
 }
 
 
@@ -149,7 +151,7 @@ def test_every_alarm_says_what_to_do_and_tells_the_topic(everything):
         assert alarm["AlarmActions"] == [TOPIC]
         assert alarm["TreatMissingData"] == "notBreaching"
         assert 60 < len(alarm["AlarmDescription"]) <= 1024
-        assert re.search(r"relay explain|See|Lower|allow|Look", alarm["AlarmDescription"])
+        assert re.search(r"relay explain|See|Lower|allow|Look|Mend", alarm["AlarmDescription"])
     (stuck,) = [a for a in alarms if a["MetricName"] == "NoProgress"]
     assert stuck["Threshold"] == 3
 
@@ -175,17 +177,29 @@ def test_the_alarms_and_graphs_of_own_metrics_are_of_metrics_that_the_machine_se
     assert all(m[2:4] == ["Pipeline", "digits"] for m in graphs)
 
 
-def test_a_dead_letter_queue_can_be_watched():
-    from stacks.alarms import of_dead_letters
+def test_the_schedules_dead_letters_are_an_alarm_and_so_is_a_start_that_not_even_its_queue_got(triggered):
+    template = Resolved(triggered["relay-digits"])
+    ((queue, _),) = template.of_type("SQS::Queue").items()
+    (schedule,) = template.of_type("Scheduler::Schedule").values()
+    alarms = {a["MetricName"]: a for a in template.of_type("CloudWatch::Alarm").values()}
 
-    watched = of_dead_letters("digits-schedule-dead")
+    failed = alarms["ApproximateNumberOfMessagesVisible"]
+    lost = alarms["InvocationsFailedToBeSentToDeadLetterCount"]
+    assert (failed["Namespace"], failed["Statistic"]) == ("AWS/SQS", "Maximum")
+    assert failed["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
+    assert schedule["Target"]["DeadLetterConfig"]["Arn"].endswith(f":{queue}")
+    assert lost["Namespace"] == "AWS/Scheduler"
+    # Scheduler measures groups of schedules: this one is alone in its group.
+    assert lost["Dimensions"] == [{"Name": "ScheduleGroup", "Value": schedule["GroupName"]}]
+    assert schedule["GroupName"] == "relay-digits"
+    assert failed["AlarmActions"] == lost["AlarmActions"] == [TOPIC]
+    assert {failed["Threshold"], lost["Threshold"]} == {1}
 
-    assert (watched.namespace, watched.metric, watched.statistic) == (
-        "AWS/SQS",
-        "ApproximateNumberOfMessagesVisible",
-        "Maximum",
-    )
-    assert watched.dimensions == {"QueueName": "digits-schedule-dead"}
+
+def test_where_nothing_is_scheduled_no_alarm_waits_for_a_schedule(templates):
+    alarms = Resolved(templates["relay-digits"]).of_type("CloudWatch::Alarm").values()
+
+    assert not {a["Namespace"] for a in alarms} & {"AWS/SQS", "AWS/Scheduler"}
 
 
 # -------------------------------------------------------------------------------------------- the table

@@ -139,6 +139,47 @@ def test_neither_a_stage_that_goes_nor_a_new_name_changes_the_bucket(synthesize,
     assert [rule[1]["Prefix"] for rule in rules] == ["digits/runs/", "digits/runs/", "numerals/runs/"]
 
 
+@pytest.mark.parametrize("change", ["a stage less", "another name", "no longer in cdk.json"])
+def test_between_two_deployments_nothing_goes_that_holds_data(synthesize, tmp_path, change):
+    """Of the stacks that both templates have; a stack that the new ones lack is not touched at all."""
+    from stacks.deployment.changes import HOLDING_DATA
+    from stacks.settings import Settings
+
+    text = (ROOT / DIGITS).read_text()
+    changed = {
+        "a stage less": text[: text.index("  - name: finetune")],
+        "another name": text.replace("name: digits", "name: numerals", 1),
+    }
+    for script in ("prepare.py", "pretrain.py", "finetune.py"):
+        (tmp_path / script).write_text("")
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(text)
+    old = synthesize(Settings(pipelines=(file.name,)), tmp_path)
+    file.write_text(changed.get(change, text))
+    pipelines = (file.name,) if change in changed else ()
+    new = synthesize(Settings(pipelines=pipelines), tmp_path)
+
+    gone = [
+        resource["Type"]
+        for stack in set(old) & set(new)
+        for logical_id, resource in old[stack]["Resources"].items()
+        if logical_id not in new[stack]["Resources"]
+    ]
+    assert not set(gone) & HOLDING_DATA
+    kept = {
+        logical_id: [stacks["relay"]["Resources"][logical_id]["Properties"].get(name) for name in NAMES]
+        for stacks in (old, new)
+        for logical_id, resource in stacks["relay"]["Resources"].items()
+        if resource["Type"] in HOLDING_DATA
+    }
+    for logical_id, names in kept.items():  # another name would be another bucket
+        assert [old["relay"]["Resources"][logical_id]["Properties"].get(name) for name in NAMES] == names
+    assert len(kept) == 2
+
+
+NAMES = ("BucketName", "TableName", "KeySchema")
+
+
 def bucket_of(text, folder):
     """(logical id, properties) of the bucket of an installation with this pipeline."""
     import aws_cdk as cdk
@@ -248,6 +289,22 @@ def test_a_template_is_printed_without_credentials_and_without_the_cdk_command(s
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["Description"] == "Relay: the pipeline digits"
+
+
+def test_what_the_cdk_command_runs_makes_every_stack_of_cdk_json(synthesize, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "stacks"],
+        cwd=ROOT,
+        env={**environment, "CDK_OUTDIR": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    made = {path.name.removesuffix(".template.json") for path in tmp_path.glob("*.template.json")}
+    assert made == {"relay", "relay-digits"}
 
 
 def test_a_pipeline_that_cannot_be_deployed_is_told_in_one_line(synthesize):

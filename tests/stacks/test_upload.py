@@ -23,16 +23,12 @@ def account(monkeypatch):
         yield session
 
 
-def test_everything_that_a_machine_names_is_there_and_the_second_time_nothing_is_uploaded(
-    templates, account, capsys
-):
+def test_everything_that_a_machine_names_is_there_and_the_second_time_nothing_is_uploaded(templates, account):
     from scripts.upload import upload_all
     from stacks.settings import Settings
 
-    for _ in range(2):
-        upload_all([DIGITS], Settings(), ROOT, account)
+    first, second = (line for _ in range(2) for line in upload_all([DIGITS], Settings(), ROOT, account))
 
-    first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(f"2 of 2 objects uploaded to s3://{BUCKET}")
     assert second.endswith(f"0 of 2 objects uploaded to s3://{BUCKET}")
     text = Resolved(templates["relay-digits"]).machine("digits")["DefinitionString"]
