@@ -85,7 +85,9 @@ def _without_an_answer(error: BotoCoreError) -> str:
 def _of_the_answer(error: ClientError) -> str:
     code, action = code_of(error), _action(error)
     if code in _EXPIRED:
-        return "the credentials have expired: sign in to AWS again (e.g. `aws sso login`) and repeat the command"
+        return (
+            "the credentials have expired: sign in to AWS again (e.g. `aws sso login`) and repeat the command"
+        )
     if code in _STRANGE:
         return f"AWS does not know these credentials ({code}): sign in again, or name another --profile"
     if code in _REFUSED:

@@ -113,8 +113,6 @@ class Connection:
             self._seconds_ahead = ahead if abs(ahead) >= 2 else 0.0
 
 
-
-
 @contextmanager
 def connect(target: Target, *, own_world: bool = False) -> Iterator[Connection]:
     """The place that the target means.
@@ -146,8 +144,8 @@ def at_address(target: Target) -> Connection:
         return at_aws(target.profile, target.region, address)
     if target.profile:
         raise ConnectionChoiceError(
-            f"the profile `{target.profile}` and the address {address}, which is not AWS's, exclude each other: "
-            f"leave out --profile, or unset {' and '.join(ADDRESSES)}"
+            f"the profile `{target.profile}` and the address {address}, which is not AWS's, exclude each "
+            f"other: leave out --profile, or unset {' and '.join(ADDRESSES)}"
         )
     clients = LocalClients(address, target.region or REGION, attempts=2)
     found = present(target.root)
@@ -216,17 +214,22 @@ def _opened(root: Path) -> Iterator[Connection]:
         )
     with LocalWorld(root) as world:
         yield Connection(
-            world.client, where=f"the local world in {root}", region=REGION, root=root, rehearsal=True, world=world
+            world.client,
+            where=f"the local world in {root}",
+            region=REGION,
+            root=root,
+            rehearsal=True,
+            world=world,
         )
 
 
 def _nowhere(root: Path) -> str:
     if holder(root) is not None:
         return (
-            f"the local world in {root} belongs to another command, which will end with its run: wait for it, "
-            "or keep a world with `relay local up` and start runs there"
+            f"the local world in {root} belongs to another command, which will end with its run: wait for "
+            "it, or keep a world with `relay local up` and start runs there"
         )
     return (
-        f"no `relay local` is up in {root}, and AWS was not named: `relay local up`, or name AWS with --region "
-        "or --profile (or RELAY_REGION, RELAY_PROFILE)"
+        f"no `relay local` is up in {root}, and AWS was not named: `relay local up`, or name AWS with "
+        "--region or --profile (or RELAY_REGION, RELAY_PROFILE)"
     )

@@ -186,4 +186,3 @@ def _capacity(scenario: Scenario | Capacity | None, seed: int) -> Capacity:
     if scenario is None:
         return Always()
     return from_scenario(scenario, seed=seed) if isinstance(scenario, Scenario) else scenario
-
