@@ -134,7 +134,7 @@ def _attempt(line: Line) -> Text:
     billed = f"{line.billed * line.instances:.0f} s billed"
     text.append(f"\n  cost     {money(line.cost)} ({billed})")
     if line.undisturbed is not None:
-        text.append(f"; the work that was kept, on demand: {money(line.undisturbed)}")
+        text.append(f"; on demand, what was kept of it: {money(line.undisturbed)}")
     return text
 
 

@@ -180,7 +180,7 @@ def install_and_start(
 
 
 def restore(client: Client) -> None:
-    """Gives a world that was opened anew what it has forgotten, the rules of EventBridge; machines are kept."""
+    """Gives a world that was opened anew the rules of its EventBridge, which no folder keeps."""
     pipelines = Runs(client).pipelines()
     if pipelines:
         _make_table(client("dynamodb"))

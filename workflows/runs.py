@@ -23,6 +23,7 @@ from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
 from workflows.pipeline import WATCH_SUFFIX
 from workflows.stage_view import stages_in
+from workflows.stopped_jobs import complete
 
 ALIAS = "live"  # of a deployed machine: the version of the last deployment that went well
 MOST_NAMED = 5  # runs in a message
@@ -259,24 +260,7 @@ class Runs:
 
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
-        for kind in ("training", "processing") if view.tag else ():
-            for name in view.untold(self._jobs_of(kind, view.tag)):
-                self._add_stopped(view, kind, name)
-
-    def _add_stopped(self, view: RunView, kind: str, name: str) -> None:
-        title = kind.capitalize()
-        job = getattr(self.sagemaker, f"describe_{kind}_job")(**{f"{title}JobName": name})
-        listed = self.sagemaker.list_tags(ResourceArn=job[f"{title}JobArn"])["Tags"]
-        tags = {tag["Key"]: tag["Value"] for tag in listed}
-        trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
-        figures = _training_figures(job) if kind == "training" else _processing_figures(job)
-        view.add_stopped(name, tags["relay:stage"], figures, trial=trial)
-
-    def _jobs_of(self, kind: str, tag: str) -> Iterator[str]:
-        """The names of a run's jobs; a sweep's are more than one page."""
-        title = kind.capitalize()
-        for page in self.sagemaker.get_paginator(f"list_{kind}_jobs").paginate(NameContains=tag):
-            yield from (summary[f"{title}JobName"] for summary in page[f"{title}JobSummaries"])
+        complete(view, self.sagemaker)
 
     def progress(self, place: str) -> Progress | None:
         """What the progress.json of a stage or a trial says, None when there is none; `place`: its prefix."""
@@ -313,35 +297,6 @@ def _told_apart(execution: Mapping[str, Any], found: list[dict[str, Any]]) -> st
     if [each["name"] for each in found].count(name) == 1:
         return name
     return f"{name} (of {str(execution['stateMachineArn']).rpartition(':')[2]})"
-
-
-def _training_figures(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ledger entry says of a training job's place and time."""
-    changes, place = job.get("SecondaryStatusTransitions", []), job["ResourceConfig"]
-    return {
-        "market": "spot" if job.get("EnableManagedSpotTraining") else "on-demand",
-        # A job that named several types (InstancePreferences) says which one it got, if it got one.
-        "instance_type": place.get("SelectedInstanceType") or place.get("InstanceType", "any"),
-        "instance_count": place.get("SelectedInstanceCount") or place.get("InstanceCount", 1),
-        "trained_seconds": job.get("TrainingTimeInSeconds", 0),
-        "billed_seconds": job.get("BillableTimeInSeconds", None if "TrainingStartTime" in job else 0),
-        "interruptions": sum(change["Status"] == "Interrupted" for change in changes),
-    }
-
-
-def _processing_figures(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a processing job, which bills from its start to its end."""
-    place = job["ProcessingResources"]["ClusterConfig"]
-    start, end = job.get("ProcessingStartTime"), job.get("ProcessingEndTime")
-    seconds = round((end - start).total_seconds()) if start and end else 0
-    return {
-        "market": "on-demand",
-        "instance_type": place["InstanceType"],
-        "instance_count": place["InstanceCount"],
-        "trained_seconds": seconds,
-        "billed_seconds": seconds,
-        "interruptions": 0,
-    }
 
 
 def contents_digest(archive: Any) -> str:

@@ -89,7 +89,7 @@ class FrontDoor:
             target=self._server.serve_forever, args=(0.05,), name="relay-front-door", daemon=True
         )
         self._thread.start()
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Stop to serve, also on connections that are still open."""
