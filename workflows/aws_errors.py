@@ -60,6 +60,15 @@ def passes_by_itself(error: Exception) -> bool:
     return isinstance(error, UNREACHABLE)
 
 
+def bucket_is_gone(name: str) -> str:
+    """What to say when the bucket that the machines name is not there."""
+    return (
+        f"the bucket {name or 'of the installation'} does not exist (any more): with it went the runs' code, "
+        "checkpoints and models; deploy the stack `relay` again, or name another bucket in cdk.json, then "
+        "start anew"
+    )
+
+
 def code_of(error: ClientError) -> str:
     """AWS's own name of the error."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -95,12 +104,7 @@ def _of_the_answer(error: ClientError) -> str:
     if code in BUSY:
         return f"AWS is busy and refused {action} at each try ({code}): repeat the command in a minute"
     if code == "NoSuchBucket":
-        name = error.response["Error"].get("BucketName", "")
-        return (
-            f"the bucket {name or 'of the installation'} does not exist (any more): with it went the runs' "
-            "code, checkpoints and models; deploy the stack `relay` again, or name an existing bucket in "
-            "cdk.json, then start anew"
-        )
+        return bucket_is_gone(error.response["Error"].get("BucketName", ""))
     if passes_by_itself(error):
         return f"AWS could not answer {action} ({_said(error)}): repeat the command in a minute"
     return f"AWS refused {action}: {_said(error)}"

@@ -25,8 +25,8 @@ from workflows.errors import RelayError
 EXIT_CODES = (
     "Exit codes: 0 done (also when a gate said stop); 1 the run failed, or no local world is up; 2 bad "
     "input, an unknown run, or a run that was refused at its start; 3 a run of that name exists; 4 AWS "
-    "(or the local world) could not be asked, or refused: no credentials, no answer, busy, not allowed; 130 Ctrl-C, with "
-    "which `run` stops the run and `watch` leaves it going."
+    "(or the local world) could not be asked, or refused: no credentials, no answer, busy, not allowed; "
+    "130 Ctrl-C, with which `run` stops the run and `watch` leaves it going."
 )
 
 app = typer.Typer(

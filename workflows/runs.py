@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 
+from workflows.aws_errors import AwsError, bucket_is_gone, code_of
 from workflows.deployed import site_of
 from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
@@ -105,7 +106,7 @@ class Runs:
             try:
                 found = self.states.describe_state_machine(stateMachineArn=arn)
             except ClientError as error:
-                if arn == machine_arn or error.response["Error"]["Code"] != "StateMachineDoesNotExist":
+                if arn == machine_arn or code_of(error) != "StateMachineDoesNotExist":
                     raise
                 continue
             return arn, json.loads(found["definition"])
@@ -186,7 +187,7 @@ class Runs:
         try:
             found: dict[str, Any] = self.states.describe_execution(executionArn=arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] in {
+            if code_of(error) in {
                 "ExecutionDoesNotExist",
                 "InvalidArn",
                 "ValidationException",
@@ -234,11 +235,20 @@ class Runs:
         try:
             self.states.redrive_execution(executionArn=execution_arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ExecutionNotRedrivable":
+            if code_of(error) != "ExecutionNotRedrivable":
                 raise
             raise NotRedrivableError(error.response["Error"]["Message"]) from None
 
     # -------------------------------------------------------------------------------- what it writes
+    def refuse_without_bucket(self, bucket: str) -> None:
+        """Raises AwsError when the bucket has been deleted: before jobs start that could save nothing."""
+        try:
+            self.s3.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) in {"404", "NoSuchBucket"}:
+                raise AwsError(bucket_is_gone(bucket)) from None
+            # Who may start runs need not be allowed to look at the bucket.
+
     def job_status(self, job: str, kind: str) -> str:
         """SecondaryStatus of a training job, status of a processing job; "" when it is not there yet."""
         try:

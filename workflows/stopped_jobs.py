@@ -1,4 +1,4 @@
-"""The jobs that ran when their run was stopped: no line of the ledger stands for them, and they cost money, too."""
+"""The jobs that ran when their run was stopped: no line of the ledger tells of them, and they cost, too."""
 
 from __future__ import annotations
 

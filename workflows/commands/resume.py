@@ -83,6 +83,8 @@ def _gone_on(connection: Connection, runs: Runs, run: str, new: bool) -> str:
     from workflows.runs import NotRedrivableError
 
     execution = redrivable(runs, run)
+    runs.view(execution["executionArn"])  # its machine's text names the bucket
+    runs.refuse_without_bucket(runs.bucket)
     if connection.rehearsal:
         restore(connection.client)
     if new:

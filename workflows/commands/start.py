@@ -117,6 +117,8 @@ def _start_deployed(
     run: str,
     wanted: dict[str, Any],
 ) -> str:
+    from workflows.deployed import site_of
+
     name = loaded.name if loaded else pipeline
     machines = runs.pipelines()
     if name not in machines:
@@ -126,6 +128,7 @@ def _start_deployed(
     arn, definition = runs.live(machines[name])
     if loaded:
         _tell_differences(loaded, Path(pipeline), definition, connection.region)
+    runs.refuse_without_bucket(site_of(definition).bucket)
     runs.refuse_existing(name, run)  # StartExecution says nothing of one that runs with the same input
     return runs.start(arn, run, wanted)
 
