@@ -13,6 +13,7 @@ from typing import Any
 
 from workflows.training_job import Site
 
+ALIAS = "live"  # of a deployed machine: the version of the last deployment that went well
 # The expression of a place in a stage's own prefix (`training_job.py`); a checkpoint prefix that the pipeline
 # names may be in another bucket, and is written otherwise.
 _OWN_PREFIX = re.compile(r'"s3://([a-z0-9.-]+)/" & \$stage_\w+\.place')

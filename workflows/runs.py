@@ -19,14 +19,13 @@ from urllib.parse import urlparse
 from botocore.exceptions import ClientError
 
 from workflows.aws_errors import AwsError, bucket_is_gone, code_of
-from workflows.deployed import site_of
+from workflows.deployed import ALIAS, site_of
 from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
 from workflows.pipeline import WATCH_SUFFIX
 from workflows.stage_view import stages_in
 from workflows.stopped_jobs import complete
 
-ALIAS = "live"  # of a deployed machine: the version of the last deployment that went well
 MOST_NAMED = 5  # runs in a message
 ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 
