@@ -164,6 +164,6 @@ def _stop_runs(presence: Presence, yes: bool) -> None:
 
 
 def _absolute(scenario: str) -> str:
-    """The world's process stands in the same folder, but a file is named for its log, too."""
+    """A file's whole path, for the log; a built-in scenario keeps its name."""
     path = Path(scenario)
-    return str(path.absolute()) if path.is_file() else scenario
+    return str(path.absolute()) if "/" in scenario or path.suffix else scenario
