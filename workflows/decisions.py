@@ -260,7 +260,30 @@ def decision_jsonata() -> str:
 
 def policy_data() -> Data:
     """The contents of the machine's variable `$policy`: what every stage asks."""
-    return {"outcomes": OUTCOMES.data(), "counters": tally_data(), "decisions": TABLE.data()}
+    return {
+        "outcomes": OUTCOMES.data(),
+        "counters": tally_data(),
+        "decisions": TABLE.data(),
+        "reserve": [{"work": work, "changeovers": changeovers} for work, changeovers in RESERVE],
+    }
+
+
+# ------------------------------------------------------------------------------------------ the deadline
+# How many changeovers of time a stage keeps in reserve, from how many seconds of work left on: below it, it
+# goes on demand for good. Two are the safety net: one to find that spot does not last, one for on-demand.
+# A better rule of this kind is another table, and nothing else: the machine carries it as data, the planner
+# asks `reserve`.
+RESERVE: tuple[tuple[float, float], ...] = ((0, 2),)
+
+
+def reserve(work_left: float) -> float:
+    """Changeovers that are kept in reserve with so many seconds of work left."""
+    return [changeovers for work, changeovers in RESERVE if work <= work_left][-1]
+
+
+def reserve_jsonata(work_left: str) -> str:
+    """The same of an expression of the work left."""
+    return f"$policy.reserve[work <= {work_left}][-1].changeovers"
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ def test_the_whole_life_of_a_run_with_the_command_alone(world, tmp_path):
     receipt = said(world, "watch", "mine")
     assert receipt["status"] == "SUCCEEDED"
     assert receipt["stages"][0]["attempts"][-1]["resumed_step"] > 0
-    assert said(world, "receipt", "mine") == receipt
+    assert said(world, "receipt", "mine", "--html", "page.html") == receipt
+    assert receipt["stages"][0]["model_sha256"][:12] in (world / "page.html").read_text()
     explained = said(world, "explain", "mine", "train")
     assert explained["totals"] == receipt["totals"]
     outcomes = [attempt["outcome"] for attempt in explained["stages"][0]["attempts"]]

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
+from workflows import decisions
 from workflows.local.sagemaker.modelled import WorkModel
 
 MINUTE = 60
@@ -164,3 +165,15 @@ def test_trials_that_wait_for_a_place_need_their_own_time(concurrency):
 
     assert run.ended["status"] == "SUCCEEDED"
     assert seconds(run) <= hours * 3600
+
+
+# ------------------------------------------------------------------------------- the rule as a table of data
+LONGER = ((0, 2), (600, 5))  # with ten minutes of work left or more, five changeovers
+
+
+def test_another_table_of_reserves_is_another_rule_in_the_machine(monkeypatch):
+    monkeypatch.setattr(decisions, "RESERVE", LONGER)
+    run = Run(pipeline(TRAIN, deadline="1h", spot={"patience": "3h"}), scenario=DROUGHT, watch=watch())
+
+    [waited, _] = run.view.stages["train"].attempts
+    assert run.job(waited["job"])["Environment"]["RELAY_SLACK"] == str((60 - 20 - 5 * 5) * MINUTE)

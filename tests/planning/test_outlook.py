@@ -77,6 +77,20 @@ def test_a_job_goes_on_at_once_in_another_zone_that_has_room():
     assert times(capacity, until=250) == [("granted", 0), ("taken", 100), ("granted", 100)]
 
 
+def test_what_is_still_to_come_has_not_happened_yet():
+    env = simpy.Environment()
+    supply = HistoryCapacity({G5: [Zone(history([1, 0]))]}, np.random.default_rng(0)).supply(
+        env, Demand("train", "spot", G5, 1)
+    )
+
+    granted, taken = supply.granted(), supply.taken(None)
+
+    assert granted.triggered
+    assert not taken.triggered
+    env.run(101)
+    assert taken.triggered
+
+
 def test_on_demand_capacity_is_always_there():
     capacity = HistoryCapacity({G5: [Zone(history([0, 0]))]}, np.random.default_rng(0))
 

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,17 @@ def test_no_decision_leaves_a_market_that_is_closed_or_runs_user_errors_again(at
         assert decision.next == attempt["market"]
     if attempt["market"] == "on-demand":
         assert decision.next != "spot"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    table=st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 9)), max_size=5),
+    left=st.floats(0, 20_000),
+)
+def test_the_machine_and_python_read_the_table_of_reserves_alike(table, left):
+    reserves = ((0, 2), *sorted(dict(table).items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decisions, "RESERVE", reserves)
+        text = decisions.reserve_jsonata("$left")
+
+        assert evaluate(text, policy=decisions.policy_data(), left=left) == decisions.reserve(left)

@@ -66,7 +66,7 @@ def plan(
         str | None, typer.Option(metavar="TIME", help="between saves, instead of what checkpointing chooses")
     ] = None,
     runs: Annotated[
-        int, typer.Option(min=10, max=100_000, help="virtual runs of what is shown in detail")
+        int, typer.Option(min=2, max=100_000, help="virtual runs of what is shown in detail")
     ] = 100,
     compare: Annotated[bool, typer.Option("--compare", help="other rules on the same capacity")] = False,
     seed: Annotated[int, typer.Option(min=0, help="for everything drawn at random")] = 0,
@@ -89,6 +89,8 @@ def plan(
     from workflows.run_input import check_input
     from workflows.run_options import RunOptions
 
+    if html and not html.parent.is_dir():
+        raise RelayError(f"{html}: cannot be written: no such folder")  # before minutes of work, not after
     found = load(pipeline)
     wanted = RunOptions(run_input, deadline, budget_usd).run_input()
     check_input(found, wanted)

@@ -36,14 +36,13 @@ def advise(
     written: Summary,
     without: Summary | None,
     recommended: Summary,
-    chosen: Mapping[str, Variant],
+    changes: Mapping[str, Variant],
 ) -> Advice:
-    """`chosen`: what was changed -> the variant that changes it."""
-    changed = recommended.name == ask.RECOMMENDED
-    run_input = ask.combined(base, *chosen.values()).run_input if changed else dict(base)
+    """`changes`: what is to be changed -> the variant that changes it; none where it is well as it is."""
+    run_input = ask.combined(base, ask.RECOMMENDED, changes.values()).run_input
     reasons = list(_suitability(written, without, recommended))
-    if changed:
-        reasons += [_change(what, variant) for what, variant in chosen.items()]
+    if changes:
+        reasons += [_change(what, variant) for what, variant in changes.items()]
         reasons.append(_gain(written, recommended))
     if not ask.spot_stages(pipeline):
         return Advice(None, run_input, ("no stage of it runs on spot",))
@@ -86,12 +85,14 @@ def _suitability(written: Summary, without: Summary | None, recommended: Summary
 
 
 def _change(what: str, variant: Variant) -> str:
-    return f"{what}: {variant.name}"
+    if what == ask.CLOCK:
+        return "no count and no patience: with the deadline, the clock decides when to go on demand"
+    return f"another {what}: {variant.name}"
 
 
 def _gain(written: Summary, recommended: Summary) -> str:
     if written.in_time == recommended.in_time and written.usd_mean > 0:
-        return f"together {1 - recommended.usd_mean / written.usd_mean:.0%} cheaper than as written"
+        return f"{1 - recommended.usd_mean / written.usd_mean:.0%} cheaper than as written (mean)"
     late = "" if written.late is None else f"{written.late:.0%} of the runs are late and "
     cause = f", most often so: {written.cause}" if written.cause else ""
     return f"as written, {late}{1 - written.finished:.0%} fail{cause}"

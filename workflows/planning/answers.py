@@ -9,7 +9,7 @@ machine and meet the same capacity, run by run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflows.deadlines import due
@@ -28,8 +28,8 @@ from workflows.planning.virtual_runs import Figures, Scene, Variant
 class Plan:
     """Everything that a plan says.
 
-    `sensitivity`: what was changed -> a summary of each value. `figures`: the single runs of the variants
-    that were run in full. `comparison`: other rules on the same capacity, where it was asked for.
+    `sensitivity`: what was changed -> a summary of each value. `figures`: the single runs of what is written
+    and of what is recommended. `comparison`: other rules on the same capacity, where it was asked for.
     """
 
     pipeline: str
@@ -80,7 +80,7 @@ class _Planning:
         progress: Progress,
     ) -> None:
         self.pipeline, self.scene, self.work, self.base = pipeline, scene, work, dict(run_input)
-        self.runs, self.few = runs, max(10, runs // 3)
+        self.runs, self.few = runs, min(runs, max(4, runs // 3))
         self.simulation, self.spot_share, self.progress = simulation, spot_share, progress
         self.written = Variant(ask.AS_WRITTEN, self.base)
         self.figures: dict[str, list[Figures]] = {}
@@ -93,8 +93,7 @@ class _Planning:
             [(self.written, self.runs), *((each, self.few) for group in asked.values() for each in group)]
         )
         settings = {what: asked[what] for what in ask.SETTINGS if what in asked}
-        chosen = self._chosen(settings)
-        recommended = self._recommended(chosen)
+        recommended, changes = self._recommended(self._chosen(settings))
         written = self.summaries[ask.AS_WRITTEN]
         return Plan(
             pipeline=self.pipeline.name,
@@ -105,11 +104,11 @@ class _Planning:
             as_written=written,
             on_demand=without,
             recommended=recommended,
-            advice=advise(self.pipeline, self.base, written, without, recommended, chosen),
+            advice=advise(self.pipeline, self.base, written, without, recommended, changes),
             comparison=self._comparison(without),
-            sensitivity={what: self._of(group) for what, group in asked.items()},
+            sensitivity={what: self._of(group) for what, group in asked.items() if what != ask.CLOCK},
             availability={kind: self.scene.outlook.share(kind, 1) for kind in self.scene.types},
-            figures={name: tuple(runs) for name, runs in self.figures.items() if len(runs) == self.runs},
+            figures={each.name: tuple(self.figures[each.name]) for each in (written, recommended)},
         )
 
     # --------------------------------------------------------------------------------------------- rounds
@@ -129,6 +128,9 @@ class _Planning:
             ask.BUDGET: ask.budgets(self.pipeline, self.base),
             ask.PATIENCE: ask.patiences(self.pipeline, self.base),
             ask.LADDER: ask.ladders(self.pipeline, self.base),
+            ask.CLOCK: [ask.greedy(self.pipeline, self.base)]
+            if self._deadline(self.base) is not None
+            else [],
             ask.INTERVAL: list(ask.intervals(self.base, every)) if every else [],
             ask.DEADLINE: ask.deadlines(self.pipeline, without.hours_mean, self.base) if without else [],
         }
@@ -144,12 +146,23 @@ class _Planning:
                 found[what] = next(each for each in group if each.name == better.name)
         return found
 
-    def _recommended(self, chosen: Mapping[str, Variant]) -> Summary:
-        if not chosen:
-            return self.summaries[ask.AS_WRITTEN]
-        together = ask.combined(self.base, *chosen.values())
-        self._simulate([(together, self.runs)])
-        return best(self.summaries[ask.AS_WRITTEN], [self.summaries[together.name]])
+    def _recommended(self, chosen: Mapping[str, Variant]) -> tuple[Summary, Mapping[str, Variant]]:
+        """What to change, and what comes of it: each change alone and the counted ones together, in full.
+
+        What helps alone may not help beside another: short waits use up a budget that long ones would not.
+        """
+        counted = {what: variant for what, variant in chosen.items() if what != ask.CLOCK}
+        tried = [{what: variant} for what, variant in chosen.items()]
+        if len(counted) > 1:
+            tried.append(counted)
+        variants = [ask.combined(self.base, f"try {n}", changes.values()) for n, changes in enumerate(tried)]
+        self._simulate([(variant, self.runs) for variant in variants])
+        written = self.summaries[ask.AS_WRITTEN]
+        found = best(written, self._of(variants))
+        if found is written:
+            return written, {}
+        self.figures[ask.RECOMMENDED] = self.figures[found.name]
+        return replace(found, name=ask.RECOMMENDED), tried[int(found.name.removeprefix("try "))]
 
     def _comparison(self, without: Summary | None) -> tuple[Compared, ...]:
         if self.spot_share is None or without is None:

@@ -15,6 +15,7 @@ from workflows.durations import format_duration
 from workflows.errors import RelayError
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.pipeline import Pipeline
+from workflows.planning.measured import Measured
 from workflows.stages import JobStage, TrainStage
 
 LAUNCH_SECONDS = 120.0  # one to three minutes, as job histories on AWS show
@@ -26,12 +27,14 @@ STEPS = 10_000  # a model's work is told in steps as a script's is; this many ar
 @dataclass(frozen=True)
 class Said:
     """What whoever plans knows better; seconds. `speeds`: instance type -> work done in a second, where the
-    first rung does 1."""
+    first rung does 1. `measured`: what past runs teach of a stage; it goes before the pipeline's `expected`,
+    and after what is said here."""
 
     expected: Mapping[str, float] = field(default_factory=dict)
     stall: float | None = None
     save_every: float | None = None
     speeds: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Work:
 def assume(pipeline: Pipeline, said: Said) -> Work:
     """The work of a pipeline. Raises RelayError, with all stages that do not say how long they take."""
     jobs = [stage for stage in pipeline.stages if isinstance(stage, JobStage)]
-    silent = [stage.name for stage in jobs if stage.expected is None and stage.name not in said.expected]
+    told_elsewhere = {*said.expected, *said.measured}
+    silent = [stage.name for stage in jobs if stage.expected is None and stage.name not in told_elsewhere]
     if silent:
         raise RelayError(
             f"a plan needs to know how long each stage takes undisturbed; missing: {', '.join(silent)}. "
@@ -82,14 +86,19 @@ def _model(stage: JobStage, said: Said, launch: float, told: list[Assumption]) -
         told.append(Assumption(stage.name, what, format_duration(timedelta(seconds=seconds)), source))
         return seconds
 
+    speeds = said.speeds
     if stage.name in said.expected:
         seconds = note("work", said.expected[stage.name], "--expected")
+    elif stage.name in said.measured:
+        known = said.measured[stage.name]
+        seconds = note("work", round(known.seconds, 3), f"measured in {known.attempts} attempts")
+        speeds = {**known.speeds, **said.speeds}
     else:
         assert stage.expected is not None
         seconds = note("work", stage.expected.total_seconds(), "`expected`")
     changeover = note("changeover", stage.changeover.total_seconds(), "`changeover`")
     model = WorkModel(
-        seconds=seconds, steps=STEPS, download=max(0.0, changeover - launch), live=False, speeds=said.speeds
+        seconds=seconds, steps=STEPS, download=max(0.0, changeover - launch), live=False, speeds=speeds
     )
     if not isinstance(stage, TrainStage) or stage.checkpoint is None:
         return model
@@ -117,5 +126,5 @@ def _model(stage: JobStage, said: Said, launch: float, told: list[Assumption]) -
         download=model.download,
         on_sigterm="save",
         live=False,
-        speeds=said.speeds,
+        speeds=speeds,
     )

@@ -183,6 +183,15 @@ class _ZoneSupply:
         return self._env.event() if when is None else self._after(when - now, 0.0)
 
     def _after(self, delay: float, value: object = None) -> simpy.Event:
+        event = self._env.event()
         if delay <= 0:
-            return self._env.event().succeed(value)
-        return self._env.timeout(delay, value)
+            return event.succeed(value)
+
+        # Not the Timeout itself: simpy calls one triggered from its creation on, and a job asks for that.
+        def arrive(_: simpy.Event) -> None:
+            event.succeed(value)
+
+        timeout = self._env.timeout(delay)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(arrive)
+        return event

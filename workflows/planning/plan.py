@@ -8,6 +8,7 @@ depends on the seed alone, not on how many processes shared the work.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -92,7 +93,7 @@ class Simulation:
     def _spread(self, tasks: Sequence[tuple[Variant, int]]) -> Iterable[Figures]:
         if self._workers == 1 or len(tasks) == 1:
             self._alone = self._alone or Planner(self._scene)
-            return map(self._alone.run, *zip(*tasks, strict=True))
+            return itertools.starmap(self._alone.run, tasks)
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._workers, initializer=_open, initargs=(self._scene,))
         return self._pool.map(_run, tasks, chunksize=CHUNK)

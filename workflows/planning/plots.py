@@ -25,6 +25,8 @@ PHASES = {
     "uploading": "#444f5a",
 }
 
+_CAPTIONS = {"deadline": "What time is worth: the cost where the deadline alone decides, not a count."}
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -119,7 +121,9 @@ def _setting(what: str, rows: Sequence[Summary]) -> Plot:
     axes.set_ylabel("USD, mean")
     axes.set_xlabel(what)
     axes.legend(frameon=False, fontsize=9)
-    return Plot(_svg(figure), f"What the run costs at another {what}; all else as written.")
+    return Plot(
+        _svg(figure), _CAPTIONS.get(what, f"What the run costs at another {what}; all else as written.")
+    )
 
 
 def _figure() -> tuple[Figure, Any]:

@@ -6,7 +6,7 @@ very machine that will be deployed, and whatever is recommended can be said at i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from workflows.pipeline import Pipeline
@@ -24,7 +24,8 @@ LONGEST_PATIENCE = "14d"
 AS_WRITTEN, ON_DEMAND, GREEDY, RECOMMENDED = "as written", "on-demand", "greedy", "recommended"
 BUDGET, PATIENCE, LADDER = "retry budget", "patience", "ladder"
 INTERVAL, DEADLINE = "checkpoint interval", "deadline"
-SETTINGS = (BUDGET, PATIENCE, LADDER)  # what may be recommended, because a run's input may say it
+CLOCK = "count"  # no count at all: the deadline alone decides
+SETTINGS = (BUDGET, PATIENCE, LADDER, CLOCK)  # what may be recommended, because a run's input may say it
 Input = Mapping[str, Any]
 
 
@@ -89,12 +90,12 @@ def intervals(base: Input, every: float) -> Iterator[Variant]:
         yield Variant(f"saves every {every * times:.0f} s", base, every * times)
 
 
-def combined(base: Input, *chosen: Variant) -> Variant:
+def combined(base: Input, name: str, chosen: Iterable[Variant]) -> Variant:
     """All that was chosen, in one."""
     together = dict(base)
     for variant in chosen:
         together = laid_over(together, dict(variant.run_input))
-    return Variant(RECOMMENDED, together)
+    return Variant(name, together)
 
 
 def _only(pipeline: Pipeline, kind: str) -> dict[str, Any]:

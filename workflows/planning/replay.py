@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from workflows.decisions import reserve
+
 SECONDS_PER_HOUR = 3600.0
 DONE = 1e-6  # seconds of work that are none
 
@@ -57,9 +59,9 @@ class Situation:
         return self.task.deadline - self.now
 
     def must_run(self) -> bool:
-        """The safety net: idle for one more tick, or one more changeover on spot, and it would be late."""
-        margin = self.task.changeover + max(self.task.changeover, self.tick)
-        return self.room < self.left + margin
+        """The safety net of the machine (`decisions.RESERVE`); a tick of waiting must have room in it."""
+        changeover = self.task.changeover
+        return self.room < self.left + max(changeover * reserve(self.left), changeover + self.tick)
 
 
 Rule = Callable[[Situation], Mode]

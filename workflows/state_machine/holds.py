@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from workflows.decisions import reserve_jsonata
 from workflows.outcomes import Hold
 from workflows.settings import SHORTEST_PATIENCE
 from workflows.stages import JobStage, SweepStage, TrainStage
@@ -41,15 +42,15 @@ class Scope:
 def slack(stage: JobStage, left: str) -> str:
     """Seconds that may pass without training before on-demand can no longer meet the deadline.
 
-    The safety net: time left - (work left + 2 changeovers). The time left is the stage's: what comes after it
-    needs its own, and so do the trials of a sweep that wait for a place. `left` is an expression of the work
-    left, in seconds.
+    The safety net: time left - (work left + the changeovers in reserve). The time left is the stage's: what
+    comes after it needs its own, and so do the trials of a sweep that wait for a place. `left` is an
+    expression of the work left, in seconds.
     """
     later = f"{settings(stage.name)}.tail"
     if isinstance(stage, SweepStage):
         later += f" - ${variable(stage.name)}.later"
-    reserve = round(2 * stage.changeover.total_seconds())
-    return f"(($run.deadline - $millis()) / 1000 - {later} - {left} - {reserve})"
+    kept = f"{stage.changeover.total_seconds():g} * {reserve_jsonata(left)}"
+    return f"(($run.deadline - $millis()) / 1000 - {later} - {left} - {kept})"
 
 
 def late(stage: JobStage, left: str) -> str:
