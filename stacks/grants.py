@@ -19,6 +19,7 @@ from typing import Any
 
 from stacks.settings import Settings
 from workflows.attempts import NAMESPACE
+from workflows.deployed import ALIAS as ALIAS  # what triggers may start
 from workflows.pipeline import Pipeline
 from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
 from workflows.state_machine.schedule_lock import schedule_key
@@ -27,7 +28,6 @@ from workflows.state_machine.writer_lock import SUFFIX as LOCK
 from workflows.training_job import MARK, job_prefix
 from workflows.watch_rule import watch_name
 
-ALIAS = "live"
 _OF_NAMES = "job names hold the run and the attempt: only their beginning is known"
 OF_RUNS = "keys hold the run and the stage: only their beginning and their end are known"
 NO_RESOURCE = "the action knows no resource (Service Authorization Reference)"

@@ -13,12 +13,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from workflows.aws_errors import BUSY, code_of
 from workflows.ledger import ENDS, MAP_RUN_ENDS, Trial, trial_in
 from workflows.runs import ENDED, Runs
 
 MOST_READ = 8  # histories of trials in one look
 FEW_EVENTS = 50  # that are usually new since the last look at a trial: an attempt's end and what follows it
-BUSY = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 _TELLS = MAP_RUN_ENDS | ENDS.keys()
 
 
@@ -63,12 +63,16 @@ class Following:
             _unless_busy(error)
             return
         first, *others = _parts(events)
-        self.view.update(first)
+        self._take_in(first)
         for part in others:
             self._look_at_trials(None)  # their own lines come before the sum of them in the sweep's result
-            self.view.update(part)
-        self._last = events[-1]["id"] if events else self._last
+            self._take_in(part)
         self._look_at_trials(None if self.view.status in ENDED else MOST_READ)
+
+    def _take_in(self, events: list[dict[str, Any]]) -> None:
+        """Each event once, though the network may go between two parts of a look."""
+        self.view.update(events)
+        self._last = events[-1]["id"] if events else self._last
 
     def _look_at_trials(self, most: int | None) -> None:
         """Reads at most that many histories, all that have news for None."""
@@ -122,5 +126,5 @@ def _parts(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _unless_busy(error: ClientError) -> None:
-    if error.response["Error"]["Code"] not in BUSY:
+    if code_of(error) not in BUSY:
         raise error

@@ -19,6 +19,7 @@ from workflows.stage_view import Activity, Entry, StageView, TrialView
 
 MARKS = {"waiting": "·", "running": "▶", "done": "✓", "failed": "✗", "stopped": "■", "skipped": "○"}
 STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "red", "stopped": "yellow"}
+WAITING = {"Interrupted", "Pending"}  # SecondaryStatus of a job that has no instances
 MOST_ROWS = 6  # of the trials that run, in the table
 MOST_TOLD = 20  # trials of a sweep whose every step is told; of more only losses and ends
 News = tuple[Text, str | None]  # a line, and the job that it says has completed
@@ -147,8 +148,8 @@ def _row(table: Table, name: str, activity: Activity, now: Mapping[str, Now]) ->
 
 def _footer(view: RunView, elapsed: float, clock: datetime) -> Iterator[str]:
     yield f"{elapsed:.0f} s"
-    if view.budget_usd is not None:
-        yield f"{money(round(view.spent_usd, 6))} of {money(view.budget_usd)} spent"
+    limit = "" if view.budget_usd is None else f" of {money(view.budget_usd)}"
+    yield f"{money(round(view.spent_usd, 6))}{limit} spent"
     if view.deadline:
         left = (view.deadline - clock).total_seconds()
         yield f"{span(left)} to the deadline" if left >= 0 else f"{span(-left)} past the deadline"
@@ -163,9 +164,12 @@ def _doing(activity: Activity, look: Now) -> Text:
         tries = f"{count} attempt{'s' if count != 1 else ''}" if count else ""
         said = activity.verdict if isinstance(activity, StageView) else ""
         return Text(" ".join(filter(None, [said or activity.status, tries])), "dim")
-    waiting = {"Interrupted", "Starting", "Pending"}
-    words = f"{activity.phase}, {look.status}" if activity.job and look.status else activity.phase
-    return Text(words, "yellow" if look.status in waiting else "default")
+    if not (activity.job and look.status):
+        return Text(activity.phase)
+    if look.status in WAITING:
+        return Text(f"{activity.phase}, waiting for capacity ({look.status})", "yellow")
+    # A launch says `Starting`, and so does a job that waits for its first capacity.
+    return Text(f"{activity.phase}, {look.status}", "yellow" if look.status == "Starting" else "default")
 
 
 def _trials(stage: StageView) -> str:

@@ -141,7 +141,7 @@ def _activity(activity: Activity, prices: PriceBook) -> dict[str, Any]:
         "why": activity.why or None,
         "reused_job": activity.reused or None,
         "metrics": activity.metrics,
-        "attempts": [_attempt(line) for line in lines(activity, prices)],
+        "attempts": [attempt_document(line) for line in lines(activity, prices)],
         "before_attempts": [{"attempt": note.after + 1, "reason": note.why} for note in activity.notes],
     }
 
@@ -185,7 +185,8 @@ def _sum(values: Iterator[float | None]) -> float | None:
     return None if None in known else sum(value for value in known if value is not None)
 
 
-def _attempt(line: Line) -> dict[str, Any]:
+def attempt_document(line: Line) -> dict[str, Any]:
+    """One attempt, as the receipt and `relay explain` give it."""
     entry = line.entry
     return {
         "attempt": entry["attempt"],

@@ -7,21 +7,26 @@ differs.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 
+from workflows.aws_errors import AwsError, bucket_is_gone, code_of
+from workflows.deployed import ALIAS, site_of
 from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
 from workflows.pipeline import WATCH_SUFFIX
 from workflows.stage_view import stages_in
+from workflows.stopped_jobs import complete
 
+MOST_NAMED = 5  # runs in a message
 ENDED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 
 
@@ -29,6 +34,16 @@ class RunError(RelayError):
     """AWS (or the local world) refused."""
 
     exit_code = 1
+
+
+class UnknownRunError(RunError):
+    """No run has that name, or several begin with it."""
+
+    exit_code = 2
+
+
+class NotRedrivableError(RunError):
+    """Step Functions will not let the run go on from where it was; it says why."""
 
 
 class RunExistsError(RunError):
@@ -54,9 +69,12 @@ class Progress:
 
 
 class Runs:
-    """The runs of one pipeline. `client` makes a boto3 client by its service name."""
+    """The runs of an installation. `client` makes a boto3 client by its service name.
 
-    def __init__(self, client: Callable[[str], Any], bucket: str) -> None:
+    `bucket`: what they write to; without it, the one that the machine of the first run names.
+    """
+
+    def __init__(self, client: Callable[[str], Any], bucket: str = "") -> None:
         self.states, self.sagemaker, self.s3 = client("stepfunctions"), client("sagemaker"), client("s3")
         self.bucket = bucket
 
@@ -75,6 +93,23 @@ class Runs:
     def _machines(self) -> Iterator[dict[str, Any]]:
         for page in self.states.get_paginator("list_state_machines").paginate():
             yield from page["stateMachines"]
+
+    def pipelines(self) -> dict[str, str]:
+        """Pipeline -> ARN of its machine: of all machines there, those beside which a watch stands."""
+        found = {str(machine["name"]): str(machine["stateMachineArn"]) for machine in self._machines()}
+        return {name: arn for name, arn in sorted(found.items()) if name + WATCH_SUFFIX in found}
+
+    def live(self, machine_arn: str) -> tuple[str, dict[str, Any]]:
+        """What is to be started, and its text: the alias of a deployed machine, else the machine itself."""
+        for arn in (f"{machine_arn}:{ALIAS}", machine_arn):
+            try:
+                found = self.states.describe_state_machine(stateMachineArn=arn)
+            except ClientError as error:
+                if arn == machine_arn or code_of(error) != "StateMachineDoesNotExist":
+                    raise
+                continue
+            return arn, json.loads(found["definition"])
+        raise AssertionError("unreachable: the machine itself answers or raises")
 
     # --------------------------------------------------------------------------------------- one run
     def start(self, machine_arn: str, name: str, run_input: Mapping[str, Any]) -> str:
@@ -97,37 +132,75 @@ class Runs:
         found = next((m["stateMachineArn"] for m in self._machines() if m["name"] == machine), None)
         if found is None:
             return
-        arn = f"{found.replace(':stateMachine:', ':execution:')}:{name}"
-        try:
-            found_run = self.states.describe_execution(executionArn=arn)
-        except (self.states.exceptions.ExecutionDoesNotExist, self.states.exceptions.InvalidArn):
-            return  # InvalidArn: no name for a run; the start says so
-        raise RunExistsError(name, found_run["status"], found_run.get("error", ""))
+        known = self._execution(found, name)  # None, too, for no name for a run; the start says so
+        if known:
+            raise RunExistsError(name, known["status"], known.get("error", ""))
 
     def find(self, run: str) -> dict[str, Any]:
-        """The execution with this id, or this beginning of one. Raises RunError when none or several fit."""
+        """The execution with this id, or this beginning of one, as DescribeExecution tells it.
+
+        Raises UnknownRunError when none or several fit.
+        """
+        machines = list(self.pipelines().values())
+        exact = list(filter(None, (self._execution(machine, run) for machine in machines)))
+        if len(exact) == 1:
+            return exact[0]
+        found = exact or [
+            execution
+            for machine in machines
+            for execution in self._executions(machine)
+            if execution["name"].startswith(run)
+        ]
+        if not found:
+            newest = self.listed(machines, limit=MOST_NAMED)
+            known = ", ".join(execution["name"] for execution in newest) or "none yet"
+            raise UnknownRunError(f"no run `{run}`; the newest runs: {known}")
+        if len(found) > 1:
+            told = ", ".join(_told_apart(execution, found) for execution in found[:MOST_NAMED])
+            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+            raise UnknownRunError(f"`{run}` fits several runs: {told}{more}: give more of the name")
+        described: dict[str, Any] = self.states.describe_execution(executionArn=found[0]["executionArn"])
+        return described
+
+    def listed(
+        self, machines: Iterable[str], *, limit: int, status: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest executions of machines, by their start."""
         found = [
             execution
-            for machine in self._machines()
-            if not machine["name"].endswith(WATCH_SUFFIX)
-            for page in self.states.get_paginator("list_executions").paginate(
-                stateMachineArn=machine["stateMachineArn"]
-            )
-            for execution in page["executions"]
+            for machine in machines
+            for execution in itertools.islice(self._executions(machine, status), limit)
         ]
-        exact = [e for e in found if e["name"] == run]
-        fitting = exact or [e for e in found if e["name"].startswith(run)]
-        if not fitting:
-            known = ", ".join(e["name"] for e in found[:5]) or "none yet"
-            raise RunError(f"no run `{run}`; known runs: {known}")
-        if len(fitting) > 1:
-            raise RunError(f"`{run}` fits several runs: {', '.join(e['name'] for e in fitting[:5])}")
-        return dict(fitting[0])
+        return sorted(found, key=lambda each: each["startDate"], reverse=True)[:limit]
+
+    def _executions(self, machine_arn: str, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """Newest first, as AWS lists them."""
+        wanted = {"statusFilter": status} if status else {}
+        pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=machine_arn, **wanted)
+        for page in pages:
+            yield from page["executions"]
+
+    def _execution(self, machine_arn: str, name: str) -> dict[str, Any] | None:
+        """The execution of that very name; None where there is none, or can be none."""
+        arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        try:
+            found: dict[str, Any] = self.states.describe_execution(executionArn=arn)
+        except ClientError as error:
+            if code_of(error) in {
+                "ExecutionDoesNotExist",
+                "InvalidArn",
+                "ValidationException",
+            }:
+                return None
+            raise
+        return found
 
     def view(self, execution_arn: str) -> RunView:
         """An empty view of a run, to be filled with its events; the stages come from its machine's text."""
         machine = self.states.describe_state_machine_for_execution(executionArn=execution_arn)
-        stages = stages_in(json.loads(machine["definition"]))
+        definition = json.loads(machine["definition"])
+        stages = stages_in(definition)
+        self.bucket = self.bucket or site_of(definition).bucket
         return RunView(execution_arn.rsplit(":", 1)[1], str(machine["name"]), stages)
 
     def trial_executions(self, map_run_arn: str) -> list[dict[str, Any]]:
@@ -157,13 +230,24 @@ class Runs:
         self.states.stop_execution(executionArn=execution_arn, error="Relay.Stopped", cause=cause)
 
     def redrive(self, execution_arn: str) -> None:
-        """Lets a failed or stopped run go on from where it was."""
+        """Lets a failed or stopped run go on from where it was. Raises NotRedrivableError."""
         try:
             self.states.redrive_execution(executionArn=execution_arn)
         except ClientError as error:
-            raise RunError(error.response["Error"]["Message"]) from None
+            if code_of(error) != "ExecutionNotRedrivable":
+                raise
+            raise NotRedrivableError(error.response["Error"]["Message"]) from None
 
     # -------------------------------------------------------------------------------- what it writes
+    def refuse_without_bucket(self, bucket: str) -> None:
+        """Raises AwsError when the bucket has been deleted: before jobs start that could save nothing."""
+        try:
+            self.s3.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) in {"404", "NoSuchBucket"}:
+                raise AwsError(bucket_is_gone(bucket)) from None
+            # Who may start runs need not be allowed to look at the bucket.
+
     def job_status(self, job: str, kind: str) -> str:
         """SecondaryStatus of a training job, status of a processing job; "" when it is not there yet."""
         try:
@@ -185,24 +269,7 @@ class Runs:
 
     def add_stopped_jobs(self, view: RunView) -> None:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
-        for kind in ("training", "processing") if view.tag else ():
-            for name in view.untold(self._jobs_of(kind, view.tag)):
-                self._add_stopped(view, kind, name)
-
-    def _add_stopped(self, view: RunView, kind: str, name: str) -> None:
-        title = kind.capitalize()
-        job = getattr(self.sagemaker, f"describe_{kind}_job")(**{f"{title}JobName": name})
-        listed = self.sagemaker.list_tags(ResourceArn=job[f"{title}JobArn"])["Tags"]
-        tags = {tag["Key"]: tag["Value"] for tag in listed}
-        trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
-        figures = _training_figures(job) if kind == "training" else _processing_figures(job)
-        view.add_stopped(name, tags["relay:stage"], figures, trial=trial)
-
-    def _jobs_of(self, kind: str, tag: str) -> Iterator[str]:
-        """The names of a run's jobs; a sweep's are more than one page."""
-        title = kind.capitalize()
-        for page in self.sagemaker.get_paginator(f"list_{kind}_jobs").paginate(NameContains=tag):
-            yield from (summary[f"{title}JobName"] for summary in page[f"{title}JobSummaries"])
+        complete(view, self.sagemaker)
 
     def progress(self, place: str) -> Progress | None:
         """What the progress.json of a stage or a trial says, None when there is none; `place`: its prefix."""
@@ -214,6 +281,12 @@ class Runs:
             return Progress(int(report["step"]), report["total"], report["fraction"])
         except (ClientError, ValueError, KeyError):
             return None  # not written yet, or cut while it was uploaded
+
+    def digests(self, view: RunView) -> dict[str, str]:
+        """Stage -> SHA-256 of the contents of its model, for the stages that have one; downloads each."""
+        models = {stage.name: stage.outputs.get("model") for stage in view.stages.values()}
+        found = {name: self.model_digest(uri) for name, uri in models.items() if uri}
+        return {name: digest for name, digest in found.items() if digest}
 
     def model_digest(self, uri: str) -> str | None:
         """SHA-256 over the names and contents in a model.tar.gz; its own bytes differ by the files' times."""
@@ -227,33 +300,12 @@ class Runs:
             return contents_digest(file)
 
 
-def _training_figures(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ledger entry says of a training job's place and time."""
-    changes, place = job.get("SecondaryStatusTransitions", []), job["ResourceConfig"]
-    return {
-        "market": "spot" if job.get("EnableManagedSpotTraining") else "on-demand",
-        # A job that named several types (InstancePreferences) says which one it got, if it got one.
-        "instance_type": place.get("SelectedInstanceType") or place.get("InstanceType", "any"),
-        "instance_count": place.get("SelectedInstanceCount") or place.get("InstanceCount", 1),
-        "trained_seconds": job.get("TrainingTimeInSeconds", 0),
-        "billed_seconds": job.get("BillableTimeInSeconds", None if "TrainingStartTime" in job else 0),
-        "interruptions": sum(change["Status"] == "Interrupted" for change in changes),
-    }
-
-
-def _processing_figures(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a processing job, which bills from its start to its end."""
-    place = job["ProcessingResources"]["ClusterConfig"]
-    start, end = job.get("ProcessingStartTime"), job.get("ProcessingEndTime")
-    seconds = round((end - start).total_seconds()) if start and end else 0
-    return {
-        "market": "on-demand",
-        "instance_type": place["InstanceType"],
-        "instance_count": place["InstanceCount"],
-        "trained_seconds": seconds,
-        "billed_seconds": seconds,
-        "interruptions": 0,
-    }
+def _told_apart(execution: Mapping[str, Any], found: list[dict[str, Any]]) -> str:
+    """Its name; with the pipeline's where another pipeline has had a run of the same name."""
+    name = str(execution["name"])
+    if [each["name"] for each in found].count(name) == 1:
+        return name
+    return f"{name} (of {str(execution['stateMachineArn']).rpartition(':')[2]})"
 
 
 def contents_digest(archive: Any) -> str:

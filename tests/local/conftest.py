@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.local.commands import PIPELINE, TRAIN
 from workflows.local.server import LocalWorld
 
 
@@ -25,3 +26,13 @@ def open_world(tmp_path: Path) -> Iterator[Callable[..., LocalWorld]]:
     yield make
     for world in worlds:
         world.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A pipeline of one stage, which waits in the middle of its work while a file `hold` is there."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN.replace("HOLD", str(tmp_path / "hold")))
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    return folder

@@ -12,51 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.local.commands import FAST, PIPELINE, RELAY, relay, saved_step
 from tests.local.worlds import until
 from workflows.local.scenario import Scenario
 from workflows.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
-RELAY = Path(sys.prefix) / "bin" / "relay"
-FAST = ["--speed", "2000"]
-
-TRAIN = """\
-import os, pathlib, time
-from workflows.checkpointing import Checkpointer
-state = {"sum": 0}
-with Checkpointer({"state": state}, shortest=0.05, longest=0.2) as checkpoints:
-    for step in checkpoints.steps(60):
-        while step == 30 and os.path.exists("HOLD") and not checkpoints.stopping:
-            time.sleep(0.02)
-        state["sum"] = state["sum"] * 31 % 1_000_003 + step
-        time.sleep(0.02)
-        checkpoints.report(sum=state["sum"])
-pathlib.Path(os.environ["SM_MODEL_DIR"], "sum.txt").write_text(str(state["sum"]))
-"""
-PIPELINE = """\
-name: small
-defaults:
-  image: python
-  spot: {patience: 5m, backoff: {first: 1s, max: 5s}}
-stages:
-  - {name: train, script: train.py, limit: 2m}
-"""
-
-
-def relay(*arguments, cwd, **options):
-    return subprocess.run(
-        [RELAY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, **options
-    )
-
-
-@pytest.fixture
-def small(tmp_path):
-    """A pipeline of one stage, which waits in the middle of its work while a file `hold` is there."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "train.py").write_text(TRAIN.replace("HOLD", str(tmp_path / "hold")))
-    (folder / "pipeline.yaml").write_text(PIPELINE)
-    return folder
 
 
 @pytest.mark.processes
@@ -176,14 +137,6 @@ def test_ctrl_c_stops_the_run_and_resume_goes_on_from_the_checkpoint(small, tmp_
 
     undisturbed = relay("run", "pipeline.yaml", "--json", *FAST, cwd=small)
     assert digest(resumed) == digest(undisturbed)
-
-
-def saved_step(folder):
-    found = list((folder / ".relay").rglob("progress.json"))
-    try:
-        return json.loads(found[0].read_text())["saved_step"] if found else 0
-    except ValueError:
-        return 0
 
 
 def digest(done):

@@ -17,7 +17,3 @@ def test_a_folder_without_a_world_is_told(tmp_path):
 
     assert "no local world in" in told
     assert "start a run first" in told
-
-
-def test_a_profile_alone_is_told_what_it_goes_with():
-    assert "--profile goes with --region" in failure("--profile", "team")

@@ -10,19 +10,19 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
-import boto3
-import botocore.session
 from botocore import xform_name
-from botocore.config import Config
 
 from workflows.errors import RelayError
 from workflows.local.capacity import Always, Capacity, from_scenario
+from workflows.local.clients import REGION as REGION  # of the world, as ACCOUNT is
+from workflows.local.clients import LocalClients
 from workflows.local.clock import RealClock
 from workflows.local.front_door.delivery import Delivery
 from workflows.local.front_door.door import FrontDoor
@@ -34,7 +34,6 @@ from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
 from workflows.local.step_functions.store import latest_moment
 
-REGION = "us-east-1"
 ACCOUNT = "123456789012"
 """moto's account, so that every ARN of the world names the same one."""
 
@@ -86,22 +85,7 @@ class LocalWorld:
 
     def client(self, service: str) -> Any:
         """A boto3 client of this world: dummy credentials, never the user's own profile."""
-        with self._clients_lock:
-            if service not in self._clients:
-                self._clients[service] = self._session.client(
-                    service,
-                    endpoint_url=self.endpoint_url,
-                    region_name=REGION,
-                    aws_access_key_id="relay",
-                    aws_secret_access_key="relay",
-                    config=Config(
-                        proxies={},  # the user's proxy is not on the way to this computer
-                        s3={"addressing_style": "path"},
-                        retries={"max_attempts": 1},
-                        max_pool_connections=32,
-                    ),
-                )
-            return self._clients[service]
+        return self._clients(service)
 
     def logs(self, job: str) -> dict[str, Path]:
         """The log file of each host of a job."""
@@ -124,9 +108,6 @@ class LocalWorld:
         self.close()
 
     def _build(self, speed: float, capacity: Capacity, seed: int, port: int, options: dict[str, Any]) -> None:
-        self._clients: dict[str, Any] = {}
-        self._clients_lock = threading.Lock()
-        self._session = _session()
         # A world opened again on the same root must not write times before those of its records.
         self.clock = RealClock(speed, epoch=self._epoch())
         services: dict[str, Any] = {}
@@ -135,6 +116,7 @@ class LocalWorld:
         )
         self.front_door.load()
         self.endpoint_url = self.front_door.open(port)
+        self._clients = LocalClients(self.endpoint_url)
         self._closers.append(self.front_door.close)
         self.workload = ProcessWorkload(self.clock, self.root, S3Objects(self.client("s3")), seed=seed)
         self.sagemaker = SageMaker(
@@ -174,15 +156,13 @@ class LocalWorld:
     def _lock(self) -> None:
         file = (self.root / "lock").open("a+")
         self._closers.append(file.close)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(file):
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise WorldError(
                 f"{self.root}: a local world is open there already, in process {holder}; "
                 "stop it first, or give another folder"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -201,16 +181,17 @@ class LocalWorld:
         (self.root / "clock").write_text(self.clock.now().isoformat(), "utf-8")
 
 
+def _locked(file: IO[str]) -> bool:
+    """Whether the lock is ours; whoever only looks whether it is held (`presence.py`) has it for a moment."""
+    for pause in (0.05, 0.05, 0.0):
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(pause)
+    return False
+
+
 def _capacity(scenario: Scenario | Capacity | None, seed: int) -> Capacity:
     if scenario is None:
         return Always()
     return from_scenario(scenario, seed=seed) if isinstance(scenario, Scenario) else scenario
-
-
-def _session() -> boto3.Session:
-    """A session that reads nothing of the user's: no profile, no configuration, no credentials."""
-    nowhere = (None, None, os.devnull, None)
-    core = botocore.session.Session(
-        {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
-    )
-    return boto3.Session(botocore_session=core)

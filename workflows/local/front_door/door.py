@@ -7,15 +7,19 @@ are refused by their Host (DNS rebinding) and by their Origin (which boto3 never
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from werkzeug.http import http_date
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
+from workflows.errors import RelayError
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.journal import Journal
@@ -28,6 +32,10 @@ HOSTS = ("127.0.0.1", "localhost")
 LARGEST_BODY = 5 * 1024**3
 """S3's own limit for one PUT; the JSON services take a megabyte, as Step Functions does."""
 LARGEST_JSON = 2 * 1024**2
+
+
+class PortError(RelayError):
+    """The port that was asked for cannot be served."""
 
 
 class Handler(Protocol):
@@ -68,13 +76,20 @@ class FrontDoor:
         self.journal.load()
 
     def open(self, port: int = 0) -> str:
-        """Start to serve; the endpoint's URL."""
-        self._server = make_server("127.0.0.1", port, self, threaded=True, request_handler=_Quiet)
+        """Start to serve; the endpoint's URL. Raises PortError for one that is taken; 0 takes a free one."""
+        try:
+            listener = socket.create_server(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise PortError(f"port {port} of this computer cannot be used ({error}): give another") from None
+        with listener:
+            self._server = make_server(
+                "127.0.0.1", port, self, threaded=True, request_handler=_Quiet, fd=listener.fileno()
+            )
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="relay-front-door", daemon=True
         )
         self._thread.start()
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Stop to serve, also on connections that are still open."""
@@ -97,7 +112,11 @@ class FrontDoor:
         if service == "dynamodb":
             return self.journal(environ, start_response)
         if service in self._services and operation:
-            return self._ours(service, operation, request)(environ, start_response)
+            response = self._ours(service, operation, request)
+            # As of every server, the answer's date is the time where the server is: deadlines are in it.
+            now = self._clock.epoch + timedelta(seconds=self._clock.machine_seconds())
+            response.headers["Date"] = http_date(now)
+            return response(environ, start_response)
         return self._others(environ, start_response)
 
     def _refuse(self, request: Request) -> Response | None:

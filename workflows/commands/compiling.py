@@ -1,0 +1,71 @@
+"""`relay check`, `relay compile`, `relay schema`: a pipeline's file, looked at without running it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workflows.commands import options as o
+from workflows.errors import RelayError
+
+
+def check(pipeline: o.PipelineFile, as_json: o.Json = False) -> None:
+    """Checks a pipeline: every mistake with its place, what was found and what is allowed."""
+    from workflows.loading import SpecificationError
+    from workflows.rehearsal import compile_file
+
+    try:
+        compiled = compile_file(pipeline)
+    except SpecificationError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
+            raise typer.Exit(o.BAD_INPUT) from None
+        raise
+    from workflows.state_machine.check import MOST_BYTES, MOST_EVENTS, MOST_VALUE, sizes_of
+
+    found, sizes = compiled.pipeline, sizes_of(compiled.pipeline, compiled.definition)
+    if as_json:
+        print(json.dumps({"ok": True, "pipeline": found.name, **asdict(sizes)}, indent=2))
+        return
+    print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
+    print(
+        f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_BYTES // 1024:,}); at worst "
+        f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and "
+        f"{sizes.worst_result_bytes / 1024:.0f} KiB of results (of {MOST_VALUE // 1024})"
+    )
+
+
+def compile_(
+    pipeline: o.PipelineFile,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write to a file instead")] = None,
+) -> None:
+    """Prints the state machine (Amazon States Language) that the pipeline becomes."""
+    from workflows.rehearsal import compile_file
+
+    text = json.dumps(compile_file(pipeline).definition, indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RelayError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def schema(
+    pipeline: Annotated[
+        Path | None, typer.Argument(metavar="[PIPELINE]", help="of this pipeline's run input")
+    ] = None,
+) -> None:
+    """Prints the JSON schema of a pipeline's YAML, for editors; with PIPELINE, that of its run input.
+
+    The run input is what `relay run --input`, the console, a schedule and the API may say.
+    """
+    from workflows.loading import json_schema, load
+    from workflows.run_input import input_schema
+
+    print(json.dumps(input_schema(load(pipeline)) if pipeline else json_schema(), indent=2))

@@ -1,0 +1,58 @@
+"""`relay receipt`: what a run has cost, as text, as JSON, or as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workflows.commands import options as o
+from workflows.errors import RelayError
+
+
+def receipt(
+    run: o.RunName,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page, too")] = None,
+    digests: Annotated[
+        bool | None,
+        typer.Option(
+            "--digests/--no-digests",
+            help="the models' SHA-256, for which they are downloaded (default: in a local world only)",
+            show_default=False,
+        ),
+    ] = None,
+    root: o.Root = o.DEFAULT_ROOT,
+    profile: o.Profile = None,
+    region: o.Region = None,
+    endpoint_url: o.EndpointUrl = None,
+    as_json: o.Json = False,
+) -> None:
+    """Prints what a run has cost, attempt by attempt; of one that goes on, so far."""
+    from workflows.commands.looked_up import look_up
+    from workflows.connection import connect
+    from workflows.prices import load_prices
+    from workflows.receipt import as_json as document
+    from workflows.receipt_text import as_text
+
+    with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
+        found = look_up(connection, run)
+        wanted = connection.rehearsal if digests is None else digests
+        hashes = found.runs.digests(found.view) if wanted else {}
+    prices = load_prices()
+    if html:
+        from workflows.receipt_page import as_html
+
+        _write(html, as_html(found.view, prices, hashes))
+    if as_json:
+        print(json.dumps(document(found.view, prices, hashes), indent=2))
+    else:
+        o.console().print(as_text(found.view, prices, hashes))
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RelayError(f"{path}: cannot be written: {error.strerror}") from None
