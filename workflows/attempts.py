@@ -17,6 +17,7 @@ from typing import Any
 
 from workflows.errors import RelayError
 
+TABLE = "relay-ledger"  # unless the settings of an installation name another
 PARTITION_KEY, SORT_KEY = "pipeline", "attempt_id"
 NAMESPACE, DIMENSION = "Relay", "Pipeline"  # of the metrics
 

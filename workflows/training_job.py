@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from workflows.attempts import TABLE
 from workflows.errors import RelayError
 from workflows.job_settings import own_program, processing_settings, training_settings
 from workflows.pipeline import Pipeline
@@ -45,7 +46,7 @@ class Site:
     bucket: str
     job_role_arn: str
     partition: str = "aws"
-    table: str = "relay-ledger"  # of DynamoDB, in which each attempt is written down
+    table: str = TABLE  # of DynamoDB, in which each attempt is written down
 
 
 @dataclass(frozen=True)

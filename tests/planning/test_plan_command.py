@@ -5,8 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from tests.planning.test_measured import attempt
 from workflows.cli import app
 from workflows.errors import RelayError
+from workflows.planning.measured import measured
 
 PIPELINE = """\
 name: small
@@ -133,3 +135,13 @@ def test_a_zone_that_is_not_there_is_told_with_those_that_are(folder):
     assert "unknown zone `eu-west-1`; allowed: us-east-1a" in refusal(
         "--traces", "traces", "--zone", "eu-west-1"
     )
+
+
+def test_what_past_runs_took_is_taken_when_asked_for(folder, monkeypatch):
+    past = measured([attempt(1, "ml.m5.xlarge", 7200, (0, 100))])
+    monkeypatch.setattr("workflows.commands.plan._measured", lambda pipeline, target: past)
+
+    document = json.loads(plan("--json", "--measured").stdout)
+
+    told = {(each["what"], each["source"]): each["value"] for each in document["assumptions"]}
+    assert told["work", "measured in 1 attempts"] == "2h"

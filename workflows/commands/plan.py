@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflows.commands import options as o
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from workflows.connection import Target
     from workflows.pipeline import Pipeline
     from workflows.planning.answers import Plan
     from workflows.planning.assumptions import Said
+    from workflows.planning.measured import Measured
     from workflows.planning.outlook import Outlook
     from workflows.planning.plan import Progress
     from workflows.planning.virtual_runs import Scene
@@ -28,7 +31,7 @@ LEAST_SECONDS = 3 * 86400.0  # of capacity to draw: a short run may wait long
 
 
 def plan(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's file, YAML or Python")],
+    pipeline: o.PipelineFile,
     traces: Annotated[
         Path | None, typer.Option(metavar="DIR", help="recorded capacity: a folder, one JSON file a zone")
     ] = None,
@@ -42,13 +45,9 @@ def plan(
     climate: Annotated[
         str, typer.Option(help="of generated capacity, without --traces: plentiful, usual or scarce")
     ] = "usual",
-    deadline: Annotated[str | None, typer.Option(metavar="WHEN", help="36h, or a moment")] = None,
-    budget_usd: Annotated[
-        float | None, typer.Option(metavar="DOLLARS", help="the run's spending limit")
-    ] = None,
-    run_input: Annotated[
-        str | None, typer.Option("--input", metavar="FILE|JSON", help="the run input, as of `relay run`")
-    ] = None,
+    run_input: o.RunInput = None,
+    deadline: o.Deadline = None,
+    budget_usd: o.BudgetUsd = None,
     expected: Annotated[
         list[str] | None,
         typer.Option(metavar="STAGE=TIME", help="how long a stage takes undisturbed (repeatable)"),
@@ -65,6 +64,12 @@ def plan(
     save_every: Annotated[
         str | None, typer.Option(metavar="TIME", help="between saves, instead of what checkpointing chooses")
     ] = None,
+    measured: Annotated[
+        bool,
+        typer.Option(
+            "--measured", help="how long stages took in past runs, as their table of attempts has it"
+        ),
+    ] = False,
     runs: Annotated[
         int, typer.Option(min=2, max=100_000, help="virtual runs of what is shown in detail")
     ] = 100,
@@ -72,7 +77,11 @@ def plan(
     seed: Annotated[int, typer.Option(min=0, help="for everything drawn at random")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; one for each core otherwise")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="write a page with plots, too")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")] = False,
+    root: o.Root = o.DEFAULT_ROOT,
+    profile: o.Profile = None,
+    region: o.Region = None,
+    endpoint_url: o.EndpointUrl = None,
+    as_json: o.Json = False,
 ) -> None:
     """Says what a pipeline will cost and when it will be done, from many runs of its machine in virtual time.
 
@@ -94,7 +103,8 @@ def plan(
     found = load(pipeline)
     wanted = RunOptions(run_input, deadline, budget_usd).run_input()
     check_input(found, wanted)
-    work = assume(found, _said(expected, speed, stall, save_every))
+    past = _measured(found.name, o.target(root, profile, region, endpoint_url)) if measured else {}
+    work = assume(found, _said(expected, speed, stall, save_every, past))
     outlook = _outlook(found, traces, zones or (), polarity, climate, seed)
     console = Console(stderr=True, highlight=False)
     with console.status("Compiling the pipeline ..."):
@@ -113,8 +123,29 @@ def plan(
 
 
 # ------------------------------------------------------------------------------------------------ parts
+def _measured(pipeline: str, target: Target) -> dict[str, Measured]:
+    """What the table of attempts teaches. Raises RelayError when that is nothing."""
+    from workflows.attempts import TABLE
+    from workflows.commands.stats import written_attempts
+    from workflows.connection import connect
+    from workflows.planning.measured import measured
+
+    with connect(target, own_world=True) as connection:
+        found = measured(written_attempts(connection.client("dynamodb"), TABLE, pipeline))
+    if not found:
+        raise RelayError(
+            f"--measured: no stage of {pipeline} has completed and reported its steps: leave it out, or say "
+            "--expected STAGE=TIME"
+        )
+    return found
+
+
 def _said(
-    expected: Sequence[str] | None, speed: Sequence[str] | None, stall: str | None, save_every: str | None
+    expected: Sequence[str] | None,
+    speed: Sequence[str] | None,
+    stall: str | None,
+    save_every: str | None,
+    past: dict[str, Measured],
 ) -> Said:
     from workflows.planning.assumptions import Said
 
@@ -124,6 +155,7 @@ def _said(
         },
         stall=None if stall is None else _seconds("--stall", stall),
         save_every=None if save_every is None else _seconds("--save-every", save_every),
+        measured=past,
         speeds={name: _factor(f"--speed {name}", text) for name, text in _pairs("--speed", speed)},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from workflows.errors import RelayError
 def receipt(
     run: o.RunName,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page, too")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="what `relay plan --json` said, to be shown on the page"),
+    ] = None,
     digests: Annotated[
         bool | None,
         typer.Option(
@@ -36,6 +40,9 @@ def receipt(
     from workflows.receipt import as_json as document
     from workflows.receipt_text import as_text
 
+    if plan and not html:
+        raise RelayError("--plan goes with --html: the page shows it beside what the run has cost")
+    planned = _read_plan(plan) if plan else None
     with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
         found = look_up(connection, run)
         wanted = connection.rehearsal if digests is None else digests
@@ -44,11 +51,24 @@ def receipt(
     if html:
         from workflows.receipt_page import as_html
 
-        _write(html, as_html(found.view, prices, hashes))
+        _write(html, as_html(found.view, prices, hashes, planned))
     if as_json:
         print(json.dumps(document(found.view, prices, hashes), indent=2))
     else:
         o.console().print(as_text(found.view, prices, hashes))
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    """Raises RelayError for what is no plan."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        for name in ("usd_p50", "usd_p95", "hours_p50", "hours_p95"):
+            float(found["as_written"][name])
+    except OSError as error:
+        raise RelayError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise RelayError(f"{path}: not what `relay plan --json` prints") from None
+    return found
 
 
 def _write(path: Path, page: str) -> None:

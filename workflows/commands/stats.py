@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflows.attempts import TABLE
 from workflows.commands import completion
 from workflows.commands import options as o
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
     from workflows.attempts import Attempt
-
-DEFAULT_TABLE = "relay-ledger"
 
 
 def stats(
@@ -29,7 +28,7 @@ def stats(
         ),
     ] = None,
     table: Annotated[str, typer.Option(help="the table's name, where the settings give it another")] = (
-        DEFAULT_TABLE
+        TABLE
     ),
     root: o.Root = o.DEFAULT_ROOT,
     profile: o.Profile = None,
@@ -49,7 +48,7 @@ def stats(
 
     name = _name(pipeline)
     with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
-        attempts = _attempts(connection.client("dynamodb"), table, name)
+        attempts = written_attempts(connection.client("dynamodb"), table, name)
     if not attempts:
         whose = f"of the pipeline `{name}`" if name else "of any pipeline"
         raise RelayError(f"no attempt {whose} has been written down in the table `{table}` yet")
@@ -70,7 +69,8 @@ def _name(pipeline: str | None) -> str | None:
     return load(Path(pipeline)).name
 
 
-def _attempts(client: Any, table: str, pipeline: str | None) -> list[Attempt]:
+def written_attempts(client: Any, table: str, pipeline: str | None) -> list[Attempt]:
+    """What the table holds of a pipeline, or of all. Raises RelayError where there is no such table."""
     from botocore.exceptions import ClientError
 
     from workflows.attempts import read, read_all

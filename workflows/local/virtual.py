@@ -13,7 +13,7 @@ from typing import Any
 
 import simpy
 
-from workflows.attempts import PARTITION_KEY, SORT_KEY
+from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
@@ -91,7 +91,7 @@ class VirtualWorld:
         watch: Watch | None = None,
         programs: Mapping[str, Program] | None = None,
         compile_after: int | None = USES_BEFORE_COMPILING,
-        table: str = "relay-ledger",
+        table: str = TABLE,
         **platform: Any,
     ) -> None:
         self.clock = VirtualClock()
