@@ -166,4 +166,4 @@ def _interruptions(world: Any) -> int:
 
 
 if __name__ == "__main__":  # python -m scripts.benches.plan SCENARIO [tottime|cumulative]
-    profile(*sys.argv[1:])
+    profile(*sys.argv[1:3])

@@ -27,6 +27,7 @@ from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
+from workflows.local.step_functions.limits import text_of
 from workflows.local.step_functions.program import Program
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
@@ -137,7 +138,7 @@ class VirtualWorld:
 
     def start(self, machine: str, name: str, run_input: Any) -> str:
         """Starts a run without waiting for it; returns its ARN."""
-        request = {"stateMachineArn": machine, "name": name, "input": json.dumps(run_input)}
+        request = {"stateMachineArn": machine, "name": name, "input": text_of(run_input)}
         return str(self.step_functions.handle("StartExecution", request)["executionArn"])
 
     def wait(self, execution_arn: str) -> None:
