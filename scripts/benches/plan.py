@@ -1,11 +1,11 @@
 """How many runs a second a plan simulates: one stage of 48 hours, its watch, some twenty interruptions.
 
-Two scenarios: with a short patience each interruption becomes an attempt; with the usual one SageMaker mends
-most of them inside the job, and the watches see to it that it may. Every run is a new world with its own
-history of capacity; the machine is prepared once, as a plan does it. Seconds are the processor's, of one core;
-the rounds are the same runs again, and the least of them is the figure, because whatever else the machine does
-can only add to it. The same runs with every expression evaluated by the library alone say what the compiled
-expressions save; that ratio holds on any machine.
+Two scenarios: with a short patience each interruption becomes an attempt; with the usual one SageMaker
+mends most of them inside the job, and the watches see to it that it may. Every run is a new world with its
+own history of capacity; the machine is prepared once, as a plan does it. Seconds are the processor's, of one
+core. The rounds are the same runs again, and the least of them is the figure, because whatever else the
+machine does can only add to it. The same runs with every expression evaluated by the library alone say what
+the compiled expressions save; that ratio holds on any machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LADDER = ["ml.g5.2xlarge", "ml.g4dn.4xlarge"]
 
 
 class Scenario(NamedTuple):
-    """What differs: the stage's spot settings, and the mean hours of capacity (exponential, for each type)."""
+    """The stage's spot settings, and how capacity comes and goes (exponential, for each type)."""
 
     spot: dict[str, Any]
     capacity: dict[str, Any]

@@ -16,7 +16,7 @@ import simpy
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.messages import copied
+from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
@@ -138,10 +138,10 @@ class SageMaker:
         if kind == "training":
             refuse_empty_channels(request, self._workload.objects, self._region)
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
-        order = Order(kind, name, arn, copied(request), self._region)
+        order = Order(kind, name, arn, fixed(request), self._region)
         wanted = self._within_quota(order)
         now = self._clock.now()
-        record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
+        record = Record(kind, name, arn, order.request, order.tags, now, now)
         self._records[kind, name] = record
         self._ended[kind, name] = self._clock.env.event()
         env = self._clock.env

@@ -112,7 +112,7 @@ class Life:
             return End("Failed", "Failed", str(granted.value))
         if isinstance(self._supply, FirstOf):
             self.order = self.order.selecting(*self._supply.selected)
-            self.record.request = dict(self.order.request)
+            self.record.request = self.order.request
         self._message(LAUNCHING)
         work = self._workload.open(self.order)
         taken = self._supply.taken(work)
@@ -254,7 +254,7 @@ class Life:
 
     def _message(self, message: str) -> None:
         if self.record.secondary == "Starting":
-            self.record.transitions[-1]["StatusMessage"] = message
+            self.record.say(message)
 
     def _finish(self, end: End) -> None:
         record = self.record

@@ -10,7 +10,7 @@ import random
 import uuid
 from datetime import UTC, datetime
 
-from workflows.local.messages import milliseconds, with_times
+from workflows.local.messages import in_milliseconds
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record, describe
 from workflows.local.sagemaker.workload import JSON
@@ -18,7 +18,7 @@ from workflows.local.sagemaker.workload import JSON
 
 def state_change(record: Record, region: str, account: str, rng: random.Random) -> JSON:
     """The event for the job as it is now; `rng` makes its id, so that runs repeat exactly."""
-    detail = with_times(describe(record) | {"Tags": dict(record.tags)}, milliseconds)
+    detail = in_milliseconds(describe(record) | {"Tags": dict(record.tags)})
     kind = f"SageMaker {record.kind.capitalize()} Job State Change"
     return _event(kind, record.arn, record.modified, detail, region, account, rng)
 

@@ -13,12 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
 from workflows.local.errors import ServiceError, TaskError
+from workflows.local.messages import in_milliseconds
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.sdk import (
     SERVICES,
     error_name,
-    in_milliseconds,
+    job_result,
     operation_of,
     request_id,
     to_request,
@@ -212,7 +213,7 @@ class AwsIntegrations:
             if interrupt.cause != TIMED_OUT:
                 self._stop(word, name)
             raise
-        result = in_milliseconds(job)
+        result = job_result(job)
         status = result[f"{word}JobStatus"]
         if status == "Completed" or (status == "Stopped" and self.stopped_is_success):
             return result

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import milliseconds
+from workflows.local.messages import form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -152,14 +152,18 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
         made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
     elif kind == "list":
         member = _make_shower(shape.member, known)
-        made = lambda value: [each if each is None else member(each) for each in value]  # noqa: E731
+        made = lambda value: [_made(member, each) for each in value]  # noqa: E731
     elif kind == "map":
         inner = _make_shower(shape.value, known)
-        made = lambda value: {key: each if each is None else inner(each) for key, each in value.items()}  # noqa: E731
+        made = lambda value: {key: _made(inner, each) for key, each in value.items()}  # noqa: E731
     else:
         made = _text_of_blob if kind == "blob" else _moment_or_itself
     known[shape.name] = made
     return made
+
+
+def _made(shower: Shower, value: Any) -> Any:
+    return value if value is None else form(value, shower)
 
 
 def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
@@ -170,7 +174,7 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, pascal, member in members:
             each = value.get(name)
             if each is not None:
-                shown[pascal] = each if each.__class__ is str else member(each)
+                shown[pascal] = each if each.__class__ is str else _made(member, each)
         return shown
 
     return show
@@ -185,18 +189,12 @@ def _moment_or_itself(value: Any) -> Any:
     return timestamp(value) if isinstance(value, datetime) else value
 
 
-def in_milliseconds(value: Any) -> Any:
+def job_result(description: dict[str, Any]) -> dict[str, Any]:
     """Turn a job's description into a `.sync` result: times in epoch milliseconds, tags a map."""
-    if isinstance(value, datetime):
-        return milliseconds(value)
-    if isinstance(value, dict):
-        shown = {key: in_milliseconds(item) for key, item in value.items() if item is not None}
-        if isinstance(shown.get("Tags"), list):
-            shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
-        return shown
-    if isinstance(value, list | tuple):
-        return [in_milliseconds(item) for item in value]
-    return value
+    shown = {key: in_milliseconds(item) for key, item in description.items() if item is not None}
+    if isinstance(shown.get("Tags"), list):
+        shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
+    return shown
 
 
 def _pascal(name: str) -> str:
