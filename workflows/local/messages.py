@@ -67,7 +67,8 @@ def in_milliseconds(value: Any) -> Any:
     if kind is dict:
         return _items_in_milliseconds(value)
     if kind is list or kind is tuple:
-        return [item if item.__class__ in _ATOMS else in_milliseconds(item) for item in value]
+        make = _items_in_milliseconds
+        return [item.form(make) if item.__class__ is Fixed else in_milliseconds(item) for item in value]
     return milliseconds(value) if isinstance(value, datetime) else value
 
 

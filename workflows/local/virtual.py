@@ -17,7 +17,6 @@ from workflows.attempts import PARTITION_KEY, SORT_KEY
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.front_door.event_patterns import matches
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -169,11 +168,10 @@ class VirtualWorld:
             self.watches.append(self.start(machine, f"{event['id']}_{copy}", event))
 
         def deliver(event: Event) -> None:
-            if matches(watch.pattern, event):
-                for copy, delay in enumerate(watch.arrivals(event)):
-                    self.clock.env.process(arrive(event, copy, delay))
+            for copy, delay in enumerate(watch.arrivals(event)):
+                self.clock.env.process(arrive(event, copy, delay))
 
-        self.sagemaker.subscribers.append(deliver)
+        self.sagemaker.subscribe(watch.pattern, deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

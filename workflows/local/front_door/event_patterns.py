@@ -40,6 +40,18 @@ def matches(pattern: Mapping[str, Any], event: Any) -> bool:
     return True
 
 
+def possible(pattern: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether the pattern may want an event of which these members are known; False is certain."""
+    for name, wanted in pattern.items():
+        found = known.get(name, _ABSENT)
+        if isinstance(wanted, Mapping):
+            if isinstance(found, Mapping) and not possible(wanted, found):
+                return False
+        elif found is not _ABSENT and name != "$or" and not _one_of(wanted, found):
+            return False
+    return True
+
+
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """The JSON text that a target is sent: Input, InputPath, InputTransformer, or the event."""
     if "Input" in target:

@@ -9,13 +9,14 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import simpy
 
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
+from workflows.local.front_door.event_patterns import matches, possible
 from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
@@ -29,11 +30,12 @@ from workflows.local.sagemaker.refusals import (
     refuse_training,
 )
 from workflows.local.sagemaker.registry import Registry
-from workflows.local.sagemaker.state_change import package_change, state_change
+from workflows.local.sagemaker.state_change import at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
 from workflows.local.service_model import checked
 
 T = TypeVar("T")
+Deliver = Callable[[JSON], None]
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -48,7 +50,8 @@ class SageMaker:
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
-    Subscribers get the state changes in EventBridge's shape, on the clock's thread.
+    Subscribers get the state changes in EventBridge's shape, on the clock's thread, and targets those that
+    their rule wants.
     """
 
     def __init__(
@@ -75,7 +78,8 @@ class SageMaker:
         self._quotas = dict(quotas or {})
         self._throttle = _Throttle(clock, requests_per_second)
         self._rng = random.Random(f"{seed}/events")
-        self.subscribers: list[Callable[[JSON], None]] = []
+        self.subscribers: list[Deliver] = []
+        self._rules: list[tuple[Mapping[str, Any], Deliver]] = []
         self._store = RecordStore(state_dir)
         self._registry = Registry(
             clock.now,
@@ -123,6 +127,10 @@ class SageMaker:
         """Succeeds with the final Describe answer; for a job that ended before, at once."""
         self._record(kind, name)
         return self._ended[kind, name]
+
+    def subscribe(self, pattern: Mapping[str, Any], deliver: Deliver) -> None:
+        """Deliver the events that a rule with this pattern of EventBridge's wants."""
+        self._rules.append((pattern, deliver))
 
     # Jobs
 
@@ -202,19 +210,23 @@ class SageMaker:
     def _changed(self, record: Record) -> None:
         self._store.save(record)
         key = (record.kind, record.name)
-        self._tell(state_change, record)
+        self._tell(state_change, record, at_a_glance(record))
         if record.terminal:
             self._lives.pop(key, None)
             self._ended[key].succeed(copied(describe(record)))
 
     def _package_changed(self, package: Package) -> None:
-        self._tell(package_change, package)
+        self._tell(package_change, package, {})
 
-    def _tell(self, event_of: Callable[[T, str, str, random.Random], JSON], what: T) -> None:
-        if self.subscribers:
-            event = event_of(what, self._region, self._account, self._rng)
-            for subscriber in self.subscribers:
-                subscriber(event)
+    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, known: JSON) -> None:
+        number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
+        rules = [(pattern, deliver) for pattern, deliver in self._rules if possible(pattern, known)]
+        if not rules and not self.subscribers:
+            return
+        event = event_of(what, self._region, self._account, number)
+        wanted = [deliver for pattern, deliver in rules if matches(pattern, event)]
+        for deliver in (*self.subscribers, *wanted):
+            deliver(event)
 
     # Tags
 

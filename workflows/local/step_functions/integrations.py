@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import simpy
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -33,6 +33,12 @@ TIMED_OUT = "timed out"
 """Cause of the Interrupt when TimeoutSeconds ran out: leave the job alone, as AWS does."""
 
 
+class Answer(NamedTuple):
+    """What a call answers at once; only a job or another execution is waited for."""
+
+    result: Any
+
+
 @dataclass(slots=True)
 class TaskCall:
     """One attempt of a Task, as its integration sees it.
@@ -52,7 +58,7 @@ class TaskCall:
 class Integrations(Protocol):
     """What Task states call."""
 
-    def run(self, task: TaskCall) -> Generator[simpy.Event, Any, Any]:
+    def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError.
 
         On simpy.Interrupt the task ends at once: with cause "aborted" (the execution was stopped,
@@ -141,16 +147,16 @@ class AwsIntegrations:
             f"{SUPPORTED}."
         )
 
-    def run(self, task: TaskCall) -> Generator[simpy.Event, Any, Any]:
+    def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError."""
         self._requests += 1
         if task.resource.startswith(SYNC):
             action = task.resource.removeprefix(SYNC).partition(".")[0]
-            return (yield from self._job(JOBS[action], task))
+            return self._job(JOBS[action], task)
         if task.resource.startswith(NESTED):
-            return (yield from self._execution(task.resource.removeprefix(NESTED), task))
+            return self._execution(task.resource.removeprefix(NESTED), task)
         service, _, action = task.resource.removeprefix(SDK).partition(":")
-        return self._call(service, action, task)
+        return Answer(self._call(service, action, task))
 
     # aws-sdk
 

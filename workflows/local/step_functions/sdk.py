@@ -15,7 +15,7 @@ from typing import Any
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import form, in_milliseconds
+from workflows.local.messages import Fixed, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -152,7 +152,9 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
         made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
     elif kind == "list":
         member = _make_shower(shape.member, known)
-        made = lambda value: [_made(member, each) for each in value]  # noqa: E731
+        made = lambda value: [  # noqa: E731
+            each.form(member) if each.__class__ is Fixed else _made(member, each) for each in value
+        ]
     elif kind == "map":
         inner = _make_shower(shape.value, known)
         made = lambda value: {key: _made(inner, each) for key, each in value.items()}  # noqa: E731
@@ -174,7 +176,9 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, pascal, member in members:
             each = value.get(name)
             if each is not None:
-                shown[pascal] = each if each.__class__ is str else _made(member, each)
+                if each.__class__ is not str:
+                    each = each.form(member) if each.__class__ is Fixed else member(each)
+                shown[pascal] = each
         return shown
 
     return show
