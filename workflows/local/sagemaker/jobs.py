@@ -216,7 +216,7 @@ class Life:
             left = self._max_runtime - self._seconds - (self._env.now - self._aboard_since)
             runtime = self._env.timeout(max(0.0, left))
             events.append(runtime)
-        yield self._env.any_of(events)
+        yield _first(self._env, events)
         if self._stop.triggered:  # first: a stopping job never goes back to being in progress
             return "stop"
         if phase.processed:
@@ -267,6 +267,28 @@ class Life:
         if end.status != "Failed" and record.started and record.kind == "training":
             record.artifacts = artifacts(self.order)
         self._changed(record)
+
+
+def _first(env: simpy.Environment, events: list[simpy.Event]) -> simpy.Event:
+    """Happens when the first of the events has; simpy's own condition also gathers their values, at a price
+    that each phase of each job would pay."""
+    first = env.event()
+
+    def happen(event: simpy.Event) -> None:
+        if event.ok:
+            if not first.triggered:
+                first.succeed()
+        else:
+            event.defused = True
+            if not first.triggered:
+                first.fail(event.value)
+
+    for event in events:
+        if event.callbacks is None:
+            happen(event)
+        else:
+            event.callbacks.append(happen)
+    return first
 
 
 def artifacts(order: Order) -> str:
