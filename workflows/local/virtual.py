@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import simpy
@@ -17,6 +18,7 @@ from workflows.attempts import PARTITION_KEY, SORT_KEY
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
+from workflows.local.front_door.event_patterns import matches, possible
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -168,10 +170,11 @@ class VirtualWorld:
             self.watches.append(self.start(machine, f"{event['id']}_{copy}", event))
 
         def deliver(event: Event) -> None:
-            for copy, delay in enumerate(watch.arrivals(event)):
-                self.clock.env.process(arrive(event, copy, delay))
+            if matches(watch.pattern, event):
+                for copy, delay in enumerate(watch.arrivals(event)):
+                    self.clock.env.process(arrive(event, copy, delay))
 
-        self.sagemaker.subscribe(watch.pattern, deliver)
+        self.sagemaker.subscribe(partial(possible, watch.pattern), deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

@@ -9,14 +9,13 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import simpy
 
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.front_door.event_patterns import matches, possible
 from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
@@ -50,8 +49,7 @@ class SageMaker:
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
-    Subscribers get the state changes in EventBridge's shape, on the clock's thread, and targets those that
-    their rule wants.
+    Subscribers get the state changes in EventBridge's shape, on the clock's thread.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class SageMaker:
         self._throttle = _Throttle(clock, requests_per_second)
         self._rng = random.Random(f"{seed}/events")
         self.subscribers: list[Deliver] = []
-        self._rules: list[tuple[Mapping[str, Any], Deliver]] = []
+        self._choosy: list[tuple[Callable[[JSON], bool], Deliver]] = []
         self._store = RecordStore(state_dir)
         self._registry = Registry(
             clock.now,
@@ -128,9 +126,9 @@ class SageMaker:
         self._record(kind, name)
         return self._ended[kind, name]
 
-    def subscribe(self, pattern: Mapping[str, Any], deliver: Deliver) -> None:
-        """Deliver the events that a rule with this pattern of EventBridge's wants."""
-        self._rules.append((pattern, deliver))
+    def subscribe(self, possible: Callable[[JSON], bool], deliver: Deliver) -> None:
+        """Deliver the events that may be wanted: `possible` is asked with `at_a_glance` of each."""
+        self._choosy.append((possible, deliver))
 
     # Jobs
 
@@ -220,13 +218,11 @@ class SageMaker:
 
     def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, known: JSON) -> None:
         number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
-        rules = [(pattern, deliver) for pattern, deliver in self._rules if possible(pattern, known)]
-        if not rules and not self.subscribers:
-            return
-        event = event_of(what, self._region, self._account, number)
-        wanted = [deliver for pattern, deliver in rules if matches(pattern, event)]
-        for deliver in (*self.subscribers, *wanted):
-            deliver(event)
+        choosy = [deliver for possible, deliver in self._choosy if possible(known)]
+        if choosy or self.subscribers:
+            event = event_of(what, self._region, self._account, number)
+            for deliver in (*self.subscribers, *choosy):
+                deliver(event)
 
     # Tags
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import simpy
 
@@ -281,7 +281,7 @@ def _first(env: simpy.Environment, events: list[simpy.Event]) -> simpy.Event:
         else:
             event.defused = True
             if not first.triggered:
-                first.fail(event.value)
+                first.fail(cast("Exception", event.value))
 
     for event in events:
         if event.callbacks is None:

@@ -24,7 +24,7 @@ def state_change(record: Record, region: str, account: str, number: int) -> JSON
 
 
 def at_a_glance(record: Record) -> JSON:
-    """What a rule usually asks for first, of the same event: most are wanted by nobody, and never made."""
+    """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
     job = record.kind.capitalize()
     known = {f"{job}JobName": record.name, f"{job}JobStatus": record.status}
     if record.kind == "training":
