@@ -258,11 +258,8 @@ def _asked(test: Data, facts: Facts) -> bool:
         return no
     if "least" in test:
         bound = test["least"]
-        return (
-            no
-            if isinstance(bound, str) and bound not in facts
-            else _answer("least", value, (bound,), facts) != no
-        )
+        unknown = isinstance(bound, str) and bound not in facts
+        return no if unknown else _answer("least", value, (bound,), facts) != no
     how: How = "is" if "is" in test else "starts" if "starts" in test else "has"
     return _answer(how, value, test[how], facts) != no
 

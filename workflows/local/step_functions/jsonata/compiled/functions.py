@@ -39,6 +39,7 @@ UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
 STARTS = frozenset({str, bool, int, float, dict})
 TEXT, NUMBER = frozenset({str}), NUMBERS
 PATTERN = frozenset({str, re.Pattern})
+LONGEST_REMEMBERED = 512  # characters of an argument
 
 
 def checked(name: str, *arguments: Any, context: Any = None) -> Any:
@@ -73,15 +74,16 @@ def typed(name: str, *kinds: frozenset[type]) -> Function:
 def known(name: str, *kinds: frozenset[type]) -> Function:
     """The same for a function whose answer is a text or a number: it remembers the last answers.
 
-    A run asks for few different ones: the moments of a job, its settings. A long text is not worth its place.
+    A run asks for few different ones: the moments of a job, its settings. Long texts take too much room.
     """
     call = typed(name, *kinds)
     remembered = lru_cache(maxsize=1024, typed=True)(call)
 
-    def ask(value: Any, *more: Any) -> Any:
-        return (
-            remembered(value, *more) if value.__class__ is not str or len(value) < 512 else call(value, *more)
-        )
+    def ask(*arguments: Any) -> Any:
+        for each in arguments:
+            if each.__class__ is str and len(each) > LONGEST_REMEMBERED:
+                return call(*arguments)
+        return remembered(*arguments)
 
     return ask
 
