@@ -20,7 +20,7 @@ from unittest import mock
 
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
 
-TITLE = "Runs of a 48 h stage in virtual time (about 30 s)"
+TITLE = "Runs of a 48 h stage in virtual time (about a minute)"
 RUNS, ROUNDS, OF_THE_LIBRARY = 20, 5, 4
 HOUR = 3600.0
 LADDER = ["ml.g5.2xlarge", "ml.g4dn.4xlarge"]
