@@ -13,9 +13,9 @@ import itertools
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 Value = str | int | bool
 Facts = Mapping[str, Value]
@@ -128,18 +128,7 @@ class Test(Condition):
     no: bool = False
 
     def holds(self, facts: Facts) -> bool:
-        return self._asked(facts) != self.no
-
-    def _asked(self, facts: Facts) -> bool:
-        value = facts[self.fact]
-        if self.how == "is":
-            return value in self.values
-        if self.how == "least":
-            bound = self.values[0]
-            return int(value) >= int(facts[bound] if isinstance(bound, str) else bound)
-        if self.how == "starts":
-            return str(value).startswith(tuple(map(str, self.values)))
-        return any(str(part) in str(value) for part in self.values)
+        return _answer(self.how, facts[self.fact], self.values, facts) != self.no
 
     @property
     def jsonata(self) -> str:
@@ -173,6 +162,18 @@ class Test(Condition):
             return {"f": self.fact, "holds": not self.no}
         value = self.values[0] if self.how == "least" else list(self.values)
         return {"f": self.fact, self.how: value, **({"no": True} if self.no else {})}
+
+
+def _answer(how: How, value: Value, values: Sequence[Value], facts: Facts) -> bool:
+    """Whether a fact with that value is what is asked for; `facts` are those that a bound may name."""
+    if how == "is":
+        return value in values
+    if how == "least":
+        [bound] = values
+        return int(value) >= int(facts[bound] if isinstance(bound, str) else bound)
+    if how == "starts":
+        return str(value).startswith(tuple(map(str, values)))
+    return any(str(part) in str(value) for part in values)
 
 
 @dataclass(frozen=True)
@@ -231,24 +232,36 @@ facts)` whether a condition does. Assignments, to stand once in the block where 
 
 def met(groups: Data, facts: Facts) -> bool:
     """`$met` in Python, over the same data: whether one of the groups of tests holds."""
-    return any(all(_asked(test, facts) for test in group) for group in groups)
+    for group in groups:
+        for test in group:
+            if not _asked(test, facts):
+                break
+        else:
+            return True
+    return False
 
 
 def first_rule(rules: Data, facts: Facts) -> Data:
     """`$rule` in Python, over the same data: the first rule that holds, None when none does."""
-    return next((rule for rule in rules if "when" not in rule or met(rule["when"], facts)), None)
+    for rule in rules:
+        if "when" not in rule or met(rule["when"], facts):
+            return rule
+    return None
 
 
 def _asked(test: Data, facts: Facts) -> bool:
-    value, bound = facts.get(test["f"]), test.get("least", 0)
+    value, no = facts.get(test["f"]), test.get("no") is True
     if "holds" in test:
         return bool(value == test["holds"])
     # As JSONata takes what is not there: it is nothing that one could ask for.
-    if value is None or (isinstance(bound, str) and bound not in facts):
-        return bool(test.get("no"))
-    how: How = next(each for each in get_args(How) if each in test)
-    values = (test[how],) if how == "least" else tuple(test[how])
-    return Test(test["f"], how, values, no=bool(test.get("no"))).holds(facts)
+    if value is None:
+        return no
+    if "least" in test:
+        bound = test["least"]
+        unknown = isinstance(bound, str) and bound not in facts
+        return no if unknown else _answer("least", value, (bound,), facts) != no
+    how: How = "is" if "is" in test else "starts" if "starts" in test else "has"
+    return _answer(how, value, test[how], facts) != no
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,27 @@ def test_sdk_errors_are_named_as_the_java_sdk_names_them() -> None:
     assert world.output(caught(again), name="e")["Error"] == "S3.S3Exception"
 
 
+def test_executions_of_one_moment_take_turns_at_their_tasks() -> None:
+    # given two executions that begin at once, each with two calls
+    called: list[str] = []
+
+    class Noted(AwsWorld):
+        def _other(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+            called.append(operation)
+            return super()._other(service, operation, request)
+
+    world = Noted()
+    place = {"Bucket": "bucket", "Key": "k"}
+    write = {"Type": "Task", "Resource": PUT, "Arguments": {**place, "Body": "x"}}
+    read = {"Type": "Task", "Resource": GET, "Arguments": place}
+    both = machine(("write", write), ("read", read))
+    # when they run
+    for run in [world.start(both, name=name) for name in ("a", "b")]:
+        assert world.finish(run)["status"] == "SUCCEEDED"
+    # then no call of one waits for all calls of the other, as on AWS, where each call takes a moment
+    assert called == ["PutObject", "PutObject", "GetObject", "GetObject"]
+
+
 def test_an_argument_that_the_api_lacks_ends_the_execution() -> None:
     world = AwsWorld()
     wrong = {"Type": "Task", "Resource": GET, "Arguments": {"Bukket": "x"}}

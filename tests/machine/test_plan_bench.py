@@ -5,14 +5,22 @@ import pytest
 from scripts.benches import plan
 
 
-def test_the_bench_of_a_plan_says_what_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "RUNS", 2)
-    monkeypatch.setattr(plan, "OF_THE_LIBRARY", 1)
-
+def test_the_bench_of_a_plan_says_what_it_ran_in_both_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given one round of two runs
+    for name, value in (("RUNS", 2), ("ROUNDS", 1), ("OF_THE_LIBRARY", 1)):
+        monkeypatch.setattr(plan, name, value)
+    # when the bench runs
     figures = plan.run()
-
-    assert figures["runs_per_second"] > 0
-    mean = figures["mean_of_a_run"]
-    assert mean["hours"] > 48
-    assert mean["interruptions"] >= mean["attempts"] - 1 > 5
-    assert mean["transitions"] > 5 * (mean["attempts"] - 1)
+    # then a short patience makes attempts of interruptions, and the usual one leaves them to SageMaker
+    short, usual = (
+        figures[name]["mean_of_a_run"]
+        for name in ("interruptions_become_attempts", "interruptions_are_mended")
+    )
+    for each in figures.values():
+        assert each["runs_per_second"] > 0
+        assert each["mean_of_a_run"]["hours"] > 48
+        assert each["mean_of_a_run"]["interruptions"] >= each["mean_of_a_run"]["attempts"] - 1 > 0
+        assert each["mean_of_a_run"]["watches"] > each["mean_of_a_run"]["interruptions"]
+    assert short["attempts"] > 5
+    assert short["transitions"] > 5 * (short["attempts"] - 1)
+    assert usual["attempts"] < short["attempts"]

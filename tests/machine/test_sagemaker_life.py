@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -204,6 +205,34 @@ def test_every_change_is_an_event_that_carries_the_tags() -> None:
     assert events[0]["detail-type"] == "SageMaker Training Job State Change"
     assert events[0]["detail"]["Tags"] == {"relay:stage": "pretrain"}
     assert events[-1]["detail"]["CreationTime"] == int(world.clock.epoch.timestamp() * 1000)
+
+
+def test_an_event_is_not_made_for_who_cannot_want_it_and_is_the_same_for_everybody() -> None:
+    # given somebody who wants two statuses, alone, and beside somebody who hears everything
+    def possible(known: dict[str, Any]) -> bool:
+        return known["detail"]["SecondaryStatus"] in ("Training", "Completed")
+
+    alone, together = World(MODEL), World(MODEL)
+    wanted: list[dict[str, Any]] = []
+    every: list[dict[str, Any]] = []
+    alone.sagemaker.subscribe(possible, wanted.append)
+    together.sagemaker.subscribers.append(every.append)
+    # when a job runs in each
+    for world in (alone, together):
+        world.create()
+        world.run()
+    # then the wanted events are those of the others, ids and all
+    assert [event["detail"]["SecondaryStatus"] for event in wanted] == ["Training", "Completed"]
+    assert wanted == [every[2], every[4]]
+
+
+def test_what_was_described_stays_as_it_was() -> None:
+    world = World(MODEL)
+    world.create()
+    before = world.describe()
+    written = json.dumps(before, default=str)
+    world.run()
+    assert json.dumps(before, default=str) == written
 
 
 def test_a_job_that_was_in_progress_when_the_world_died_comes_back_failed(tmp_path: Any) -> None:

@@ -93,13 +93,14 @@ def _map(shape: Any, pattern: Pattern, known: dict[str, Acceptance]) -> Acceptan
 
 
 def _string(shape: Any, pattern: Pattern, known: dict[str, Acceptance]) -> Acceptance:
-    within, enum = _bounds(shape), frozenset(shape.enum or ())
+    least, most = _limits(shape)
+    enum = frozenset(shape.enum or ())
     text = shape.metadata.get("pattern")
     compiled = pattern(text) if text else None
     matches = compiled.fullmatch if compiled else None
 
     def accept(value: Any) -> Any:
-        if not isinstance(value, str) or not within(len(value)) or (enum and value not in enum):
+        if not isinstance(value, str) or not least <= len(value) <= most or (enum and value not in enum):
             return MISFIT
         return value if matches is None or matches(value) else MISFIT
 
@@ -131,12 +132,13 @@ def _simple(shape: Any, pattern: Pattern, known: dict[str, Acceptance]) -> Accep
 
 
 def _bounds(shape: Any) -> Callable[[float], bool]:
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is None and high is None:
-        return lambda size: True
-    least = float("-inf") if low is None else low
-    most = float("inf") if high is None else high
+    least, most = _limits(shape)
     return lambda size: bool(least <= size <= most)
+
+
+def _limits(shape: Any) -> tuple[float, float]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    return float("-inf") if low is None else low, float("inf") if high is None else high
 
 
 _MAKERS: Mapping[str, Callable[[Any, Pattern, dict[str, Acceptance]], Acceptance]] = {

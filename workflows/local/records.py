@@ -5,13 +5,13 @@ Requests are held against AWS's models, as everywhere in the local world.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from workflows.local.errors import ServiceError
 from workflows.local.service_model import checked
+from workflows.local.step_functions.limits import size_of, text_of
 
 LARGEST_ITEM = 400 * 1024  # bytes, DynamoDB's quota
 _CONDITION = re.compile(r"(\w+) = (:\w+)(?: AND begins_with\((\w+), (:\w+)\))?")
@@ -47,7 +47,7 @@ class MemoryTable:
         item = request["Item"]
         for name, value in item.items():
             _check_value(name, value)
-        if len(json.dumps(item)) > LARGEST_ITEM:
+        if size_of(text_of(item)) > LARGEST_ITEM:
             raise _invalid("Item size has exceeded the maximum allowed size")
         key = tuple(item.get(name, {}).get("S", "") for name in self.keys)
         if not all(key):

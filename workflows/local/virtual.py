@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import simpy
@@ -17,7 +18,7 @@ from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.front_door.event_patterns import matches
+from workflows.local.front_door.event_patterns import matches, possible
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -27,6 +28,7 @@ from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
+from workflows.local.step_functions.limits import text_of
 from workflows.local.step_functions.program import Program
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
@@ -137,7 +139,7 @@ class VirtualWorld:
 
     def start(self, machine: str, name: str, run_input: Any) -> str:
         """Starts a run without waiting for it; returns its ARN."""
-        request = {"stateMachineArn": machine, "name": name, "input": json.dumps(run_input)}
+        request = {"stateMachineArn": machine, "name": name, "input": text_of(run_input)}
         return str(self.step_functions.handle("StartExecution", request)["executionArn"])
 
     def wait(self, execution_arn: str) -> None:
@@ -172,7 +174,7 @@ class VirtualWorld:
                 for copy, delay in enumerate(watch.arrivals(event)):
                     self.clock.env.process(arrive(event, copy, delay))
 
-        self.sagemaker.subscribers.append(deliver)
+        self.sagemaker.subscribe(partial(possible, watch.pattern), deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

@@ -40,6 +40,18 @@ def matches(pattern: Mapping[str, Any], event: Any) -> bool:
     return True
 
 
+def possible(pattern: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether the pattern may want an event of which these members are known; False is certain."""
+    for name, wanted in pattern.items():
+        found = known.get(name, _ABSENT)
+        if isinstance(wanted, Mapping):
+            if isinstance(found, Mapping) and not possible(wanted, found):
+                return False
+        elif found is not _ABSENT and name != "$or" and not _one_of(wanted, found):
+            return False
+    return True
+
+
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     """The JSON text that a target is sent: Input, InputPath, InputTransformer, or the event."""
     if "Input" in target:
@@ -54,13 +66,15 @@ def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
 
 
 def _one_of(wanted: list[Any], found: Any) -> bool:
+    if found.__class__ is str and found in wanted:  # the usual rule: a list of texts
+        return True
     # A list in the event matches when one of its members does.
     values = found if isinstance(found, list) else [found]
     return any(_fits(each, value) for each in wanted for value in values)
 
 
 def _fits(wanted: Any, found: Any) -> bool:
-    if not isinstance(wanted, Mapping):
+    if isinstance(wanted, str) or not isinstance(wanted, Mapping):
         return type(wanted) is type(found) and bool(wanted == found)
     kind, argument = next(iter(wanted.items()))
     if kind == "exists":

@@ -16,7 +16,7 @@ import simpy
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.messages import copied
+from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
@@ -29,11 +29,12 @@ from workflows.local.sagemaker.refusals import (
     refuse_training,
 )
 from workflows.local.sagemaker.registry import Registry
-from workflows.local.sagemaker.state_change import package_change, state_change
+from workflows.local.sagemaker.state_change import at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
 from workflows.local.service_model import checked
 
 T = TypeVar("T")
+Deliver = Callable[[JSON], None]
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -75,7 +76,8 @@ class SageMaker:
         self._quotas = dict(quotas or {})
         self._throttle = _Throttle(clock, requests_per_second)
         self._rng = random.Random(f"{seed}/events")
-        self.subscribers: list[Callable[[JSON], None]] = []
+        self.subscribers: list[Deliver] = []
+        self._choosy: list[tuple[Callable[[JSON], bool], Deliver]] = []
         self._store = RecordStore(state_dir)
         self._registry = Registry(
             clock.now,
@@ -124,6 +126,10 @@ class SageMaker:
         self._record(kind, name)
         return self._ended[kind, name]
 
+    def subscribe(self, possible: Callable[[JSON], bool], deliver: Deliver) -> None:
+        """Deliver the events that may be wanted: `possible` is asked with `at_a_glance` of each."""
+        self._choosy.append((possible, deliver))
+
     # Jobs
 
     def _create(self, kind: Kind, request: JSON) -> JSON:
@@ -138,10 +144,10 @@ class SageMaker:
         if kind == "training":
             refuse_empty_channels(request, self._workload.objects, self._region)
         arn = f"arn:aws:sagemaker:{self._region}:{self._account}:{kind}-job/{name.lower()}"
-        order = Order(kind, name, arn, copied(request), self._region)
+        order = Order(kind, name, arn, fixed(request), self._region)
         wanted = self._within_quota(order)
         now = self._clock.now()
-        record = Record(kind, name, arn, dict(order.request), order.tags, now, now)
+        record = Record(kind, name, arn, order.request, order.tags, now, now)
         self._records[kind, name] = record
         self._ended[kind, name] = self._clock.env.event()
         env = self._clock.env
@@ -202,19 +208,21 @@ class SageMaker:
     def _changed(self, record: Record) -> None:
         self._store.save(record)
         key = (record.kind, record.name)
-        self._tell(state_change, record)
+        self._tell(state_change, record, at_a_glance(record))
         if record.terminal:
             self._lives.pop(key, None)
             self._ended[key].succeed(copied(describe(record)))
 
     def _package_changed(self, package: Package) -> None:
-        self._tell(package_change, package)
+        self._tell(package_change, package, {})
 
-    def _tell(self, event_of: Callable[[T, str, str, random.Random], JSON], what: T) -> None:
-        if self.subscribers:
-            event = event_of(what, self._region, self._account, self._rng)
-            for subscriber in self.subscribers:
-                subscriber(event)
+    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, known: JSON) -> None:
+        number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
+        choosy = [deliver for possible, deliver in self._choosy if possible(known)]
+        if choosy or self.subscribers:
+            event = event_of(what, self._region, self._account, number)
+            for deliver in (*self.subscribers, *choosy):
+                deliver(event)
 
     # Tags
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import simpy
 
@@ -112,7 +112,7 @@ class Life:
             return End("Failed", "Failed", str(granted.value))
         if isinstance(self._supply, FirstOf):
             self.order = self.order.selecting(*self._supply.selected)
-            self.record.request = dict(self.order.request)
+            self.record.request = self.order.request
         self._message(LAUNCHING)
         work = self._workload.open(self.order)
         taken = self._supply.taken(work)
@@ -216,7 +216,7 @@ class Life:
             left = self._max_runtime - self._seconds - (self._env.now - self._aboard_since)
             runtime = self._env.timeout(max(0.0, left))
             events.append(runtime)
-        yield self._env.any_of(events)
+        yield _first(self._env, events)
         if self._stop.triggered:  # first: a stopping job never goes back to being in progress
             return "stop"
         if phase.processed:
@@ -254,7 +254,7 @@ class Life:
 
     def _message(self, message: str) -> None:
         if self.record.secondary == "Starting":
-            self.record.transitions[-1]["StatusMessage"] = message
+            self.record.say(message)
 
     def _finish(self, end: End) -> None:
         record = self.record
@@ -267,6 +267,28 @@ class Life:
         if end.status != "Failed" and record.started and record.kind == "training":
             record.artifacts = artifacts(self.order)
         self._changed(record)
+
+
+def _first(env: simpy.Environment, events: list[simpy.Event]) -> simpy.Event:
+    """Happens when the first of the events has; simpy's own condition also gathers their values, at a price
+    that each phase of each job would pay."""
+    first = env.event()
+
+    def happen(event: simpy.Event) -> None:
+        if event.ok:
+            if not first.triggered:
+                first.succeed()
+        else:
+            event.defused = True
+            if not first.triggered:
+                first.fail(cast("Exception", event.value))
+
+    for event in events:
+        if event.callbacks is None:
+            happen(event)
+        else:
+            event.callbacks.append(happen)
+    return first
 
 
 def artifacts(order: Order) -> str:

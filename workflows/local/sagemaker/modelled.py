@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
@@ -307,7 +308,8 @@ class ModelledWork:
         location = self._order.checkpoints
         if location is not None:
             bucket, prefix = location
-            self._objects.put(bucket, prefix + name, self._body(step, saved, self._clock.now()))
+            now = self._clock.now()
+            self._objects.follow(bucket, prefix + name, cache(lambda: (self._body(step, saved, now), now)))
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model, done = self._model, step - self._resumed

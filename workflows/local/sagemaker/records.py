@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from workflows.local.messages import Fixed, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -67,12 +69,21 @@ class Record:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
         self.close(now)
         self.status, self.secondary, self.modified = status, secondary, now
-        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
+        message = MESSAGES[secondary]
+        self.transitions.append(Fixed({"Status": secondary, "StartTime": now, "StatusMessage": message}))
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end."""
-        if self.transitions:
-            self.transitions[-1].setdefault("EndTime", now)
+        if self.transitions and "EndTime" not in self.transitions[-1]:
+            self._amend(EndTime=now)
+
+    def say(self, message: str) -> None:
+        """Give the last transition another message."""
+        self._amend(StatusMessage=message)
+
+    def _amend(self, **members: Any) -> None:
+        """The last transition is another from now on: those that were described stay as they were."""
+        self.transitions[-1] = Fixed({**self.transitions[-1], **members})
 
 
 def describe(record: Record) -> JSON:
@@ -81,21 +92,16 @@ def describe(record: Record) -> JSON:
 
 
 def _describe_training(record: Record) -> JSON:
-    answer = echo("DescribeTrainingJob", record.request)
-    answer |= {
+    answer = {
+        **form(record.request, _repeated),
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TrainingJobStatus": record.status,
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": [dict(each) for each in record.transitions],
-        "StoppingCondition": {"MaxRuntimeInSeconds": 86400} | record.request.get("StoppingCondition", {}),
-        "EnableNetworkIsolation": bool(record.request.get("EnableNetworkIsolation")),
-        "EnableInterContainerTrafficEncryption": bool(
-            record.request.get("EnableInterContainerTrafficEncryption")
-        ),
-        "EnableManagedSpotTraining": bool(record.request.get("EnableManagedSpotTraining")),
+        "SecondaryStatusTransitions": list(record.transitions),
+        **form(record.request, _flags),
     }
     optional = {
         "FailureReason": record.reason,
@@ -114,6 +120,16 @@ def _describe_training(record: Record) -> JSON:
         whole = math.ceil(round(record.seconds, 6))
         answer |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
     return answer
+
+
+def _repeated(request: JSON) -> JSON:
+    condition = Fixed({"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})})
+    return echo("DescribeTrainingJob", request) | {"StoppingCondition": condition}
+
+
+def _flags(request: JSON) -> JSON:
+    names = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+    return {name: bool(request.get(name)) for name in names}
 
 
 def echo(operation: str, request: JSON) -> JSON:

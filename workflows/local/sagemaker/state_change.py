@@ -6,41 +6,52 @@ with times in epoch milliseconds and the tags as a map, that of a package with t
 
 from __future__ import annotations
 
-import random
 import uuid
 from datetime import UTC, datetime
 
-from workflows.local.messages import milliseconds, with_times
+from workflows.local.messages import in_milliseconds
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record, describe
 from workflows.local.sagemaker.workload import JSON
 
-
-def state_change(record: Record, region: str, account: str, rng: random.Random) -> JSON:
-    """The event for the job as it is now; `rng` makes its id, so that runs repeat exactly."""
-    detail = with_times(describe(record) | {"Tags": dict(record.tags)}, milliseconds)
-    kind = f"SageMaker {record.kind.capitalize()} Job State Change"
-    return _event(kind, record.arn, record.modified, detail, region, account, rng)
+SOURCE = "aws.sagemaker"
 
 
-def package_change(package: Package, region: str, account: str, rng: random.Random) -> JSON:
+def state_change(record: Record, region: str, account: str, number: int) -> JSON:
+    """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
+    detail = in_milliseconds(describe(record) | {"Tags": dict(record.tags)})
+    return _event(_kind(record), record.arn, record.modified, detail, region, account, number)
+
+
+def at_a_glance(record: Record) -> JSON:
+    """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
+    job = record.kind.capitalize()
+    known = {f"{job}JobName": record.name, f"{job}JobStatus": record.status}
+    if record.kind == "training":
+        known["SecondaryStatus"] = record.secondary
+    return {"source": SOURCE, "detail-type": _kind(record), "detail": known}
+
+
+def _kind(record: Record) -> str:
+    return f"SageMaker {record.kind.capitalize()} Job State Change"
+
+
+def package_change(package: Package, region: str, account: str, number: int) -> JSON:
     """The event for a model package that was created or updated: what a deployment waits for."""
     detail = {
         name: _text(value) if isinstance(value, datetime) else value
         for name, value in package.describe().items()
     }
     kind = "SageMaker Model Package State Change"
-    return _event(kind, package.arn, package.modified, detail, region, account, rng)
+    return _event(kind, package.arn, package.modified, detail, region, account, number)
 
 
-def _event(
-    kind: str, arn: str, time: datetime, detail: JSON, region: str, account: str, rng: random.Random
-) -> JSON:
+def _event(kind: str, arn: str, time: datetime, detail: JSON, region: str, account: str, number: int) -> JSON:
     return {
         "version": "0",
-        "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+        "id": str(uuid.UUID(int=number, version=4)),
         "detail-type": kind,
-        "source": "aws.sagemaker",
+        "source": SOURCE,
         "account": account,
         "time": _text(time),
         "region": region,

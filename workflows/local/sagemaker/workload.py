@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import simpy
 
+from workflows.local.messages import fixed
+
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
     from workflows.local.sagemaker.metrics import Metric
@@ -28,7 +30,7 @@ class Order:
     kind: Kind
     name: str
     arn: str
-    request: Mapping[str, Any]
+    request: JSON
     region: str
 
     @property
@@ -83,8 +85,10 @@ class Order:
         selected = {"SelectedInstanceType": instance_type, "SelectedInstanceCount": count}
         resources = {**self.resources, **selected}
         if self.kind == "training":
-            return replace(self, request={**self.request, "ResourceConfig": resources})
-        return replace(self, request={**self.request, "ProcessingResources": {"ClusterConfig": resources}})
+            changed = {"ResourceConfig": resources}
+        else:
+            changed = {"ProcessingResources": {"ClusterConfig": resources}}
+        return replace(self, request=fixed({**self.request, **changed}))
 
     @property
     def spot(self) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import simpy
 
@@ -30,8 +29,7 @@ _ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
 _GOES_ON = frozenset({"Task", "Wait", "Parallel", "Map", "Choice"})
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """What a state leaves behind, worked out and checked but not yet in force."""
 
     next: str | None

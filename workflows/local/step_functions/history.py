@@ -42,27 +42,22 @@ class History:
         """
         if self.closed:
             return previous
-        if len(self.events) >= MAX_EVENTS - 1:
+        number = len(self.events) + 1
+        if number >= MAX_EVENTS:
             raise HistoryFullError
-        return self._add(kind, previous, key, details)
-
-    def finish(self, kind: str, previous: int, key: str, details: dict[str, Any]) -> int:
-        """Add the event that ends the execution, then close."""
-        event = self._add(kind, previous, key, details)
-        self.closed = True
-        return event
-
-    def _add(self, kind: str, previous: int, key: str | None, details: Any) -> int:
-        event = {
-            "timestamp": self._now(),
-            "type": kind,
-            "id": len(self.events) + 1,
-            "previousEventId": previous,
-        }
+        event = {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": previous}
         if key is not None:
             event[key] = details
         self.events.append(event)
-        return len(self.events)
+        return number
+
+    def finish(self, kind: str, previous: int, key: str, details: dict[str, Any]) -> int:
+        """Add the event that ends the execution, then close."""
+        number = len(self.events) + 1
+        event = {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": previous}
+        self.events.append({**event, key: details})
+        self.closed = True
+        return number
 
 
 def without_data(event: Event) -> Event:

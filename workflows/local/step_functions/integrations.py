@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import simpy
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
 from workflows.local.errors import ServiceError, TaskError
+from workflows.local.messages import in_milliseconds
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.sdk import (
     SERVICES,
     error_name,
-    in_milliseconds,
+    job_result,
     operation_of,
     request_id,
     to_request,
@@ -30,6 +31,12 @@ ABORTED = "aborted"
 
 TIMED_OUT = "timed out"
 """Cause of the Interrupt when TimeoutSeconds ran out: leave the job alone, as AWS does."""
+
+
+class Answer(NamedTuple):
+    """What a call answers at once; only a job or another execution is waited for."""
+
+    result: Any
 
 
 @dataclass(slots=True)
@@ -51,7 +58,7 @@ class TaskCall:
 class Integrations(Protocol):
     """What Task states call."""
 
-    def run(self, task: TaskCall) -> Generator[simpy.Event, Any, Any]:
+    def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError.
 
         On simpy.Interrupt the task ends at once: with cause "aborted" (the execution was stopped,
@@ -140,16 +147,16 @@ class AwsIntegrations:
             f"{SUPPORTED}."
         )
 
-    def run(self, task: TaskCall) -> Generator[simpy.Event, Any, Any]:
+    def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError."""
         self._requests += 1
         if task.resource.startswith(SYNC):
             action = task.resource.removeprefix(SYNC).partition(".")[0]
-            return (yield from self._job(JOBS[action], task))
+            return self._job(JOBS[action], task)
         if task.resource.startswith(NESTED):
-            return (yield from self._execution(task.resource.removeprefix(NESTED), task))
+            return self._execution(task.resource.removeprefix(NESTED), task)
         service, _, action = task.resource.removeprefix(SDK).partition(":")
-        return self._call(service, action, task)
+        return Answer(self._call(service, action, task))
 
     # aws-sdk
 
@@ -212,7 +219,7 @@ class AwsIntegrations:
             if interrupt.cause != TIMED_OUT:
                 self._stop(word, name)
             raise
-        result = in_milliseconds(job)
+        result = job_result(job)
         status = result[f"{word}JobStatus"]
         if status == "Completed" or (status == "Stopped" and self.stopped_is_success):
             return result

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import milliseconds
+from workflows.local.messages import Fixed, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -67,59 +67,112 @@ def error_name(service: str, operation: OperationModel, code: str) -> str:
     return f"{prefix}.{name.removesuffix('Exception')}Exception"
 
 
-def to_request(shape: Shape | None, value: Any, where: str = "") -> Any:
+def to_request(shape: Shape | None, value: Any) -> Any:
     """Turn a Task's Arguments into a request with the service's own names and types.
 
     Raises TaskError for a member that the API does not have.
     """
-    if shape is None or value is None:
-        return value
+    return value if shape is None or value is None else _reader(shape)(value, "")
+
+
+Reader = Callable[[Any, str], Any]
+_READERS: dict[int, tuple[Shape, Reader]] = {}
+"""By the shape's id, and with the shape, so that its id stays its own."""
+
+
+def _reader(shape: Shape) -> Reader:
+    """What turns Arguments of a shape into the service's, made once for each shape; its second argument
+    is where they stand, `Environment.`."""
+    known = _READERS.get(id(shape))
+    if known is None:
+        known = _READERS[id(shape)] = (shape, _make_reader(shape, {}))
+    return known[1]
+
+
+def _make_reader(shape: Any, known: dict[str, Reader]) -> Reader:
+    if shape.name in known:
+        return known[shape.name]
+    # A shape may contain itself: what is inside finds this first, and asks again when it is called.
+    known[shape.name] = lambda value, where: known[shape.name](value, where)
     kind = shape.type_name
-    if kind == "structure" and isinstance(value, dict):
-        return _structure(shape, value, where)
-    if kind == "list" and isinstance(value, list):
-        return [to_request(shape.member, item, where) for item in value]
-    if kind == "map" and isinstance(value, dict):
-        return {key: to_request(shape.value, item, where) for key, item in value.items()}
-    if kind == "timestamp" and isinstance(value, str):
-        return _moment(value, where)
-    if kind == "blob":
-        # Also a string is written as JSON, with its quotes (LocalStack's tests against AWS found
-        # it: localstack#12035): give an object to write an object.
-        return text_of(value).encode()
-    if kind == "string" and isinstance(value, dict | list):
-        # Step Functions writes JSON given for a string member as its text (SNS Message, Input).
-        return text_of(value)
+    if kind == "structure":
+        made = _read_members(
+            {_pascal(n): (n, _make_reader(each, known)) for n, each in shape.members.items()}
+        )
+    elif kind == "list":
+        made = _read_items(_make_reader(shape.member, known))
+    elif kind == "map":
+        made = _read_values(_make_reader(shape.value, known))
+    else:
+        made = _READ.get(kind, _itself)
+    known[shape.name] = made
+    return made
+
+
+def _read_members(members: dict[str, tuple[str, Reader]]) -> Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        request = {}
+        for key, item in value.items():
+            found = members.get(key)
+            if found is None:
+                message = f'The field "{where}{key}" is not supported by Step Functions'
+                raise TaskError(RUNTIME, message)
+            name, inner = found
+            request[name] = item if item is None or inner is _itself else inner(item, f"{where}{key}.")
+        return request
+
+    return read
+
+
+def _read_items(member: Reader) -> Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [item if item is None else member(item, where) for item in value]
+
+    return read
+
+
+def _read_values(member: Reader) -> Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: item if item is None else member(item, where) for key, item in value.items()}
+
+    return read
+
+
+def _itself(value: Any, where: str) -> Any:
     return value
 
 
-def _moment(text: str, where: str) -> datetime:
+def _read_text(value: Any, where: str) -> Any:
+    """Step Functions writes JSON given for a string member as its text (SNS Message, Input)."""
+    return text_of(value) if isinstance(value, dict | list) else value
+
+
+def _read_blob(value: Any, where: str) -> Any:
+    """Also a string is written as JSON, with its quotes: give an object to write an object.
+
+    LocalStack's tests against AWS found it (localstack#12035).
+    """
+    return text_of(value).encode()
+
+
+def _read_moment(value: Any, where: str) -> Any:
+    if not isinstance(value, str):
+        return value
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(value)
     except ValueError:
         field = where.removesuffix(".")
-        message = f"The value for the field '{field}' must be a valid timestamp, not '{text}'"
+        message = f"The value for the field '{field}' must be a valid timestamp, not '{value}'"
         raise TaskError(RUNTIME, message) from None
 
 
-def _structure(shape: Shape, value: dict[str, Any], where: str) -> dict[str, Any]:
-    known = _NAMES.get(id(shape))
-    if known is None:
-        members = {_pascal(name): (name, member) for name, member in shape.members.items()}
-        known = _NAMES[id(shape)] = (shape, members)
-    names = known[1]
-    request = {}
-    for key, item in value.items():
-        if key not in names:
-            message = f'The field "{where}{key}" is not supported by Step Functions'
-            raise TaskError(RUNTIME, message)
-        member, inner = names[key]
-        request[member] = to_request(inner, item, f"{where}{key}.")
-    return request
-
-
-_NAMES: dict[int, tuple[Shape, dict[str, tuple[str, Shape]]]] = {}
-"""The members of a structure by their names in Arguments, likewise."""
+_READ: dict[str, Reader] = {"string": _read_text, "blob": _read_blob, "timestamp": _read_moment}
 
 
 def to_result(shape: Shape | None, value: Any) -> Any:
@@ -152,14 +205,20 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
         made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
     elif kind == "list":
         member = _make_shower(shape.member, known)
-        made = lambda value: [each if each is None else member(each) for each in value]  # noqa: E731
+        made = lambda value: [  # noqa: E731
+            each.form(member) if each.__class__ is Fixed else _made(member, each) for each in value
+        ]
     elif kind == "map":
         inner = _make_shower(shape.value, known)
-        made = lambda value: {key: each if each is None else inner(each) for key, each in value.items()}  # noqa: E731
+        made = lambda value: {key: _made(inner, each) for key, each in value.items()}  # noqa: E731
     else:
         made = _text_of_blob if kind == "blob" else _moment_or_itself
     known[shape.name] = made
     return made
+
+
+def _made(shower: Shower, value: Any) -> Any:
+    return value if value is None else form(value, shower)
 
 
 def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
@@ -170,7 +229,9 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, pascal, member in members:
             each = value.get(name)
             if each is not None:
-                shown[pascal] = each if each.__class__ is str else member(each)
+                if each.__class__ is not str:
+                    each = each.form(member) if each.__class__ is Fixed else member(each)
+                shown[pascal] = each
         return shown
 
     return show
@@ -185,18 +246,12 @@ def _moment_or_itself(value: Any) -> Any:
     return timestamp(value) if isinstance(value, datetime) else value
 
 
-def in_milliseconds(value: Any) -> Any:
+def job_result(description: dict[str, Any]) -> dict[str, Any]:
     """Turn a job's description into a `.sync` result: times in epoch milliseconds, tags a map."""
-    if isinstance(value, datetime):
-        return milliseconds(value)
-    if isinstance(value, dict):
-        shown = {key: in_milliseconds(item) for key, item in value.items() if item is not None}
-        if isinstance(shown.get("Tags"), list):
-            shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
-        return shown
-    if isinstance(value, list | tuple):
-        return [in_milliseconds(item) for item in value]
-    return value
+    shown = {key: in_milliseconds(item) for key, item in description.items() if item is not None}
+    if isinstance(shown.get("Tags"), list):
+        shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
+    return shown
 
 
 def _pascal(name: str) -> str:

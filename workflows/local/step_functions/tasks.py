@@ -11,13 +11,14 @@ import simpy
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
-from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, TaskCall
+from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer, TaskCall
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
 from workflows.local.step_functions.states import arguments_of
 
+Working = Generator[simpy.Event, Any, Any]
 LONGEST = 99_999_999
 
 
@@ -81,8 +82,33 @@ class _Attempt:
         )
 
     def run(self, timeout: float | None, heartbeat: float | None) -> Waiting:
-        """Wait for the integration; raises TaskError for its failure or a timeout."""
-        process = self.env.process(self._guarded())
+        """Call the integration, and wait if it has to; raises TaskError for its failure or a timeout."""
+        begun = self._begin()
+        if isinstance(begun, _Outcome):
+            # An answer takes a moment, in which other executions go on: two that look at one job both look
+            # before either acts, as on AWS.
+            yield self.env.timeout(0)
+            outcome = begun
+        else:
+            outcome = yield from self._wait(begun, timeout, heartbeat)
+        self.ended = True
+        if outcome.error is not None:
+            self._failed(outcome.error)
+        text = fitting(text_of(outcome.result), self.state.name)
+        self.branch.given, self.branch.result_text = outcome.result, text
+        self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
+        return outcome.result
+
+    def _begin(self) -> _Outcome | Working:
+        """Call the integration; what it answers at once needs no process of its own."""
+        try:
+            begun = self.branch.interpreter.integrations.run(self.call)
+        except TaskError as error:
+            return _Outcome(error=error)
+        return _Outcome(result=begun.result) if isinstance(begun, Answer) else begun
+
+    def _wait(self, begun: Working, timeout: float | None, heartbeat: float | None) -> Waiting:
+        process = self.env.process(self._guarded(begun))
         try:
             late = yield from self._until(process, timeout, heartbeat)
         except simpy.Interrupt:
@@ -91,18 +117,12 @@ class _Attempt:
                 process.interrupt(ABORTED)
                 yield process
             raise
-        self.ended = True
         if late is not None:
+            self.ended = True
             process.interrupt(TIMED_OUT)
             self._event("TaskTimedOut", error=late)
             raise TaskError(late)
-        outcome = cast("_Outcome", process.value)
-        if outcome.error is not None:
-            self._failed(outcome.error)
-        text = fitting(text_of(outcome.result), self.state.name)
-        self.branch.given, self.branch.result_text = outcome.result, text
-        self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
-        return outcome.result
+        return cast("_Outcome", process.value)
 
     def _until(
         self, process: simpy.Process, timeout: float | None, heartbeat: float | None
@@ -123,10 +143,9 @@ class _Attempt:
             if silence.processed:
                 return HEARTBEAT_TIMEOUT
 
-    def _guarded(self) -> Generator[simpy.Event, Any, _Outcome]:
+    def _guarded(self, begun: Working) -> Generator[simpy.Event, Any, _Outcome]:
         try:
-            result = yield from self.branch.interpreter.integrations.run(self.call)
-            return _Outcome(result=result)
+            return _Outcome(result=(yield from begun))
         except TaskError as error:
             return _Outcome(error=error)
         except simpy.Interrupt:

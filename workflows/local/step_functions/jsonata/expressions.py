@@ -42,7 +42,7 @@ from workflows.local.step_functions.jsonata.compiled.program import Compiled, co
 from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS
 from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
-from workflows.local.step_functions.jsonata.values import ExpressionError, UndefinedError, plain
+from workflows.local.step_functions.jsonata.values import ATOMS, ExpressionError, UndefinedError, plain
 from workflows.rules import FUNCTIONS, first_rule, met
 
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -137,12 +137,12 @@ class Expressions:
 
         The result is a copy, unless it is one of the objects that are known to be plain JSON.
         """
-        if expression.fast is None and self._compile_after is not None:
-            expression.used(self._compile_after)
         if self._compile_after is None:
             result = self.ask_library(expression, variables)
         else:
             result = self._fast(expression, variables)
+        if result.__class__ in ATOMS:
+            return result
         if result is None:
             raise UndefinedError
         for known in plain_already:
@@ -153,6 +153,9 @@ class Expressions:
     def _fast(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
         """By the compiled form; by the library where it is not sure, and for the words of every error."""
         fast = expression.fast
+        if fast is None and self._compile_after is not None:
+            expression.used(self._compile_after)
+            fast = expression.fast
         if fast is None or not expression.taken.isdisjoint(variables):
             return self.ask_library(expression, variables)
         if expression.draws:

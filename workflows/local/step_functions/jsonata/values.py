@@ -42,18 +42,18 @@ def prepare(value: Any, text: str | None = None) -> Any:
     return value
 
 
-_ATOMS = frozenset({str, bool, int})
+ATOMS = frozenset({str, bool, int})
 
 
 def plain(value: Any) -> Any:
     """Return the library's result as a fresh piece of plain JSON."""
     kind = value.__class__
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: item if item.__class__ in _ATOMS else plain(item) for key, item in value.items()}
+        return {key: item if item.__class__ in ATOMS else plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [item if item.__class__ in _ATOMS else plain(item) for item in value]
+        return [item if item.__class__ in ATOMS else plain(item) for item in value]
     if value is None or value is NULL:
         return None
     if kind is float:

@@ -110,11 +110,13 @@ def write_lambda(source: Source, node: Any, context: Piece, tail: bool) -> Piece
     source.line(f"def {function}({', '.join(slot.code for slot in frame.slots.values())}):")
     outer, source.extent = source.extent, Extent()
     with source.indented(), source.frame(frame):
-        place = source.line("pass")
+        place, bound = source.line("pass"), source.line("pass")  # what the library would count, at most
         found = source.write(source, node.body, context, tail=True)
         source.line(f"B[0] -= {source.extent.deepest}")
         source.line(f"return {found.code}")
-    source.rewrite(place, f"enter(B, {source.extent.deepest}, {source.extent.nodes})")
+    depth, nodes = source.extent.deepest, source.extent.nodes
+    source.rewrite(place, f"B[0] += {depth}; B[1] += {nodes}")
+    source.rewrite(bound, "if B[0] > MAX_DEPTH or B[1] > MAX_STEPS: raise UnsureError")
     source.extent = outer
     return source.keep(f"Closure({function}, {len(names)})", "defined")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from operator import contains
 from typing import Any
 
@@ -39,6 +39,7 @@ UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
 STARTS = frozenset({str, bool, int, float, dict})
 TEXT, NUMBER = frozenset({str}), NUMBERS
 PATTERN = frozenset({str, re.Pattern})
+LONGEST_REMEMBERED = 512  # characters of an argument
 
 
 def checked(name: str, *arguments: Any, context: Any = None) -> Any:
@@ -53,7 +54,7 @@ def typed(name: str, *kinds: frozenset[type]) -> Function:
     With others the context may come in, or it is an error.
     """
     function = LIBRARY[name]
-    method, missing = function.method, [None] * (function.nargs - len(kinds))
+    method, missing = function.method, (None,) * (function.nargs - len(kinds))
 
     def undefined(arguments: tuple[Any, ...]) -> Any:
         for argument, kind in zip(arguments, kinds, strict=True):
@@ -68,6 +69,23 @@ def typed(name: str, *kinds: frozenset[type]) -> Function:
         return Utils.convert_number(found) if found.__class__ in NUMBERS else found
 
     return call
+
+
+def known(name: str, *kinds: frozenset[type]) -> Function:
+    """The same for a function whose answer is a text or a number: it remembers the last answers.
+
+    A run asks for few different ones: the moments of a job, its settings. Long texts take too much room.
+    """
+    call = typed(name, *kinds)
+    remembered = lru_cache(maxsize=1024, typed=True)(call)
+
+    def ask(*arguments: Any) -> Any:
+        for each in arguments:
+            if each.__class__ is str and len(each) > LONGEST_REMEMBERED:
+                return call(*arguments)
+        return remembered(*arguments)
+
+    return ask
 
 
 def lookup(value: Any, key: Any) -> Any:
@@ -230,23 +248,23 @@ FAST: dict[tuple[str, int], Function] = {
     ("reduce", 3): reduce_by,
     ("each", 2): each_of,
     ("sift", 2): sift,
-    ("substring", 2): typed("substring", TEXT, NUMBER),
-    ("substring", 3): typed("substring", TEXT, NUMBER, NUMBER),
-    ("contains", 2): typed("contains", TEXT, PATTERN),
-    ("replace", 3): typed("replace", TEXT, PATTERN, TEXT),
+    ("substring", 2): known("substring", TEXT, NUMBER),
+    ("substring", 3): known("substring", TEXT, NUMBER, NUMBER),
+    ("contains", 2): known("contains", TEXT, PATTERN),
+    ("replace", 3): known("replace", TEXT, PATTERN, TEXT),
     ("match", 2): typed("match", TEXT, frozenset({re.Pattern})),
     ("split", 2): typed("split", TEXT, PATTERN),
-    ("number", 1): typed("number", TEXT | NUMBER),
-    ("round", 2): typed("round", NUMBER, frozenset({int})),
-    ("power", 2): typed("power", NUMBER, NUMBER),
-    ("toMillis", 1): typed("toMillis", TEXT),
-    ("fromMillis", 1): typed("fromMillis", NUMBER),
+    ("number", 1): known("number", TEXT | NUMBER),
+    ("round", 2): known("round", NUMBER, frozenset({int})),
+    ("power", 2): known("power", NUMBER, NUMBER),
+    ("toMillis", 1): known("toMillis", TEXT),
+    ("fromMillis", 1): known("fromMillis", NUMBER),
     **{
-        (name, 1): typed(name, TEXT)
+        (name, 1): known(name, TEXT)
         for name in ("length", "trim", "lowercase", "uppercase", "base64encode", "base64decode")
     },
-    **{(name, 2): typed(name, TEXT, TEXT) for name in ("substringBefore", "substringAfter")},
-    **{(name, 1): typed(name, NUMBER) for name in ("floor", "ceil", "abs", "sqrt", "round")},
+    **{(name, 2): known(name, TEXT, TEXT) for name in ("substringBefore", "substringAfter")},
+    **{(name, 1): known(name, NUMBER) for name in ("floor", "ceil", "abs", "sqrt", "round")},
 }
 """By name and number of arguments."""
 

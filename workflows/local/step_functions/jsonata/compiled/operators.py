@@ -8,7 +8,7 @@ from typing import Any
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, UnsureError, single
+from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, Array, UnsureError, single
 
 _float: Any = float  # mypy takes the classes of what is tested by its class for objects
 
@@ -133,6 +133,8 @@ def _comparable(left: Any, right: Any) -> bool:
 
 def within(left: Any, right: Any) -> bool:
     """`left in right`."""
+    if left.__class__ is str and right.__class__ is Array:
+        return left in right
     if left is None or right is None:
         return False
     return left in right if isinstance(right, list) else bool(left == right)

@@ -73,6 +73,11 @@ def _names(steps: list[Any]) -> list[str]:
 def _by_names(source: Source, found: Piece, names: list[str]) -> Piece:
     _visit(source, len(names))
     given = ", ".join(repr(name) for name in names)
+    if len(names) == 1 and source.repeated:
+        # For each of many items a call costs more than what it does: that of a text in an object is spared.
+        value = source.keep(f"{found.code}.get({given}) if {found.code}.__class__ is dict else None")
+        source.line(f"if {value.code}.__class__ is not str: {value.code} = by_name({found.code}, {given}, B)")
+        return value
     if len(names) == 1:
         return source.keep(f"by_name({found.code}, {given}, B)")
     if len(names) == 2:

@@ -39,21 +39,14 @@ Compiled = Callable[[Mapping[str, Any], Run], Any]
 _UNBOUND = object()
 
 
-def _enter(budget: list[int], depth: int, nodes: int) -> None:
-    """Count a lambda that is called, at most."""
-    budget[0] += depth
-    budget[1] += nodes
-    if budget[0] > MAX_DEPTH or budget[1] > MAX_STEPS:
-        raise UnsureError
-
-
 _NAMES: dict[str, Any] = {
     **{name: value for name, value in vars(values).items() if callable(value)},
     **{name: value for name, value in vars(operators).items() if callable(value)},
     "NULL": NULL,
     "UNBOUND": _UNBOUND,
     "UnsureError": UnsureError,
-    "enter": _enter,
+    "MAX_DEPTH": MAX_DEPTH,
+    "MAX_STEPS": MAX_STEPS,
     "looked_up": Functions.lookup,
 }
 

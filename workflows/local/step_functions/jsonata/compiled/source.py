@@ -201,6 +201,11 @@ class Source:
             self.free[name] = self.name("v")
         return Piece(self.free[name])
 
+    @property
+    def repeated(self) -> bool:
+        """Whether what is written is evaluated for each of some items."""
+        return self.loops > 0 or any(frame.of_lambda for frame in self.frames)
+
     def is_free(self, name: str) -> bool:
         """Whether no frame of the expression has a variable of this name."""
         return not any(name in frame.slots for frame in self.frames)

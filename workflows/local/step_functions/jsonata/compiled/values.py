@@ -142,7 +142,20 @@ def by_two_names(value: Any, first: str, name: str, budget: list[int]) -> Any:
 
 
 def by_names(value: Any, names: tuple[str, ...], budget: list[int]) -> Any:
-    """`value.a.b.c` over whatever there is."""
+    """`value.a.b.c`: from object to object, as nearly always, or over whatever there is."""
+    found = value
+    for name in names:
+        if found.__class__ is not dict:
+            return _through(value, names, budget)
+        inner = found.get(name)
+        if inner is None:
+            return _through(value, names, budget) if name in found else None
+        found = inner
+    return single(found) if found.__class__ is Sequenced else found
+
+
+def _through(value: Any, names: tuple[str, ...], budget: list[int]) -> Any:
+    """The same through lists as well."""
     found: Any = items(value)
     for place, name in enumerate(names, start=1):
         spend(budget, len(found))

@@ -1,0 +1,52 @@
+"""Answers that are shared: what never changes is copied by nobody, and each form of it is made once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from workflows.local.messages import Fixed, copied, fixed, form, in_milliseconds
+
+MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def test_a_fixed_copy_shares_nothing_with_what_it_was_made_of() -> None:
+    request: dict[str, Any] = {"Tags": [{"Key": "a"}], "Environment": {"x": "1"}}
+    kept = fixed(request)
+    request["Tags"][0]["Key"] = "b"
+    request["Environment"]["x"] = "2"
+    assert kept == {"Tags": [{"Key": "a"}], "Environment": {"x": "1"}}
+    assert isinstance(kept["Tags"][0], Fixed)
+
+
+def test_a_copy_shares_only_what_never_changes() -> None:
+    answer = {"fixed": Fixed({"a": 1}), "changing": {"b": 2}, "list": [Fixed({"c": 3}), {"d": 4}]}
+    copy = copied(answer)
+    assert copy == answer
+    assert copy["fixed"] is answer["fixed"]
+    assert copy["list"][0] is answer["list"][0]
+    assert copy["changing"] is not answer["changing"]
+    assert copy["list"][1] is not answer["list"][1]
+
+
+def test_a_form_is_made_once_for_what_never_changes_and_each_time_for_what_may() -> None:
+    asked = []
+
+    def keys(value: Any) -> list[str]:
+        asked.append(value)
+        return sorted(value)
+
+    for value in (Fixed({"a": 1}), {"b": 2}):
+        assert form(value, keys) == form(value, keys)
+    assert asked == [{"a": 1}, {"b": 2}, {"b": 2}]
+
+
+def test_moments_are_milliseconds_however_deep_they_stand() -> None:
+    answer = {"at": MOMENT, "in": Fixed({"at": MOMENT}), "list": [Fixed({"at": MOMENT}), MOMENT, 1, None]}
+    millis = 1767571200000
+    assert in_milliseconds(answer) == {
+        "at": millis,
+        "in": {"at": millis},
+        "list": [{"at": millis}, millis, 1, None],
+    }
+    assert in_milliseconds(answer)["in"] is in_milliseconds(answer)["in"]
