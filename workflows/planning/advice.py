@@ -76,7 +76,7 @@ def _suitability(written: Summary, without: Summary | None, recommended: Summary
             "a later deadline, a larger ladder or on-demand would help"
         )
     elif recommended.late is not None:
-        found.append(f"{recommended.late:.0%} of the runs are late")
+        found.append(f"{recommended.late:.0%} of the runs are late" if recommended.late else "no run is late")
     if recommended.finished < 1:
         found.append(f"{1 - recommended.finished:.0%} of the runs fail, most often so: {recommended.cause}")
     if written.phase_hours["waiting"] > max(written.phase_hours["spot"], 1e-9):
@@ -87,7 +87,8 @@ def _suitability(written: Summary, without: Summary | None, recommended: Summary
 def _change(what: str, variant: Variant) -> str:
     if what == ask.CLOCK:
         return "no count and no patience: with the deadline, the clock decides when to go on demand"
-    return f"another {what}: {variant.name}"
+    value = variant.name.partition(" ")[2]
+    return variant.name if what == ask.LADDER else f"a {what} of {value}"
 
 
 def _gain(written: Summary, recommended: Summary) -> str:

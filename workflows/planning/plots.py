@@ -120,7 +120,8 @@ def _setting(what: str, rows: Sequence[Summary]) -> Plot:
     )
     axes.set_ylabel("USD, mean")
     axes.set_xlabel(what)
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_ylim(top=1.2 * max(row.usd_p95 for row in rows))
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     return Plot(
         _svg(figure), _CAPTIONS.get(what, f"What the run costs at another {what}; all else as written.")
     )
