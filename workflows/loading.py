@@ -201,6 +201,7 @@ _OWN_WORDS = {
     "sweep",
 } | {
     "network",
+    "elsewhere",
     "ladder",
     "container",
 }
