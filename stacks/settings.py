@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import botocore.session
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stacks.trigger_settings import Triggers
 from workflows.errors import RelayError
@@ -19,6 +19,8 @@ from workflows.training_job import Site
 CONTEXT_KEY = "relay"
 ACCOUNT_DIGITS = 12
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+# Labels between single dots, as S3 takes them.
+BUCKET = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 # What CloudWatch Logs takes, up to two years.
 LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 
@@ -49,7 +51,7 @@ class Settings(Model):
     pipelines: tuple[str, ...] = ()  # their files, relative to the folder of cdk.json
 
     # An existing bucket in the region; without it, the stack `relay` makes relay-ACCOUNT-REGION.
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    bucket: Annotated[str, Field(pattern=BUCKET, min_length=3, max_length=63)] | None = None
     # An existing table of attempts, its keys as in `stacks/table.py`; without it, `relay` makes relay-ledger.
     table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] | None = None
     # For the bucket, what jobs leave in it, and the table. Its policy must let this account's roles use it.
@@ -82,6 +84,18 @@ class Settings(Model):
 
     tags: Tags = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _arns_of_the_region(self) -> Settings:
+        """Bucket and table take a key of their own region only; CloudFormation would say so half way."""
+        if self.kms_key and self.kms_key.split(":")[3] != self.region:
+            words = f"found {self.kms_key}; expected the ARN of a key in {self.region}"
+            raise problem("elsewhere", words, at=["kms_key"])
+        boundary = self.permissions_boundary
+        if boundary and boundary.split(":")[1] != self.partition:
+            words = f"found {boundary}; expected the ARN of a policy in the partition {self.partition}"
+            raise problem("elsewhere", words, at=["permissions_boundary"])
+        return self
+
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`."""
@@ -99,8 +113,9 @@ class Settings(Model):
 
 def read(context: Mapping[str, Any]) -> Settings:
     """The settings in a CDK context. Raises SettingsError, a line for each mistake."""
+    given = context.get(CONTEXT_KEY)
     try:
-        return Settings.model_validate(context.get(CONTEXT_KEY) or {})
+        return Settings.model_validate({} if given is None else given)
     except ValidationError as error:
         lines = [f"cdk.json: {line}" for line in describe(error)]
         raise SettingsError("\n".join(lines)) from None
@@ -110,8 +125,15 @@ def load(folder: Path) -> Settings:
     """The settings in the folder's cdk.json. Raises SettingsError."""
     path = folder / "cdk.json"
     try:
-        return read(json.loads(path.read_text("utf-8")).get("context") or {})
+        content = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SettingsError(f"{path}: not JSON: {error}") from None
+    context = content.get("context", {}) if isinstance(content, dict) else None
+    if not isinstance(context, dict):
+        raise SettingsError(
+            f"{path}: expected an object that holds the settings as "
+            f'{{"context": {{"{CONTEXT_KEY}": {{...}}}}}}'
+        )
+    return read(context)

@@ -188,8 +188,20 @@ def _problem(detail: ErrorDetails, place: Place, root: type[BaseModel] = Pipelin
     return f"found {_show(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
-_OWN_WORDS = {"graph", "script", "backoff", "checkpoint", "market", "inputs", "expected", "kind", "sweep"} | {
+_OWN_WORDS = {
+    "graph",
+    "elsewhere",
+    "script",
+    "backoff",
+    "checkpoint",
+    "market",
+    "inputs",
+    "expected",
+    "kind",
+    "sweep",
+} | {
     "network",
+    "elsewhere",
     "ladder",
     "container",
 }

@@ -18,7 +18,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
 from tests.stacks.samples import states
-from tests.stacks.templates import DIGITS, ROOT, Resolved, text_of
+from tests.stacks.templates import DIGITS, KEY, ROOT, Resolved, text_of
 from workflows.errors import RelayError
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
@@ -263,6 +263,17 @@ def test_two_pipelines_of_one_name_are_refused(synthesize):
         ({"region": "us-east-99"}, "expected an AWS region such as us-east-1"),
         ({"log_days": 8}, "log_days"),
         ({"network": {"subnets": ["subnet-1"]}}, "`subnets` and `security_groups` go together"),
+        ({"bucket": "team..data"}, "bucket: "),
+        ({"bucket": "team.-data"}, "bucket: "),
+        (
+            {"region": "eu-central-1", "kms_key": KEY},
+            "; expected the ARN of a key in eu-central-1",
+        ),
+        (
+            {"permissions_boundary": "arn:aws-cn:iam::123456789012:policy/boundary"},
+            "policy/boundary; expected the ARN of a policy in the partition aws",
+        ),
+        ([], "expected a mapping"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_line(given, message):
@@ -273,6 +284,16 @@ def test_a_mistake_in_the_settings_is_one_line(given, message):
 
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"context": []}', '{"context": "relay"}'])
+def test_a_cdk_json_of_another_shape_is_one_line(tmp_path, text):
+    from stacks.settings import SettingsError, load
+
+    (tmp_path / "cdk.json").write_text(text)
+
+    with pytest.raises(SettingsError, match=r'^.*cdk\.json: expected an object that holds .*"relay"'):
+        load(tmp_path)
 
 
 def test_a_template_is_printed_without_credentials_and_without_the_cdk_command(synthesize):
