@@ -40,9 +40,8 @@ def stats(
 
     Reads the table in which the machines write each attempt, here or in AWS.
     """
-    from rich.console import Console
-
     from workflows.connection import connect
+    from workflows.prices import load_prices
     from workflows.statistics import statistics
     from workflows.statistics_text import as_text
 
@@ -52,12 +51,12 @@ def stats(
     if not attempts:
         whose = f"of the pipeline `{name}`" if name else "of any pipeline"
         raise RelayError(f"no attempt {whose} has been written down in the table `{table}` yet")
-    found = statistics(attempts)
+    found = statistics(attempts, load_prices())
     if as_json:
         document = {"pipeline": name, **asdict(found), "saved_usd": found.saved_usd}
         print(json.dumps(document, indent=2))
     else:
-        Console(highlight=False).print(as_text(found))
+        o.console().print(as_text(found))
 
 
 def _name(pipeline: str | None) -> str | None:
