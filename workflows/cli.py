@@ -26,8 +26,9 @@ from workflows.commands import (
 from workflows.errors import RelayError
 
 EXIT_CODES = (
-    "Exit codes: 0 done (also when a gate said stop); 1 the run failed, or no local world is up; 2 bad "
-    "input, an unknown run, or a run that was refused at its start; 3 a run of that name exists; 4 AWS "
+    "Exit codes: 0 done (also when a gate said stop); 1 the run failed, or `local status` found no world; 2 "
+    "bad input, an unknown run, no place to go to, or a run that was refused at its start; 3 a run of that "
+    "name exists; 4 AWS "
     "(or the local world) could not be asked, or refused: no credentials, no answer, busy, not allowed; "
     "130 Ctrl-C, with which `run` stops the run and `watch` leaves it going."
 )

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from workflows.errors import RelayError, unknown
 from workflows.ledger import RunView
 from workflows.prices import PriceBook
 from workflows.receipt import Line, attempt_document, lines, totals
-from workflows.receipt_text import COLOURS, money, taken_from
-from workflows.stage_view import Activity, StageView
+from workflows.receipt_text import COLOURS, counted, money, taken_from
+from workflows.stage_view import Activity, StageView, TrialView
 
 CHOSEN = {
     "done": "the stage is done",
@@ -83,9 +85,9 @@ def as_text(view: RunView, prices: PriceBook, stage: str | None = None) -> Rende
     for part in parts:
         shown += [*_stage(part), Text("")]
     everything = [line for part in parts for line in part.lines]
-    shown.append(_sum("Together", everything))
+    shown.append(_sum("Together", everything) if everything else Text("No attempt, no cost.", "dim"))
     if view.cause:
-        shown.append(Text(f"The run ended {view.status}: {view.cause}", "red"))
+        shown.append(Text(f"The run ended {view.status}: {view.reason}", "red"))
     return Group(*shown)
 
 
@@ -97,6 +99,7 @@ def _stage(part: Explained) -> Iterator[RenderableType]:
         if position in notes:
             yield _indented(Text(f"before it: {notes[position]}", "dim"))
         yield _indented(_attempt(line))
+        yield _indented(_facts(line), 4)
     if len(part.lines) in notes:
         yield _indented(Text(f"then: {notes[len(part.lines)]}", "dim"))
     if len(part.lines) > 1:
@@ -106,6 +109,8 @@ def _stage(part: Explained) -> Iterator[RenderableType]:
 def _head(part: Explained) -> Text:
     activity = part.activity
     head = Text.assemble((part.name, "bold"), f"  {activity.status}")
+    if isinstance(activity, TrialView) and activity.parameters:
+        head.append(f"  {activity.described}", "dim")
     if isinstance(activity, StageView) and activity.verdict:
         head.append(f": {activity.verdict}")
     if activity.reused:
@@ -116,26 +121,43 @@ def _head(part: Explained) -> Text:
 def _attempt(line: Line) -> Text:
     entry = line.entry
     count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
+    market = "on spot" if entry["market"] == "spot" else "on demand"
     text = Text.assemble(
-        (f"attempt {entry['attempt']}", "bold"), f" on {entry['market']} {count}{entry['instance_type']}"
+        (f"attempt {entry['attempt']}", "bold"), f" {market}, {count}{entry['instance_type']}"
     )
     if entry.get("created") and entry.get("ended"):
-        text.append(f", {entry['created']} to {entry['ended']}", "dim")
+        text.append(f", {_period(entry['created'], entry['ended'])}", "dim")
     if line.attempts > 1:
         text.append(f", the last of {line.attempts}, which it sums up", "dim")
-    text.append("\n  ended    ")
-    text.append(str(entry["outcome"]), COLOURS.get(entry["outcome"], "magenta"))
-    text.append(_moved(line))
-    if entry["message"]:
-        text.append(f"\n  it said  {' '.join(entry['message'].split())}")
-    text.append(f"\n  next     {CHOSEN.get(entry['decision'], entry['decision'])}")
-    if entry["why"] and entry["decision"] != "done":
-        text.append(f": {entry['why']}")
-    billed = f"{line.billed * line.instances:.0f} s billed"
-    text.append(f"\n  cost     {money(line.cost)} ({billed})")
-    if line.undisturbed is not None:
-        text.append(f"; on demand, what was kept of it: {money(line.undisturbed)}")
     return text
+
+
+def _period(created: str, ended: str) -> str:
+    """`2026-11-26 02:47:59 to 02:49:03 UTC`; the ledger's times are UTC."""
+    start, end = datetime.fromisoformat(created), datetime.fromisoformat(ended)
+    until = f"{end:%H:%M:%S}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
+    return f"{start:%Y-%m-%d %H:%M:%S} to {until} UTC"
+
+
+def _facts(line: Line) -> Table:
+    """What wraps stays in its column."""
+    entry = line.entry
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=len("it said"))  # the same for every attempt
+    table.add_column(overflow="fold")
+    outcome = Text(str(entry["outcome"]), COLOURS.get(entry["outcome"], "magenta"))
+    table.add_row("ended", Text.assemble(outcome, _moved(line)))
+    if entry["message"]:
+        table.add_row("it said", Text(" ".join(entry["message"].split())))
+    following = CHOSEN.get(entry["decision"], str(entry["decision"]))
+    if entry["why"] and entry["decision"] != "done":
+        following += f": {entry['why']}"
+    table.add_row("next", Text(following))
+    cost = f"{money(line.cost)} ({line.billed_in_all:,.0f} s billed)"
+    if line.undisturbed is not None:
+        cost += f"; on demand, what was kept of it: {money(line.undisturbed)}"
+    table.add_row("cost", Text(cost))
+    return table
 
 
 def _moved(line: Line) -> str:
@@ -149,11 +171,12 @@ def _moved(line: Line) -> str:
 def _sum(title: str, of_it: list[Line]) -> Text:
     sums = totals(of_it)
     text = Text.assemble(
-        (title, "bold"), f"  {sums['attempts']} attempts: {money(sums['cost_usd'])}, on demand without "
+        (title, "bold"),
+        f"  {counted(sums['attempts'], 'attempt')}: {money(sums['cost_usd'])}, on demand without ",
     )
     text.append(f"interruptions {money(sums['on_demand_cost_usd'])}")
     return text
 
 
-def _indented(what: RenderableType) -> Padding:
-    return Padding(what, (0, 0, 0, 2))
+def _indented(what: RenderableType, columns: int = 2) -> Padding:
+    return Padding(what, (0, 0, 0, columns), expand=False)

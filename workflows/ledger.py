@@ -75,6 +75,14 @@ class RunView:
         return self.error == CANNOT_START
 
     @property
+    def reason(self) -> str:
+        """Why it failed: the stage's own message, without Step Functions' words around it."""
+        failed = [stage for stage in self.stages.values() if stage.status == "failed"]
+        ended = [one for stage in failed for one in (*stage.trials.values(), stage) if one.status == "failed"]
+        said = next((one.why for one in ended if one.why), "")
+        return said or self.cause or self.error or "no reason was given"
+
+    @property
     def spent_usd(self) -> float:
         """Dollars of the attempts that have ended, as the machine itself reckons them."""
         return sum(entry.get("usd") or 0.0 for stage in self.stages.values() for entry in stage.entries())

@@ -88,13 +88,9 @@ def _end(activity: Activity) -> str:
     if isinstance(activity, StageView) and activity.status != "running":
         if activity.best is not None:
             best = activity.trials[activity.best]
-            return f"the best trial is {best.number}: {activity.metric} {best.value:.6g}, {_parameters(best)}"
+            return f"the best trial is {best.number}: {activity.metric} {best.value:.6g}, {best.described}"
         return activity.verdict or activity.package
     return ""
-
-
-def _parameters(trial: TrialView) -> str:
-    return ", ".join(f"{name}={value}" for name, value in trial.parameters.items())
 
 
 def _attempt(name: str, entry: Entry) -> Text:
@@ -128,7 +124,7 @@ def status(view: RunView, now: Mapping[str, Now], elapsed: float, clock: datetim
     for stage in view.stages.values():
         _row(table, stage.name, stage, now)
         for trial in trials_shown(stage):
-            _row(table, f"  #{trial.number} {_parameters(trial)}"[:24], trial, now)
+            _row(table, f"  #{trial.number} {trial.described}"[:24], trial, now)
     return Group(table, Text(", ".join(_footer(view, elapsed, clock)), "dim"))
 
 

@@ -40,6 +40,11 @@ class Line:
         """Billed seconds of one instance; the trained ones where AWS reported none."""
         return _billed(self.entry)
 
+    @property
+    def billed_in_all(self) -> float:
+        """Billed seconds of all its instances, which are what `cost` is for."""
+        return self.billed * self.instances
+
 
 def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
     """The attempts of a stage, or of a trial, with their money.
@@ -48,9 +53,10 @@ def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
     """
     for position, entry in enumerate(activity.attempts):
         kept = _kept(entry, activity.attempts[position + 1 :])
+        moved = entry["reached_step"] > entry["resumed_step"]
         # What reached S3 last is not always progress.json: the next attempt may know of more.
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
-        if not entry["trained_seconds"]:
+        if not entry["trained_seconds"] and not moved:  # it had no instances
             entry["resumed_step"] = kept
         done = entry["reached_step"] - entry["resumed_step"]
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
@@ -172,7 +178,7 @@ def totals(everything: list[Line]) -> dict[str, Any]:
         "seconds_trained": sum(
             line.entry["trained_seconds"] * line.entry["instance_count"] for line in everything
         ),
-        "seconds_billed": sum(line.billed * line.entry["instance_count"] for line in everything),
+        "seconds_billed": sum(line.billed_in_all for line in everything),
         "steps_redone": sum(line.steps_redone for line in everything),
         "cost_usd": cost,
         "on_demand_cost_usd": undisturbed,

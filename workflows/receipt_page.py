@@ -195,7 +195,7 @@ def _attempt(line: Line) -> dict[str, Any]:
         "redone": line.steps_redone,
         "interruptions": entry["interruptions"],
         "queued": _span(entry["queued_seconds"]) if entry.get("queued_seconds") is not None else "-",
-        "billed": _span(line.billed),
+        "billed": f"{line.billed_in_all:,.0f} s",
         "cost": money(line.cost),
         "undisturbed": money(line.undisturbed),
         "decision": entry["decision"],

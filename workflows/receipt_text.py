@@ -52,6 +52,11 @@ def money(dollars: float | None) -> str:
     return f"${dollars:,.{decimals}f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 attempt`, `1,200 attempts`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 # ---------------------------------------------------------------------------------------------- a stage
 def _head(stage: StageView, digest: str | None) -> Text:
     head = Text.assemble((stage.name, "bold"), f"  {stage.status}")
@@ -89,7 +94,7 @@ def _attempts(activity: Activity, prices: PriceBook) -> Iterator[RenderableType]
 
 
 def _indented(what: RenderableType) -> Padding:
-    return Padding(what, (0, 0, 0, 2))
+    return Padding(what, (0, 0, 0, 2), expand=False)
 
 
 def _table(of_it: list[Line]) -> Table:
@@ -103,7 +108,7 @@ def _table(of_it: list[Line]) -> Table:
             f"{entry['market']} {count}{entry['instance_type']}",
             _ended(entry),
             _steps(line),
-            f"{line.billed:.0f} s",
+            f"{line.billed_in_all:,.0f} s",
             money(line.cost),
         )
     return table
@@ -154,7 +159,7 @@ def _trials(stage: StageView, prices: PriceBook) -> RenderableType:
         best = trial.number == stage.best
         table.add_row(
             f"{trial.number}{' best' if best else ''}",
-            ", ".join(f"{name}={value}" for name, value in trial.parameters.items()),
+            trial.described,
             _how_it_ended(trial),
             "-" if trial.value is None else f"{trial.value:.6g}",
             str(trial.tries),
@@ -199,8 +204,8 @@ def _bottom_line(view: RunView, everything: list[Line], prices: PriceBook) -> Te
     sums = totals(everything)
     text = Text.assemble(
         ("Total ", "bold"),
-        f"{sums['attempts']} attempts, {sums['seconds_billed']:.0f} s billed, ",
-        f"{sums['steps_redone']} steps redone: ",
+        f"{counted(sums['attempts'], 'attempt')}, {sums['seconds_billed']:,.0f} s billed, ",
+        f"{counted(sums['steps_redone'], 'step')} redone: ",
         (money(sums["cost_usd"]), "bold"),
     )
     if view.budget_usd is not None:

@@ -26,7 +26,7 @@ def view_of(run: str, pipeline: str, attempts: Iterable[Attempt]) -> RunView:
     for row in rows:
         stage = view.stages[row.stage]
         activity: Activity = stage if row.trial is None else stage.trial(row.trial)
-        activity.attempts.append(_entry(row))
+        activity.attempts.append(entry_of(row))
         activity.status = stage.status = _STATUS.get(row.decision, "stopped")
         activity.why = row.why if activity.status == "failed" else ""
     for stage in view.stages.values():
@@ -37,7 +37,7 @@ def view_of(run: str, pipeline: str, attempts: Iterable[Attempt]) -> RunView:
     return view
 
 
-def _entry(row: Attempt) -> dict[str, Any]:
+def entry_of(row: Attempt) -> dict[str, Any]:
     """A line of the ledger, as the machine assigned it; what it did not know is left out, as there."""
     entry = {name: value for name, value in vars(row).items() if name not in {"attempt_id", "run"}}
     entry |= {name: _text(entry[name]) for name in ("created", "ended")}

@@ -122,6 +122,11 @@ class TrialView(Activity):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     value: float | None = None  # of the sweep's metric, once the sweep is done
 
+    @property
+    def described(self) -> str:
+        """Its parameters: `rate=0.1, hidden=16`."""
+        return ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+
     def handed_over(self, ledger: Sequence[Entry]) -> None:
         """Takes in its lines of the sweep's result: what its own history told goes before them.
 

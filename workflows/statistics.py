@@ -15,6 +15,10 @@ from itertools import pairwise, starmap
 from typing import TypeVar
 
 from workflows.attempts import Attempt
+from workflows.prices import PriceBook
+from workflows.receipt import lines
+from workflows.remembered import entry_of
+from workflows.stage_view import Activity
 
 HOUR = 3600.0
 Key = TypeVar("Key")
@@ -87,8 +91,8 @@ class Statistics:
         return None if self.usd is None or self.on_demand_usd is None else self.on_demand_usd - self.usd
 
 
-def statistics(attempts: Iterable[Attempt]) -> Statistics:
-    """The statistics of these attempts, in any order."""
+def statistics(attempts: Iterable[Attempt], prices: PriceBook) -> Statistics:
+    """The statistics of these attempts, in any order. `prices`: for what on-demand would have cost."""
     everything = sorted(attempts, key=lambda each: (each.place, each.created, each.attempt))
     places = [list(group) for group in _grouped(everything, lambda each: each.place).values()]
     spot = [each for each in everything if each.market == "spot"]
@@ -101,10 +105,24 @@ def statistics(attempts: Iterable[Attempt]) -> Statistics:
         by_type=tuple(starmap(_of_type, sorted(_grouped(spot, lambda each: each.instance_type).items()))),
         by_hour=tuple(sorted(_by_hour(spot).items())),
         changeover=_spread([seconds for place in places for seconds in _changeovers(place)]),
-        speeds=tuple(_speeds(everything)),
+        speeds=tuple(speeds_of(everything)),
         usd=_sum(each.usd for each in everything),
-        on_demand_usd=_sum(each.on_demand_usd for each in everything),
+        on_demand_usd=_sum(usd for place in places for usd in _undisturbed(place, prices)),
     )
+
+
+def speeds_of(attempts: Iterable[Attempt]) -> Iterator[Speed]:
+    """By stage and place, of those attempts that moved on."""
+    moved = [each for each in attempts if each.reached_step > each.resumed_step and each.trained_seconds]
+    groups = _grouped(moved, lambda each: (each.stage, each.instance_type, each.instance_count))
+    for (stage, kind, count), group in sorted(groups.items()):
+        steps = sum(each.reached_step - each.resumed_step for each in group)
+        yield Speed(stage, kind, count, len(group), steps / sum(each.trained_seconds for each in group))
+
+
+def _undisturbed(place: Sequence[Attempt], prices: PriceBook) -> Iterator[float | None]:
+    """As on the receipt: when an attempt's row was written, nobody knew yet where the next would begin."""
+    return (line.undisturbed for line in lines(Activity(attempts=list(map(entry_of, place))), prices))
 
 
 def _of_type(instance_type: str, attempts: Sequence[Attempt]) -> OfType:
@@ -150,14 +168,6 @@ def _changeovers(place: Sequence[Attempt]) -> Iterator[float]:
         steps = after.reached_step - after.resumed_step
         redone = max(0, min(before.reached_step, after.reached_step) - after.resumed_step)
         yield launch + (redone * after.trained_seconds / steps if steps > 0 else 0.0)
-
-
-def _speeds(attempts: Sequence[Attempt]) -> Iterator[Speed]:
-    moved = [each for each in attempts if each.reached_step > each.resumed_step and each.trained_seconds]
-    groups = _grouped(moved, lambda each: (each.stage, each.instance_type, each.instance_count))
-    for (stage, kind, count), group in sorted(groups.items()):
-        steps = sum(each.reached_step - each.resumed_step for each in group)
-        yield Speed(stage, kind, count, len(group), steps / sum(each.trained_seconds for each in group))
 
 
 def _spread(values: Sequence[float]) -> Spread:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workflows.receipt_text import money, span
+from workflows.receipt_text import counted, money, span
 from workflows.statistics import OfType, Rate, Spread, Statistics
 
 FEW = 10  # cases below which a number is said to rest on few
@@ -33,8 +33,8 @@ def as_text(found: Statistics) -> RenderableType:
 def _head(found: Statistics) -> Text:
     ends = ", ".join(f"{count} {outcome}" for outcome, count in found.outcomes.items())
     lines = [
-        f"{_count(found.attempts, 'attempt')} in {_count(found.runs, 'run')}: {ends}",
-        f"{found.completed} of {_count(found.places, 'stage')} (and trials) completed",
+        f"{counted(found.attempts, 'attempt')} in {counted(found.runs, 'run')}: {ends}",
+        f"{found.completed} of {counted(found.places, 'stage')} (and trials) completed",
     ]
     if found.usd is not None and found.on_demand_usd is not None:
         lines.append(_money(found.usd, found.on_demand_usd))
@@ -93,7 +93,10 @@ def _table(*columns: str) -> Table:
 
 
 def _rate(rate: Rate) -> str:
-    return "-" if rate.per_hour is None else f"{rate.per_hour:.2g}"
+    """Two digits count: `0.013`, `6.5`, `900`."""
+    if rate.per_hour is None:
+        return "-"
+    return f"{rate.per_hour:.2g}" if rate.per_hour < 10 else f"{float(f'{rate.per_hour:.2g}'):,.0f}"
 
 
 def _spread(spread: Spread) -> str:
@@ -108,7 +111,3 @@ def _parts(spread: Spread) -> Iterator[str]:
     yield f"median {span(spread.median)}"
     if spread.count >= FEW:
         yield f"95 % within {span(spread.p95)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

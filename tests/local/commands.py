@@ -17,7 +17,7 @@ from workflows.checkpointing import Checkpointer
 state = {"sum": 0}
 with Checkpointer({"state": state}, shortest=0.05, longest=0.2) as checkpoints:
     for step in checkpoints.steps(60):
-        while step == 30 and os.path.exists("HOLD") and not checkpoints.stopping:
+        while step >= 30 and os.path.exists("HOLD") and not checkpoints.stopping:
             time.sleep(0.02)
         state["sum"] = state["sum"] * 31 % 1_000_003 + step
         time.sleep(0.02)

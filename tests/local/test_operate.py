@@ -175,6 +175,7 @@ def test_what_cannot_be_is_said_in_one_line(world, tmp_path):
     assert "`twin` fits several runs: twin-2, twin-1: give more of the name" in ambiguous
     assert "unknown stage `trian`" in refusal(world, "explain", "twin-1", "trian")
     assert "unknown pipeline `smal`" in refusal(world, "runs", "smal")
+    assert "unknown pipeline `smal`; allowed: small" in refusal(world, "stats", "smal")
     assert "is up already" in refusal(world, "local", "up")
     gone = "http://127.0.0.1:9"
     assert "no answer" in refusal(world, "runs", "--endpoint-url", gone, code=4)

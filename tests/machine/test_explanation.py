@@ -1,6 +1,7 @@
 """`relay explain`, the receipt, the ledger and the table agree, whatever happened in the run."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,10 @@ from workflows.explanation import as_document, as_text
 from workflows.local.sagemaker.modelled import Failure, WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import as_json
+from workflows.receipt_page import as_html
+from workflows.receipt_text import money
 from workflows.remembered import view_of
+from workflows.statistics import statistics
 
 PRICES = load_prices()
 LOST = {"interrupt": "50%"}
@@ -35,8 +39,21 @@ def that_failed():
     return Run(pipeline({"name": "first"}, {"name": "last", "needs": ["first"]}), models={"last": BROKEN})
 
 
+def with_reuse():
+    """Its first stage is an earlier run's; the last loses its two instances once."""
+    last = {"name": "last", "needs": ["first"], "instances": 2}
+    first = Run(
+        pipeline({"name": "first"}, last),
+        run_input={"only": ["first"]},
+        scenario={"spot": {"last": ["none", LOST]}},
+        watch=watch(),
+    )
+    return first.again({"reuse": True})
+
+
 def rows_of(run):
-    return list(read(lambda **request: run.world.table.call("Query", request), "relay-ledger", "demo"))
+    rows = read(lambda **request: run.world.table.call("Query", request), "relay-ledger", "demo")
+    return [row for row in rows if row.run == run.arn.rpartition(":")[2]]
 
 
 def lines(document):
@@ -46,7 +63,7 @@ def lines(document):
     return sorted((a["job"], a["cost_usd"], a["seconds_billed"]) for p in parts for a in p["attempts"])
 
 
-@pytest.mark.parametrize("make", [stormy, with_a_sweep, that_failed])
+@pytest.mark.parametrize("make", [stormy, with_a_sweep, with_reuse, that_failed])
 def test_explain_and_the_receipt_agree_with_the_ledger_and_the_table_to_the_cent_and_second(make):
     # given
     run = make()
@@ -60,10 +77,12 @@ def test_explain_and_the_receipt_agree_with_the_ledger_and_the_table_to_the_cent
     by_hand = sorted((e["job"], e["usd"], e["billed_seconds"]) for e in entries)
     assert lines(explained) == by_hand == sorted((r.job, r.usd, r.billed_seconds) for r in rows)
     assert explained["totals"]["cost_usd"] == pytest.approx(sum(row.usd for row in rows), abs=1e-9)
-    assert explained["totals"]["seconds_trained"] == sum(row.trained_seconds for row in rows)
+    assert explained["totals"]["seconds_trained"] == sum(
+        row.trained_seconds * row.instance_count for row in rows
+    )
 
 
-@pytest.mark.parametrize("make", [stormy, with_a_sweep, that_failed])
+@pytest.mark.parametrize("make", [stormy, with_a_sweep, with_reuse, that_failed])
 def test_what_the_table_remembers_when_the_history_has_gone_explains_the_same(make):
     run = make()
 
@@ -82,6 +101,30 @@ def test_what_the_table_remembers_when_the_history_has_gone_explains_the_same(ma
     assert {part["name"]: part["status"] for part in told["stages"]} == {
         name: states[name] for name in (part["name"] for part in told["stages"])
     }
+
+
+@pytest.mark.parametrize("make", [stormy, with_a_sweep, with_reuse, that_failed])
+def test_the_statistics_and_the_page_tell_the_money_of_the_receipt(make):
+    # given
+    run = make()
+    told = as_json(run.view, PRICES, {})["totals"]
+    # when
+    found = statistics(rows_of(run), PRICES)
+    page = as_html(run.view, PRICES, {})
+    # then
+    assert (found.attempts, found.usd) == (told["attempts"], pytest.approx(told["cost_usd"], abs=1e-6))
+    assert found.on_demand_usd == pytest.approx(told["on_demand_cost_usd"], abs=1e-6)
+    for sum_of_it in (told["cost_usd"], told["on_demand_cost_usd"]):
+        assert f"<b>{money(sum_of_it)}</b>" in page
+    billed = [seconds.replace(",", "") for seconds in re.findall(r'data-label="billed">([0-9,]+) s<', page)]
+    assert sum(map(int, billed)) == told["seconds_billed"] > 0
+
+
+def test_the_run_with_reuse_has_what_is_to_agree():
+    run = with_reuse()
+
+    assert [stage.status for stage in run.view.stages.values()] == ["reused", "done"]
+    assert [row.outcome for row in rows_of(run)] == ["no capacity", "interrupted", "completed"]
 
 
 def test_a_stage_that_was_reused_costs_nothing_and_says_whose_it_is():
@@ -104,7 +147,7 @@ def test_the_text_says_of_each_attempt_why_it_ended_what_came_next_and_what_it_c
 
     text = out.getvalue()
     for words in (
-        "attempt 1 on spot ml.m5.xlarge, 2026-01-05T",
+        "attempt 1 on spot, ml.m5.xlarge, 2026-01-05 ",
         "ended    interrupted, steps 0 to",
         "it said  no capacity for",
         "next     go on, on spot: interruption 1 of",
@@ -113,6 +156,38 @@ def test_the_text_says_of_each_attempt_why_it_ended_what_came_next_and_what_it_c
         "Together  4 attempts",
     ):
         assert words in text, words
+
+
+def test_in_a_narrow_terminal_what_wraps_stays_in_its_column():
+    out = io.StringIO()
+
+    Console(file=out, width=60).print(as_text(that_failed().view, PRICES))
+
+    facts = ("ended    ", "it said  ", "next     ", "cost     ")
+    told = [line[4:] for line in out.getvalue().splitlines() if line.startswith("    ")]
+    assert len(told) > 8  # something was wrapped
+    assert all(line.startswith((*facts, " " * len(facts[0]))) for line in told)
+
+
+def test_how_the_run_ended_is_told_without_the_words_of_the_service():
+    out = io.StringIO()
+
+    Console(file=out, width=1000).print(as_text(that_failed().view, PRICES))
+
+    last = out.getvalue().splitlines()[-1]
+    assert last.startswith("The run ended FAILED: last: user error: the script failed")
+    assert "ValueError: no such column" in last
+
+
+def test_a_trial_is_told_with_its_parameters_and_a_stage_without_attempts_without_money():
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+
+    console.print(as_text(with_a_sweep().view, PRICES, "tune"))
+    console.print(as_text(stormy().again({"reuse": True}).view, PRICES, "train"))
+
+    assert "tune #1  done  rate=2" in out.getvalue()
+    assert "No attempt, no cost." in out.getvalue()
 
 
 def test_one_stage_or_trial_is_told_alone_and_an_unknown_one_with_what_there_is():

@@ -68,6 +68,14 @@ def test_a_line_that_stands_for_several_attempts_counts_as_many_and_says_no_more
     assert unpriced["totals"]["cost_usd"] is None
 
 
+def test_the_seconds_of_a_row_are_those_of_its_instances_as_in_the_sum():
+    out = io.StringIO()
+    Console(file=out, width=100).print(as_text(view_of({**LAST, "instance_count": 2}), PRICES, {}))
+
+    assert "1,200 s  $0.3" in out.getvalue()
+    assert "1 attempt, 1,200 s billed" in out.getvalue()
+
+
 def test_the_receipt_adds_up():
     totals = document(ENTRY, LAST)["totals"]
 
@@ -112,6 +120,15 @@ def test_an_attempt_that_never_ran_costs_nothing():
     }
 
     assert document(never, LAST)["totals"]["cost_usd"] == pytest.approx(0.15)
+
+
+def test_an_attempt_whose_seconds_nobody_knows_began_where_it_says():
+    # a local world was killed while the job ran: how long it had its instances is not known, nor charged
+    killed = {**ENTRY, "outcome": "platform fault", "trained_seconds": 0, "billed_seconds": 0}
+    first = document(killed, LAST)["stages"][0]["attempts"][0]
+
+    assert (first["resumed_step"], first["reached_step"], first["steps_redone"]) == (0, 50, 10)
+    assert first["cost_usd"] == 0
 
 
 def test_what_reached_s3_late_is_known_from_the_next_attempt():

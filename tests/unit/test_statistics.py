@@ -7,9 +7,11 @@ import pytest
 from rich.console import Console
 
 from workflows.attempts import Attempt, AttemptError, attempt_of_item, read, read_all
+from workflows.prices import PriceBook
 from workflows.statistics import statistics
 from workflows.statistics_text import as_text
 
+PRICES = PriceBook(date="2026-01-01", region="x", spot_share=0.5, on_demand={"ml.g5.2xlarge": 2.4})
 START = datetime(2026, 11, 25, 22, 0, tzinfo=UTC)
 
 
@@ -90,7 +92,7 @@ def test_interruptions_are_counted_by_the_hours_in_which_spot_jobs_held_instance
         attempt(4, begins=9600, market="on-demand", interruptions=0),
     ]
 
-    (spot,) = statistics(rows).by_type
+    (spot,) = statistics(rows, PRICES).by_type
 
     assert (spot.attempts, spot.without_capacity) == (3, 1)
     assert spot.rate.spot_hours == 2
@@ -102,7 +104,7 @@ def test_an_attempt_across_midnight_counts_for_the_hours_of_its_life():
     # given two hours from 22:30, of which 6,600 s with instances
     (row,) = [attempt(begins=1800, lasts=7200, trained_seconds=6600.0, interruptions=4)]
 
-    hours = dict(statistics([row]).by_hour)
+    hours = dict(statistics([row], PRICES).by_hour)
 
     assert {hour: rate.interruptions for hour, rate in hours.items()} == {22: 1, 23: 2, 0: 1}
     assert sum(rate.spot_hours for rate in hours.values()) == pytest.approx(6600 / 3600)
@@ -117,7 +119,7 @@ def test_a_changeover_is_the_pause_the_launch_and_the_work_redone():
         attempt(1, stage="other", begins=9000),
     ]
 
-    spread = statistics(rows).changeover
+    spread = statistics(rows, PRICES).changeover
 
     # 400 s until the third was made, its 600 s without instances, 20 of its 100 steps of 10 s
     assert (spread.count, spread.median) == (1, 400 + 600 + 20 * 10)
@@ -130,7 +132,7 @@ def test_speed_is_by_stage_and_place():
         attempt(1, stage="other", instance_type="ml.g4dn.xlarge", reached_step=300),
     ]
 
-    speeds = {(each.stage, each.instance_type): each for each in statistics(rows).speeds}
+    speeds = {(each.stage, each.instance_type): each for each in statistics(rows, PRICES).speeds}
 
     assert speeds["train", "ml.g5.2xlarge"].steps_per_second == 2500 / 6000
     assert speeds["train", "ml.g5.2xlarge"].attempts == 2
@@ -138,8 +140,21 @@ def test_speed_is_by_stage_and_place():
 
 
 def test_money_is_a_sum_and_unknown_with_one_unknown_price():
-    assert statistics([attempt(1), attempt(2)]).saved_usd == 2
-    assert statistics([attempt(1), attempt(2, usd=None)]).saved_usd is None
+    kept = {"reached_step": 100, "saved_step": 100}
+    two = [attempt(1, **kept), attempt(2, begins=5000, resumed_step=100, reached_step=200, saved_step=200)]
+
+    assert statistics(two, PRICES).saved_usd == 2  # twice 3000 s at $2.40 an hour, for $1 each
+    assert statistics([two[0], attempt(2, usd=None)], PRICES).saved_usd is None
+    assert statistics([two[0], attempt(2, instance_type="ml.new")], PRICES).saved_usd is None
+
+
+def test_work_that_the_next_attempt_had_to_do_again_is_not_counted_as_kept():
+    # given an attempt that believed to have saved step 90, of which 60 was the last that was whole
+    lost = attempt(1, reached_step=100, saved_step=90)
+    done = {"outcome": "completed", "decision": "done", "interruptions": 0}
+    last = attempt(2, begins=5000, resumed_step=60, reached_step=200, saved_step=200, **done)
+    # then
+    assert statistics([lost, last], PRICES).on_demand_usd == pytest.approx(2.0 * 0.6 + 2.0)
 
 
 def test_the_same_stage_of_two_runs_is_two_places():
@@ -150,7 +165,7 @@ def test_the_same_stage_of_two_runs_is_two_places():
         attempt(2, run="20261126T220000-a"),
     ]
 
-    found = statistics(rows)
+    found = statistics(rows, PRICES)
 
     assert (found.runs, found.places, found.completed, found.attempts) == (2, 2, 2, 3)
 
@@ -158,17 +173,28 @@ def test_the_same_stage_of_two_runs_is_two_places():
 # ---------------------------------------------------------------------------------------------- the text
 def shown(rows):
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
-    console.print(as_text(statistics(rows)))
+    console.print(as_text(statistics(rows, PRICES)))
     return console.export_text()
 
 
 def test_numbers_stand_beside_their_counts_and_few_are_called_few():
-    text = shown([attempt(1), attempt(2, begins=5000)])
+    kept = {"reached_step": 100, "saved_step": 100}
+    again = attempt(2, begins=5000, resumed_step=100, reached_step=200, saved_step=200)
+    text = shown([attempt(1, **kept), again])
 
     assert "2 attempts in 1 run: 2 interrupted" in text
     assert "fewer than 10 attempts: what follows is an anecdote, not a rate" in text
     assert "saved 50 %" in text
     assert "95 % within" not in text
+
+
+def test_rates_are_numbers_as_people_write_them():
+    often = shown([attempt(1, lasts=608)])  # one in eight seconds
+    seldom = shown([attempt(1, lasts=600 + 20 * 3600)])
+
+    assert "450" in often
+    assert "0.05" in seldom
+    assert "e+" not in often + seldom
 
 
 def test_many_have_their_95_percent_and_the_text_fits_80_columns():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflows.commands import options as o
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def deploy(
 
     Exit codes: 0 deployed, or nothing to change; 1 declined, refused by AWS, or failed; 2 bad input.
     """
-    from rich.console import Console
-
     from stacks.deployment.deploy import Options, how_to_start, left_over, summary
     from stacks.deployment.deploy import deploy as carry_out
     from stacks.deployment.dialogue import Dialogue
@@ -52,7 +51,7 @@ def deploy(
 
     folder = Path.cwd()
     settings = load(folder)
-    console = Console(stderr=as_json, highlight=False, soft_wrap=False)
+    console = o.console(as_json)
     site = open_site(settings, profile=profile, region=region)
     with console.status("Looking for what is in the way ..."):
         check_obstacles(site)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from workflows.commands import options as o
 from workflows.commands.deploy import DECLINED, INTERRUPTED, STOPPED, Json, Profile, Region, Yes
 
 
@@ -33,15 +34,13 @@ def destroy(
 
     Nothing that a run has made is deleted: the command for that is printed.
     """
-    from rich.console import Console
-
     from stacks.deployment.destroy import chosen
     from stacks.deployment.destroy import destroy as carry_out
     from stacks.deployment.dialogue import Dialogue
     from stacks.deployment.place import open_site
     from stacks.settings import load
 
-    console = Console(stderr=as_json, highlight=False)
+    console = o.console(as_json)
     site = open_site(load(Path.cwd()), profile=profile, region=region)
     names = chosen(site, _name(pipeline), everything=everything)
     try:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from workflows.commands import options as o
 from workflows.commands.deploy import Json, Profile, Region
 
 FAILED = 1
@@ -27,8 +28,6 @@ def doctor(
 
     Only looks, changes nothing; works before the first deployment. Exit codes: 1 when a check fails, else 0.
     """
-    from rich.console import Console
-
     from stacks.compiled import compile_for
     from stacks.deployment.place import open_site
     from stacks.doctor.examination import examine
@@ -38,7 +37,7 @@ def doctor(
 
     folder = Path.cwd()
     settings = load(folder)
-    console = Console(stderr=as_json, highlight=False)
+    console = o.console(as_json)
     site = open_site(settings, profile=profile, region=region)
     with console.status("Compiling the pipelines ..."):
         paths = [pipeline] if pipeline else settings.pipelines

@@ -32,9 +32,7 @@ def show_end(runs: Runs, view: RunView, console: Console, as_json: bool, *, dige
         raise RelayError(f"the run {view.run} was refused: {view.cause}")
     if view.status != "SUCCEEDED":
         if not as_json:
-            console.print(
-                f"The run {view.run} ended {view.status}: {reason(view)}", style="red", markup=False
-            )
+            console.print(f"The run {view.run} ended {view.status}: {view.reason}", style="red", markup=False)
         raise typer.Exit(FAILED)
 
 
@@ -50,10 +48,3 @@ def show_receipt(runs: Runs, view: RunView, console: Console, as_json: bool, *, 
         print(json.dumps(document(view, prices, found), indent=2))
     else:
         console.print(as_text(view, prices, found))
-
-
-def reason(view: RunView) -> str:
-    """The stage's own message, without Step Functions' words around it."""
-    failed = [stage for stage in view.stages.values() if stage.status == "failed"]
-    said = [one.why for stage in failed for one in (*stage.trials.values(), stage) if one.status == "failed"]
-    return next((why for why in said if why), "") or view.cause or view.error or "no reason was given"

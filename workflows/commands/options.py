@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, NOT_UP, INTERRUPTED = 1, 2, 1, 130
 DEFAULT_ROOT = completion.DEFAULT_ROOT
+WIDE = 120  # columns of what goes into a file or a pipe, where no terminal says how many there are
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="the pipeline's file, YAML or Python")]
 RunName = Annotated[
@@ -101,7 +104,13 @@ def target(root: Path, profile: str | None, region: str | None, endpoint_url: st
 
 
 def console(quiet: bool = False) -> Console:
-    """With `--json` stdout holds the document alone, so everything else goes to stderr."""
+    """With `--json` stdout holds the document alone, so everything else goes to stderr.
+
+    Without a terminal the width is that of COLUMNS, else wide: nobody's lines are to be cut for a screen that
+    is not there.
+    """
     from rich.console import Console
 
-    return Console(stderr=quiet, highlight=False)
+    stream = sys.stderr if quiet else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
+    return Console(stderr=quiet, highlight=False, width=width)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -87,7 +86,6 @@ def plan(
 
     Needs no account, no data and no network; with --traces it uses recorded capacity.
     """
-    from rich.console import Console
 
     from workflows.loading import load
     from workflows.planning.answers import make_plan
@@ -106,7 +104,7 @@ def plan(
     past = _measured(found.name, o.target(root, profile, region, endpoint_url)) if measured else {}
     work = assume(found, _said(expected, speed, stall, save_every, past))
     outlook = _outlook(found, traces, zones or (), polarity, climate, seed)
-    console = Console(stderr=True, highlight=False)
+    console = o.console(quiet=True)
     with console.status("Compiling the pipeline ..."):
         scene = _scene(found, compile_loaded(found, pipeline).definition, work, outlook, seed)
     share = load_prices().spot_share if compare else None
@@ -119,7 +117,7 @@ def plan(
     if as_json:
         print(json.dumps(_document(made), indent=2))
     else:
-        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(as_text(made))
+        o.console().print(as_text(made))
 
 
 # ------------------------------------------------------------------------------------------------ parts

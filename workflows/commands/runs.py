@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from workflows.run_list import ListedRun
 
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
-COLOURS = {"RUNNING": "cyan", "SUCCEEDED": "green", "FAILED": "red", "TIMED_OUT": "red", "ABORTED": "yellow"}
 
 
 def runs(
@@ -42,6 +41,7 @@ def runs(
     Attempts and costs are those that have ended, from the table in which the machines write them.
     """
     from workflows.connection import connect
+    from workflows.run_list_text import as_text
 
     wanted = status.upper().replace("-", "_") if status else None
     if wanted and wanted not in STATUSES:
@@ -52,7 +52,8 @@ def runs(
     if as_json:
         print(json.dumps([asdict(run) for run in found], indent=2))
     elif found:
-        _print(found)
+        console = o.console()
+        console.print(as_text(found, console.width))
     else:
         print(f"No {f'{wanted} ' if wanted else ''}runs on {where}.")
 
@@ -68,30 +69,3 @@ def _listed(connection: Connection, pipeline: str | None, status: str | None, li
             raise RelayError(f"{unknown('pipeline', pipeline, list(machines))} (on {connection.where})")
         machines = {pipeline: machines[pipeline]}
     return listed(runs, connection.client("dynamodb"), machines, connection.now, status=status, limit=limit)
-
-
-def _print(found: list[ListedRun]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from workflows.receipt_text import money, span
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for title in ("run", "pipeline", "status", "started"):
-        table.add_column(title, no_wrap=True)
-    for title in ("took", "stages", "attempts", "cost"):
-        table.add_column(title, no_wrap=True, justify="right")
-    for run in found:
-        stages = "-" if run.stages_done is None else f"{run.stages_done} of {run.stages}"
-        known = run.attempts is not None
-        table.add_row(
-            run.run,
-            run.pipeline,
-            Text(run.status, COLOURS.get(run.status, "default")),
-            f"{run.started[:16].replace('T', ' ')}",
-            span(run.seconds),
-            stages,
-            str(run.attempts) if known else "-",
-            money(run.cost_usd) if known else "-",
-        )
-    o.console().print(table)

@@ -12,10 +12,11 @@ import typer
 from workflows.attempts import TABLE
 from workflows.commands import completion
 from workflows.commands import options as o
-from workflows.errors import RelayError
+from workflows.errors import RelayError, unknown
 
 if TYPE_CHECKING:
     from workflows.attempts import Attempt
+    from workflows.connection import Connection
 
 
 def stats(
@@ -40,24 +41,33 @@ def stats(
 
     Reads the table in which the machines write each attempt, here or in AWS.
     """
-    from rich.console import Console
-
     from workflows.connection import connect
+    from workflows.prices import load_prices
     from workflows.statistics import statistics
     from workflows.statistics_text import as_text
 
     name = _name(pipeline)
     with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
         attempts = written_attempts(connection.client("dynamodb"), table, name)
+        others = [] if attempts or not name else _pipelines(connection)
     if not attempts:
+        if name and others and name not in others:  # a table may also remember one that is deployed no more
+            raise RelayError(unknown("pipeline", name, others))
         whose = f"of the pipeline `{name}`" if name else "of any pipeline"
         raise RelayError(f"no attempt {whose} has been written down in the table `{table}` yet")
-    found = statistics(attempts)
+    found = statistics(attempts, load_prices())
     if as_json:
         document = {"pipeline": name, **asdict(found), "saved_usd": found.saved_usd}
         print(json.dumps(document, indent=2))
     else:
-        Console(highlight=False).print(as_text(found))
+        o.console().print(as_text(found))
+
+
+def _pipelines(connection: Connection) -> list[str]:
+    """The names that are known here."""
+    from workflows.runs import Runs
+
+    return list(Runs(connection.client).pipelines())
 
 
 def _name(pipeline: str | None) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from workflows.attempts import Attempt
-from workflows.statistics import Speed, statistics
+from workflows.statistics import Speed, speeds_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def measured(attempts: Iterable[Attempt]) -> dict[str, Measured]:
     """By stage; without those that never completed, or whose scripts report no steps."""
     known = list(attempts)
     by_stage: dict[str, list[Speed]] = {}
-    for speed in statistics(known).speeds:
+    for speed in speeds_of(known):
         by_stage.setdefault(speed.stage, []).append(speed)
     found = {}
     for stage, speeds in by_stage.items():
