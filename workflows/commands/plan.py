@@ -71,7 +71,7 @@ def plan(
     ] = False,
     runs: Annotated[
         int, typer.Option(min=2, max=100_000, help="virtual runs of what is shown in detail")
-    ] = 100,
+    ] = 80,
     compare: Annotated[bool, typer.Option("--compare", help="other rules on the same capacity")] = False,
     seed: Annotated[int, typer.Option(min=0, help="for everything drawn at random")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; one for each core otherwise")] = None,

@@ -8,7 +8,6 @@ depends on the seed alone, not on how many processes shared the work.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +23,7 @@ Progress = Callable[[int, int], None]
 LATE_ALLOWED = 0.05  # share of runs; what "in time" means in a recommendation
 CHUNK = 8
 
-_planner: Planner | None = None  # of a worker process
+_planner: Planner | None = None  # of this process
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,11 @@ class Summary:
 
 
 class Simulation:
-    """Runs variants of a scene in processes that are kept: each parses and compiles the machine once."""
+    """Runs variants of a scene in processes that are kept: forked, they share the parsed machine."""
 
     def __init__(self, scene: Scene, *, workers: int | None = None) -> None:
         self._scene, self._workers = scene, workers or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
-        self._alone: Planner | None = None
 
     def __enter__(self) -> Simulation:
         return self
@@ -91,9 +89,9 @@ class Simulation:
         return found
 
     def _spread(self, tasks: Sequence[tuple[Variant, int]]) -> Iterable[Figures]:
+        _open(self._scene)
         if self._workers == 1 or len(tasks) == 1:
-            self._alone = self._alone or Planner(self._scene)
-            return itertools.starmap(self._alone.run, tasks)
+            return map(_run, tasks)
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._workers, initializer=_open, initargs=(self._scene,))
         return self._pool.map(_run, tasks, chunksize=CHUNK)
@@ -151,8 +149,10 @@ def document(found: Summary) -> dict[str, Any]:
 
 
 def _open(scene: Scene) -> None:
+    """A process that was forked has the planner of the one that it comes from."""
     global _planner
-    _planner = Planner(scene)
+    if _planner is None or _planner.scene is not scene:
+        _planner = Planner(scene)
 
 
 def _run(task: tuple[Variant, int]) -> Figures:

@@ -83,7 +83,7 @@ class Planner:
     """Runs variants of one scene; made once in each process, because the machine is parsed only once."""
 
     def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+        self.scene = scene
         watch = Watch(scene.watch_definition, scene.watch_pattern)
         self._machine = PreparedMachine(scene.definition, bucket=scene.bucket, watch=watch)
         self._stages = stages_in(scene.definition)
@@ -102,12 +102,12 @@ class Planner:
     def view(self, variant: Variant, number: int) -> tuple[RunView, list[Record]]:
         """The same run, looked at in detail: its view as of a real run, and its jobs."""
         world, arn = self._world(variant, number)
-        view = RunView(RUN_NAME, "plan", stages_in(self._scene.definition))
+        view = RunView(RUN_NAME, "plan", stages_in(self.scene.definition))
         view.update(world.history(arn))
         return view, list(world.sagemaker.records)
 
     def _world(self, variant: Variant, number: int) -> tuple[VirtualWorld, str]:
-        scene = self._scene
+        scene = self.scene
         models = dict(scene.models)
         if variant.save_every is not None:
             models = {
@@ -134,7 +134,7 @@ class Planner:
             on_demand_attempts=sum(not _on_spot(each) for each in records if each.kind == "training"),
             interruptions=sum(_count(each, "Interrupted") for each in records),
             redone=world.workload.redone,
-            phases=_phases(records, self._scene.launch),
+            phases=_phases(records, self.scene.launch),
             cause=str(ended.get("cause", "")),
         )
 
@@ -146,7 +146,7 @@ class Planner:
             for left in json.loads(ended["output"])["stages"].values():
                 yield from left.get("ledger", [])
             return
-        view = RunView(RUN_NAME, "plan", stages_in(self._scene.definition))
+        view = RunView(RUN_NAME, "plan", stages_in(self.scene.definition))
         view.update(world.history(arn))
         for stage in view.stages.values():
             yield from stage.entries()
