@@ -56,8 +56,8 @@ def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
         moved = entry["reached_step"] > entry["resumed_step"]
         # What reached S3 last is not always progress.json: the next attempt may know of more.
         entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
-        if not entry["trained_seconds"] and not moved:  # it had no instances
-            entry["resumed_step"] = kept
+        if not entry["trained_seconds"] and not moved:  # it had no instances, and can have lost nothing
+            entry["resumed_step"] = entry["reached_step"] = kept
         done = entry["reached_step"] - entry["resumed_step"]
         useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
         yield Line(

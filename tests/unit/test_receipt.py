@@ -142,6 +142,22 @@ def test_what_reached_s3_late_is_known_from_the_next_attempt():
     assert [a["steps_redone"] for a in attempts] == [5, 0, 0]
 
 
+def test_a_checkpoint_that_was_cut_is_lost_once_and_not_by_those_that_never_ran():
+    never = {**ENTRY, "attempt": 2, "outcome": "no capacity", "trained_seconds": 0, "billed_seconds": 0}
+    never |= {"resumed_step": 40, "reached_step": 40}
+    last = {**LAST, "attempt": 4, "resumed_step": 30}
+
+    attempts = document(ENTRY, never, {**never, "attempt": 3}, last)["stages"][0]["attempts"]
+
+    assert [(a["resumed_step"], a["reached_step"]) for a in attempts] == [
+        (0, 50),
+        (30, 30),
+        (30, 30),
+        (30, 100),
+    ]
+    assert [a["steps_redone"] for a in attempts] == [20, 0, 0, 0]
+
+
 def test_the_text_names_the_attempts_their_ends_and_the_reasons():
     failed = {
         **LAST,
