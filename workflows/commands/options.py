@@ -114,3 +114,13 @@ def console(quiet: bool = False) -> Console:
     stream = sys.stderr if quiet else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
     return Console(stderr=quiet, highlight=False, width=width)
+
+
+def write_page(path: Path, page: str) -> None:
+    """Raises RelayError where it cannot be."""
+    from workflows.errors import RelayError
+
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RelayError(f"{path}: cannot be written: {error.strerror}") from None

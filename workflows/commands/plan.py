@@ -113,7 +113,9 @@ def plan(
             found, scene, work, wanted, runs=runs, spot_share=share, workers=workers, progress=progress
         )
     if html:
-        _write(html, made)
+        from workflows.planning.page import as_html
+
+        o.write_page(html, as_html(made))
     if as_json:
         print(json.dumps(_document(made), indent=2))
     else:
@@ -244,15 +246,6 @@ def _bar(console: Any) -> Iterator[Progress]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("Running it in virtual time", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _write(path: Path, made: Plan) -> None:
-    from workflows.planning.page import as_html
-
-    try:
-        path.write_text(as_html(made), encoding="utf-8")
-    except OSError as error:
-        raise RelayError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _document(made: Plan) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def receipt(
     if html:
         from workflows.receipt_page import as_html
 
-        _write(html, as_html(found.view, prices, hashes, planned))
+        o.write_page(html, as_html(found.view, prices, hashes, planned))
     if as_json:
         print(json.dumps(document(found.view, prices, hashes), indent=2))
     else:
@@ -69,10 +69,3 @@ def _read_plan(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise RelayError(f"{path}: not what `relay plan --json` prints") from None
     return found
-
-
-def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise RelayError(f"{path}: cannot be written: {error.strerror}") from None
