@@ -86,7 +86,6 @@ class Planner:
         self.scene = scene
         watch = Watch(scene.watch_definition, scene.watch_pattern)
         self._machine = PreparedMachine(scene.definition, bucket=scene.bucket, watch=watch)
-        self._stages = stages_in(scene.definition)
 
     def run(self, variant: Variant, number: int) -> Figures:
         """The run of that number. All variants of one number meet the same capacity and the same luck.
@@ -98,13 +97,6 @@ class Planner:
         if ended.get("error") == CANNOT_START:
             raise RelayError(f"the run would be refused at its start: {ended['cause']}")
         return self._figures(world, arn, ended)
-
-    def view(self, variant: Variant, number: int) -> tuple[RunView, list[Record]]:
-        """The same run, looked at in detail: its view as of a real run, and its jobs."""
-        world, arn = self._world(variant, number)
-        view = RunView(RUN_NAME, "plan", stages_in(self.scene.definition))
-        view.update(world.history(arn))
-        return view, list(world.sagemaker.records)
 
     def _world(self, variant: Variant, number: int) -> tuple[VirtualWorld, str]:
         scene = self.scene
