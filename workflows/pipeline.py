@@ -34,6 +34,7 @@ from workflows.stages import (
 )
 
 WATCH_SUFFIX = "-watch"  # of the state machine that watches a pipeline's jobs
+END_OF_OWNER = "--"  # behind the pipeline's name in the names of its jobs
 KINDS: dict[str, type[BaseStage]] = {
     "train": TrainStage,
     "process": ProcessStage,
@@ -98,6 +99,12 @@ class Pipeline(Model):
     def _graph(self) -> Pipeline:
         if self.name.endswith(WATCH_SUFFIX):
             raise problem("graph", "names that end in `-watch` are those of the capacity watch", at=["name"])
+        if END_OF_OWNER in self.name:
+            raise problem(
+                "graph",
+                "a pipeline's name has no two hyphens in a row: in its jobs' names they say where it ends",
+                at=["name"],
+            )
         check_graph(self)
         if self.deadline is not None:
             for index, stage in enumerate(self.stages):

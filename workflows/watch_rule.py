@@ -22,7 +22,7 @@ def watch_name(pipeline: str) -> str:
 
 
 def watch_pattern(pipeline: str) -> dict[str, Any]:
-    """The rule's pattern. A pipeline whose name begins alike is told apart by the machine."""
+    """The rule's pattern."""
     return {
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Training Job State Change"],

@@ -96,14 +96,16 @@ def test_a_pipeline_at_work_is_not_removed(deployed, screen):
 
 def test_with_stop_its_runs_and_their_jobs_are_stopped_and_nobody_elses(deployed, screen):
     run = start(deployed, "nightly-7")
-    stopped = jobs_in_progress(deployed, "digits-pretrain-1", "other-digits-pretrain-1")
+    stopped = jobs_in_progress(
+        deployed, "digits--pretrain-1", "digits-large--pretrain-1", "other-digits--pretrain-1"
+    )
 
     remove(deployed, screen.typing("digits"), stop=True)
 
     assert "1 run will be stopped: nightly-7" in screen.text
     told = deployed.client("stepfunctions").describe_execution(executionArn=run)
     assert told["status"] == "ABORTED"
-    assert stopped == ["digits-pretrain-1"]
+    assert stopped == ["digits--pretrain-1"]
 
 
 def test_the_shared_stack_is_protected_and_then_nothing_at_all_is_removed(deployed, screen):

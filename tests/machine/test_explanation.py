@@ -136,7 +136,7 @@ def test_a_stage_that_was_reused_costs_nothing_and_says_whose_it_is():
 
     assert explained["totals"] == receipt["totals"]
     assert (explained["totals"]["attempts"], explained["totals"]["cost_usd"]) == (0, 0)
-    assert "train  reused: the job demo-train-" in out.getvalue()
+    assert "train  reused: the job demo--train-" in out.getvalue()
     assert "of the run" in out.getvalue()
 
 

@@ -35,7 +35,7 @@ def test_a_gate_that_does_not_hold_ends_the_run_quietly():
     run = Run(pipeline(TRAIN, GATE, AFTER, REGISTER, later), models=reported(acc=0.5))
 
     assert run.ended["status"] == "SUCCEEDED"
-    assert [job["TrainingJobName"].split("-")[1] for job in run.jobs] == ["train"]
+    assert [job["TrainingJobName"].split("-")[2] for job in run.jobs] == ["train"]
     for name in ("after", "register", "later"):
         assert "skipped" in run.results[name]
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import SITE, Run, pipeline, watch
@@ -11,7 +11,7 @@ from tests.machine.watched import LAUNCH, PATIENCE, READINGS, TRAIN, endings, jo
 from workflows.local.front_door.event_patterns import matches
 from workflows.local.virtual import VirtualWorld
 from workflows.state_machine.watch import compile_watch
-from workflows.training_job import job_base
+from workflows.training_job import job_base, job_prefix
 from workflows.watch_rule import watch_pattern
 
 
@@ -245,7 +245,7 @@ def test_a_job_that_is_gone_is_nothing_to_do():
     assert "not found" in look(VirtualWorld({}, bucket="bucket"), "demo-gone")["why"]
 
 
-names = st.from_regex(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
+names = st.from_regex(r"[a-z](-?[a-z0-9]){0,38}", fullmatch=True).map(lambda name: name[:40].rstrip("-"))
 
 
 @given(names, names)
@@ -265,6 +265,15 @@ def test_every_waiting_job_of_a_pipeline_wakes_its_watch(pipeline_name, stage):
     assert not matches(
         watch_pattern(pipeline_name), {**event, "detail": {**detail, "SecondaryStatus": "Training"}}
     )
+
+
+@given(names, names, names, st.booleans())
+def test_no_job_wakes_the_watch_of_a_pipeline_whose_name_begins_alike(one, rest, stage, hyphen):
+    other = f"{one}{'-' * hyphen}{rest}"[:40].rstrip("-")
+    assume(other != one)
+
+    assert not job_base(other, stage).startswith(job_prefix(one))
+    assert not job_base(one, stage).startswith(job_prefix(other))
 
 
 def look(world, name):

@@ -166,6 +166,8 @@ def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
     [
         Need("sagemaker:CreateTrainingJob", arn("sagemaker", "training-job/other-train-1")),
         Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/other-train-1")),
+        # One whose name begins alike.
+        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/digits-large--train-1")),
         Need("s3:GetObject", f"{BUCKET}/other/runs/1-a/train/checkpoints/progress.json"),
         Need("s3:GetObject", f"{BUCKET}/other/runs/1-a/train/output/j/output/model.tar.gz"),
         Need("s3:PutObject", f"{BUCKET}/code/1/launch.py"),

@@ -87,6 +87,7 @@ def test_a_reference_is_a_need(write):
             9,
             "spot without a checkpoint",
         ),
+        (("name: demo\n", "name: de--mo\n"), 1, "name has no two hyphens in a row"),
         (("name: demo\n", ""), 1, "the field `name` is missing"),
         (("    script: train.py\n", ""), 9, "stages[1]: the field `script` is missing"),
         (

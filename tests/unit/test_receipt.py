@@ -214,13 +214,13 @@ def test_the_stages_of_a_machine_are_read_from_its_text():
 
 
 def test_a_job_that_was_stopped_with_the_run_stands_among_the_attempts_in_its_order():
-    first = {**ENTRY, "job": "demo-train-abc-0-1"}
-    last = {**LAST, "job": "demo-train-abc-1-2", "resumed_step": 70}
+    first = {**ENTRY, "job": "demo--train-abc-0-1"}
+    last = {**LAST, "job": "demo--train-abc-1-2", "resumed_step": 70}
     view = view_of(first, last)
     figures = {key: ENTRY[key] for key in ("market", "instance_type", "instance_count", "interruptions")}
 
     view.add_stopped(
-        "demo-train-abc-0-2", "train", {**figures, "trained_seconds": 300, "billed_seconds": 300}
+        "demo--train-abc-0-2", "train", {**figures, "trained_seconds": 300, "billed_seconds": 300}
     )
 
     document = as_json(view, PRICES, {})
