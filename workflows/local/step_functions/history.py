@@ -32,6 +32,7 @@ class History:
     def __init__(self, now: Callable[[], datetime], events: list[Event] | None = None) -> None:
         self._now = now
         self.events: list[Event] = events if events is not None else []
+        self.moment: datetime | None = None  # of the event that was added last
         self.closed = False
 
     def append(self, kind: str, previous: int, key: str | None = None, details: Any = None) -> int:
@@ -45,7 +46,8 @@ class History:
         number = len(self.events) + 1
         if number >= MAX_EVENTS:
             raise HistoryFullError
-        event = {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": previous}
+        self.moment = moment = self._now()
+        event = {"timestamp": moment, "type": kind, "id": number, "previousEventId": previous}
         if key is not None:
             event[key] = details
         self.events.append(event)

@@ -33,6 +33,8 @@ def restore(branch: Branch, frontier: dict[str, Any], last_event: int) -> None:
     if frontier.get("done"):
         branch.done, branch.output = True, frontier["output"]
         return
+    if frontier["input"] is not branch.input:
+        branch.use_input_text(None)  # that of the start
     branch.at, branch.input = frontier["state"], frontier["input"]
     branch.map_run = next((r for r in branch.execution.map_runs if r.arn == frontier.get("map_run")), None)
     branch.variables = frontier["variables"]

@@ -29,11 +29,12 @@ class EvaluationFailedError(TaskError):
 class Scope(Protocol):
     """What an expression can see."""
 
-    def visible(self, expression: Expression) -> Mapping[str, Any]:
-        """Return the variables that the expression reads, prepared for JSONata."""
-
+    @property
     def plain(self) -> Sequence[Any]:
-        """Return the large values among them that are plain JSON as they are."""
+        """The large values among them that are plain JSON as they are."""
+
+    def visible(self, expression: Expression) -> Mapping[str, Any]:
+        """Return the variables, at least those that the expression reads, prepared for JSONata."""
 
 
 class Template:
@@ -69,7 +70,7 @@ class Query(Template):
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
         try:
-            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain())
+            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain)
         except UndefinedError:
             problem = "returned nothing (undefined)."
         except UnsupportedResultError:
