@@ -21,6 +21,7 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     Closure,
     Sequenced,
     UnsureError,
+    array,
     text,
     truth,
 )
@@ -79,13 +80,18 @@ def known(name: str, *kinds: frozenset[type]) -> Function:
     call = typed(name, *kinds)
     remembered = lru_cache(maxsize=1024, typed=True)(call)
 
+    def ask_one(argument: Any) -> Any:
+        if argument.__class__ is str and len(argument) > LONGEST_REMEMBERED:
+            return call(argument)
+        return remembered(argument)
+
     def ask(*arguments: Any) -> Any:
         for each in arguments:
             if each.__class__ is str and len(each) > LONGEST_REMEMBERED:
                 return call(*arguments)
         return remembered(*arguments)
 
-    return ask
+    return ask_one if len(kinds) == 1 else ask
 
 
 def lookup(value: Any, key: Any) -> Any:
@@ -108,6 +114,17 @@ def merge(objects: Any) -> Any:
             made.update(each)
         return made
     return checked("merge", objects)
+
+
+def merged(*objects: Any) -> Any:
+    """`$merge` of an array that is written out: most are objects, and then it need not be made."""
+    made: dict[str, Any] = {}
+    for each in objects:
+        if each.__class__ is dict:
+            made.update(each)
+        elif each is not None:
+            return merge(array(*objects))
+    return made
 
 
 def count(value: Any) -> int:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from workflows.local.step_functions.jsonata.compiled.operators import ARITHMETIC, COMPARISONS
+from workflows.local.step_functions.jsonata.compiled.values import Array
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
     Frame,
@@ -17,6 +18,9 @@ from workflows.local.step_functions.jsonata.compiled.source import (
     Source,
     UnsupportedError,
 )
+
+LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_singleton_array")
+"""Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""
 
 
 def literal(value: Any) -> Piece:
@@ -75,6 +79,7 @@ def _bind(source: Source, node: Any, context: Piece, frame: Frame, *, again: boo
     source.line(f"{slot.code} = {value.code}")
     # A lambda may read a variable that is bound again after it was made.
     slot.bound, slot.kind = True, "any" if again else value.kind
+    source.changed(slot.code)
     return Piece(slot.code, slot.kind)
 
 
@@ -107,6 +112,8 @@ def write_binary(source: Source, node: Any, context: Piece, tail: bool) -> Piece
         return source.keep(f"{COMPARISONS[sign].__name__}({left.code}, {right.code})", "truth")
     if sign in ("=", "!="):
         return source.keep(_equality(node, left, right, sign), "boolean")
+    if sign == "in" and right.kind == "texts":
+        return source.keep(f"{left.code} in {right.code}", "boolean")
     if sign == "in":
         return source.keep(f"within({left.code}, {right.code})", "boolean")
     if sign == "..":
@@ -144,7 +151,8 @@ def _concatenated(source: Source, node: Any, context: Piece) -> list[str]:
                 parts += _concatenated(source, each, context)
             continue
         value = source.write(source, each, context)
-        parts.append(value.code if value.kind == "text" else f"text({value.code})")
+        as_text = f"({value.code} if {value.code}.__class__ is str else text({value.code}))"
+        parts.append(value.code if value.kind == "text" else as_text)
     return parts
 
 
@@ -163,12 +171,28 @@ def write_unary(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
 
 
 def write_array(source: Source, node: Any, context: Piece) -> Piece:
-    """`[...]`; an array that is written inside stays one item, every other array is taken apart."""
+    """`[...]`."""
+    values = array_items(source, node, context)
+    if node.expressions and all(each.type == "string" for each in node.expressions):
+        if not getattr(node, "consarray", False):  # of that one the mark is set each time
+            return Piece(source.constant(Array(str(each.value) for each in node.expressions)), "texts")
+    return source.keep(f"array({', '.join(values)})", "defined")
+
+
+def array_items(source: Source, node: Any, context: Piece) -> list[str]:
+    """What to write for its items: an array that is written inside stays one, every other is taken apart."""
     values = []
     for each in node.expressions:
         value = source.write(source, each, context)
         values.append(f"({value.code},)" if str(each.value) == "[" else value.code)
-    return source.keep(f"array({', '.join(values)})", "defined")
+    return values
+
+
+def is_array(arguments: Any) -> bool:
+    """Whether the only argument is written as an array, with nothing behind it."""
+    if len(arguments or ()) != 1 or arguments[0].type != "unary" or str(arguments[0].value) != "[":
+        return False
+    return not any(getattr(arguments[0], name, None) for name in ("predicate", "consarray", *LIBRARYS))
 
 
 def write_object(source: Source, node: Any, context: Piece) -> Piece:
