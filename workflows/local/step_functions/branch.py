@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import simpy
@@ -54,10 +53,6 @@ class Owner(Protocol):
     map_runs: list[MapRun]
 
     @property
-    def stopped(self) -> bool:
-        """Whether the execution has ended, however it ended."""
-
-    @property
     def behaviour(self) -> Mapping[str, Behaviour]:
         """What each type of state does."""
 
@@ -103,7 +98,6 @@ class Branch:
         self._states: dict[str, Any] | None = None
         self.children: list[Branch] | None = None
         self.entered_id = 0
-        self.entered_time: datetime | None = None
         self.resuming = False
         self.retry_count = 0
         self.map_run: MapRun | None = None
@@ -131,7 +125,7 @@ class Branch:
         """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
         program = self.program.states
         while True:
-            if self.execution.stopped or self.history.closed:
+            if self.history.closed:  # as that of every execution that has ended, however it ended
                 raise simpy.Interrupt("stopped")
             state = program[self.at]
             self._enter(state)
@@ -174,7 +168,7 @@ class Branch:
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
-            if self.entered_time is not None and state.type in _GOES_ON:
+            if self.entered_id and state.type in _GOES_ON:
                 self.execution.save()
                 return
         self.children = self.map_run = None
@@ -185,7 +179,6 @@ class Branch:
             "stateEnteredEventDetails",
             {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED},
         )
-        self.entered_time = self.history.moment
         self.execution.save()
 
     def _leave(self, state: State, conclusion: Conclusion) -> None:
@@ -310,7 +303,7 @@ class Branch:
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
-        entered = self.entered_time or self.interpreter.clock.now()
+        entered = self.history.moment(self.entered_id) if self.entered_id else self.interpreter.clock.now()
         context["State"] = {
             "Name": self.at,
             "EnteredTime": timestamp(entered),

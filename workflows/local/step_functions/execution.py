@@ -97,12 +97,12 @@ class Execution:
     @property
     def begun(self) -> bool:
         """Whether it was started: a child of a Map run waits until there is room for it."""
-        return bool(self.history.events)
+        return self.history.count > 0
 
     @property
     def full(self) -> bool:
         """Whether its history has no room for a redrive."""
-        return len(self.history.events) >= MAX_EVENTS - 1
+        return self.history.count >= MAX_EVENTS - 1
 
     def begin(self) -> None:
         """Start walking; the first state is entered when the clock next runs."""
@@ -128,7 +128,7 @@ class Execution:
         self.output_text = self.error = self.cause = None
         # A new one over the same events: branches of the stopped run, which may still be cleaning
         # up in this moment, keep the closed one.
-        self.history = History(self.interpreter.clock.now, self.history.events)
+        self.history = History(self.interpreter.clock, self.history.events)
         self._base_context = None
         self.ended = self.interpreter.env.event()
         event = self.history.append(
@@ -290,7 +290,7 @@ class Execution:
                 input_text=text_of(value),
                 started=now,
                 map_run=run,
-                history=History(self.interpreter.clock.now),
+                history=History(self.interpreter.clock),
                 on_save=self.on_save,
             )
             child.save()

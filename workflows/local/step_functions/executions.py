@@ -128,7 +128,7 @@ class Executions:
             alias_arn=target.alias_arn,
             trace_header=trace,
             started=self.interpreter.clock.now(),
-            history=History(self.interpreter.clock.now),
+            history=History(self.interpreter.clock),
         )
 
     def _free_again(self, execution: Execution) -> bool:

@@ -137,7 +137,7 @@ class ExecutionStore:
             definition=definition,
             program=program,
             input=json.loads(record["input_text"]),
-            history=History(interpreter.clock.now, events),
+            history=History(interpreter.clock, events),
             map_run=run,
             on_save=self.save,
             **fields,

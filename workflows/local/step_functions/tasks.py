@@ -11,7 +11,7 @@ import simpy
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
-from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, TaskCall
+from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer, TaskCall
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
@@ -61,7 +61,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
     branch.event("TaskStarted", "taskStartedEventDetails", names)
     attempt = _Attempt(branch, names)
     try:
-        begun = branch.interpreter.integrations.run(
+        begun: Answer | _Ended | Working = branch.interpreter.integrations.run(
             TaskCall(
                 resource=resource,
                 arguments=arguments,
@@ -73,13 +73,13 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
         )
     except TaskError as error:
         begun = _Ended(None, error)
-    if isinstance(begun, Generator):
-        ended = yield from attempt.wait(begun, timeout, heartbeat)
-    else:
+    if isinstance(begun, Answer | _Ended):
         # What is answered at once needs no process of its own. An answer takes a moment, in which other
         # executions go on: two that look at one job both look before either acts, as on AWS.
         ended = begun
         yield branch.interpreter.env.timeout(0)
+    else:
+        ended = yield from attempt.wait(begun, timeout, heartbeat)
     attempt.ended = True
     if isinstance(ended, _Ended) and ended.error is not None:
         attempt.fail(ended.error)

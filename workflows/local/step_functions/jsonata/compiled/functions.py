@@ -138,7 +138,7 @@ def over_numbers(name: str, function: Function) -> Function:
     """`$sum`, `$min`, `$max`."""
 
     def call(values: Any) -> Any:
-        if isinstance(values, list) and values and all(each.__class__ in NUMBERS for each in values):
+        if isinstance(values, list) and values and NUMBERS.issuperset(map(type, values)):
             return Utils.convert_number(function(values))
         return checked(name, values)
 
