@@ -182,7 +182,7 @@ MetricName = Annotated[str, Field(min_length=1, max_length=255)]
 Metrics = Annotated[
     dict[MetricName, Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=40)
 ]
-MOST_TAGS = 40  # of 50; Relay adds four of its own, Step Functions two
+MOST_TAGS = 40  # of 50; Relay adds seven of its own, Step Functions two
 RESERVED_TAGS = ("relay:", "aws:")
 
 

@@ -29,6 +29,8 @@ MARK = "stopped-by-watch.json"
 PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"
 SLACK, REDONE = "RELAY_SLACK", "RELAY_REDONE"
 NO_DEADLINE = "none"  # in the place of a number of seconds
+# What it reads in an event, which carries the job's tags and not its environment.
+LOOK_AFTER, LEFT_TAG = "relay:look-after", "relay:interruptions-left"
 LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
 # "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
@@ -135,7 +137,7 @@ def training_request(
         "EnableManagedSpotTraining": spot,
         "HyperParameters": _hyperparameters(stage),
         "Environment": _environment(stage) | (_for_the_watch(stage, slack) if spot else {}),
-        "Tags": _tags(pipeline, stage),
+        "Tags": _tags(pipeline, stage, _tags_for_the_watch(stage) if spot else {}),
     }
     if stage.checkpoint:
         # Without the `/` at its end, `run-1` would restore the files of `run-10` as well.
@@ -172,7 +174,7 @@ def processing_request(
         "ProcessingResources": {"ClusterConfig": _cluster(stage)},
         "StoppingCondition": {"MaxRuntimeInSeconds": _seconds(stage.limit)},
         "Environment": _environment(stage),
-        "Tags": _tags(pipeline, stage),
+        "Tags": _tags(pipeline, stage, {}),
     }
     return laid_over(request, processing_settings(stage))
 
@@ -361,24 +363,33 @@ def _environment(stage: JobStage) -> dict[str, str]:
 
 def _for_the_watch(stage: TrainStage, slack: str) -> dict[str, str]:
     """How long, and how often, the job may be without capacity; it keeps what it was created with."""
-    limits = settings(stage.name)
-    left = f"$string({limits}.retry_budget - ${variable(stage.name)}.interruptions)"
     # What an interruption costs besides the waiting: at most the work since the last checkpoint.
     redone = _seconds(stage.checkpoint.longest if stage.checkpoint else stage.limit)
     return {
-        PATIENCE: _expression(f"$string({limits}.patience)"),
-        INTERRUPTIONS_LEFT: _expression(left),
+        PATIENCE: _expression(f"$string({settings(stage.name)}.patience)"),
+        INTERRUPTIONS_LEFT: _expression(_left(stage)),
         SLACK: _expression(f'$exists($run.deadline) ? $string($floor({slack})) : "{NO_DEADLINE}"'),
         REDONE: str(redone),
     }
 
 
-def _tags(pipeline: Pipeline, stage: JobStage) -> list[dict[str, str]]:
+def _tags_for_the_watch(stage: TrainStage) -> dict[str, str]:
+    """How long it may leave a waiting job alone: the patience; not at all where a deadline runs."""
+    wait = f'$exists($run.deadline) ? "0" : $string({settings(stage.name)}.patience)'
+    return {LOOK_AFTER: _expression(wait), LEFT_TAG: _expression(_left(stage))}
+
+
+def _left(stage: TrainStage) -> str:
+    return f"$string({settings(stage.name)}.retry_budget - ${variable(stage.name)}.interruptions)"
+
+
+def _tags(pipeline: Pipeline, stage: JobStage, more: Mapping[str, str]) -> list[dict[str, str]]:
     tags = stage.tags | {
         "relay:pipeline": pipeline.name,
         "relay:run": _expression("$run.id"),
         "relay:stage": stage.name,
         "relay:attempt": _expression(f"$string(${variable(stage.name)}.attempt)"),
+        **more,
     }
     if isinstance(stage, SweepStage):
         tags["relay:trial"] = _expression(f"$string(${variable(stage.name)}.trial)")

@@ -59,6 +59,11 @@ KNOWN = {
         "stacks/watch_rule.py, stacks/grants.py (OF_LIVE)",
         "The capacity watch never starts: name the machine itself as the target, without the condition.",
     ),
+    "event-tags": Assumption(
+        "the event of a job that waits carries the job's tags, as an object of their names",
+        "workflows/state_machine/watch.py (the first wait), workflows/local/sagemaker/state_change.py",
+        "Each watch looks at its job at once, and again when the patience is over: two transitions more.",
+    ),
     "api-source-account": Assumption(
         "API Gateway assumes a role whose trust has aws:SourceAccount, IfExists",
         "stacks/access.py (_told)",

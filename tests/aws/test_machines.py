@@ -15,6 +15,7 @@ from tests.aws.requests import (
     status_rule,
     training_job,
 )
+from workflows.training_job import LOOK_AFTER
 from workflows.watch_rule import watch_name
 
 EVALUATION, TASK = "States.QueryEvaluationError", "States.TaskFailed"
@@ -51,13 +52,23 @@ def test_a_failed_expression_is_not_retried_where_its_own_retry_says_never(accou
     settle("evaluation-not-retried", retries == 0, f"{retries} retries")
 
 
-def test_the_rule_starts_the_watch_by_its_alias(account, finished):
+@pytest.fixture
+def watches(account, finished):
+    """The executions of the watch of a pipeline that has run: its jobs have waited, so there were events."""
+    assert finished["startDate"]
     watch = f"arn:aws:states:{account.site.region}:{account.site.account}:stateMachine:{watch_name('digits')}"
+    return account.stepfunctions.list_executions(stateMachineArn=watch)["executions"]
 
-    seen = account.stepfunctions.list_executions(stateMachineArn=watch)["executions"]
 
-    assert finished["startDate"]  # its jobs have waited, so there were events
-    settle("alias-target", len(seen) > 0, f"{len(seen)} executions of the watch")
+def test_the_rule_starts_the_watch_by_its_alias(watches):
+    settle("alias-target", len(watches) > 0, f"{len(watches)} executions of the watch")
+
+
+def test_the_event_of_a_waiting_job_carries_its_tags(account, watches):
+    told = account.stepfunctions.describe_execution(executionArn=watches[0]["executionArn"])
+
+    tags = json.loads(told["input"])["detail"].get("Tags")
+    settle("event-tags", isinstance(tags, dict) and LOOK_AFTER in tags, f"Tags of the event: {tags!r}")
 
 
 def test_a_redrive_goes_on_after_the_machine_was_updated(account, name, probe_role):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import SITE, Run, pipeline, watch
-from tests.machine.watched import LAUNCH, PATIENCE, READINGS, TRAIN, endings, job, scenario, seconds
+from tests.machine.watched import LAUNCH, PATIENCE, READINGS, TRAIN, endings, job, scenario, seconds, tags
 from workflows.local.front_door.event_patterns import matches
 from workflows.local.virtual import VirtualWorld
 from workflows.state_machine.watch import compile_watch
@@ -65,11 +65,11 @@ def test_capacity_that_comes_within_the_patience_is_left_alone():
     assert set(endings(run)) == {"nothing to do"}
 
 
-def test_an_undisturbed_job_costs_one_watch_of_six_transitions():
+def test_an_undisturbed_job_costs_one_watch_of_four_transitions():
     run = Run(pipeline(TRAIN), watch=watch())
 
     assert endings(run) == ["nothing to do"]
-    assert len(run.states_of(run.world.watches[0])) == 6
+    assert len(run.states_of(run.world.watches[0])) == 4
 
 
 def test_the_shortest_patience_stops_no_job_that_is_still_being_launched():
@@ -125,7 +125,10 @@ def test_earlier_attempts_count_against_what_a_job_may_take():
         ("completed", 0),
     ]
     assert job(run, 1)["Environment"]["RELAY_INTERRUPTIONS_LEFT"] == "2"
-    assert "RELAY_PATIENCE" not in job(run, 2)["Environment"]  # on-demand: nothing to watch
+    assert tags(run, 1).items() >= {"relay:look-after": "600", "relay:interruptions-left": "2"}.items()
+    # On-demand there is nothing to watch.
+    assert "RELAY_PATIENCE" not in job(run, 2)["Environment"]
+    assert "relay:look-after" not in tags(run, 2)
 
 
 # ------------------------------------------------------------------------------------------- events
@@ -151,6 +154,65 @@ def test_the_mark_of_one_attempt_says_nothing_of_the_next():
     run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(), stop_after=PATIENCE + 400)
 
     assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "stopped by a person", "fail")]
+
+
+def tagless(event):
+    del event["detail"]["Tags"]
+
+
+def listed_tags(event):
+    event["detail"]["Tags"] = [{"Key": key, "Value": item} for key, item in event["detail"]["Tags"].items()]
+
+
+def timeless(event):
+    del event["time"]
+
+
+def bare(event):
+    event["detail"] = {"TrainingJobName": event["detail"]["TrainingJobName"]}
+
+
+@pytest.mark.parametrize("lose", [tagless, listed_tags, timeless, bare])
+def test_an_event_that_does_not_tell_how_long_to_wait_has_the_watch_look_at_once(lose):
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch(lambda event: lose(event) or (0.0,)))
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == PATIENCE
+    assert run.states_of(run.world.watches[0])[:6] == [
+        "wait for capacity",
+        "look at the job",
+        "does it wait for capacity",
+        "wait for the patience that is left",
+        "look at the job",
+        "does it wait for capacity",
+    ]
+
+
+def test_a_drought_costs_one_look_at_the_end_of_the_patience():
+    run = Run(pipeline(TRAIN), scenario=scenario("none"), watch=watch())
+
+    assert seconds(run) == PATIENCE
+    assert run.states_of(run.world.watches[0]) == [
+        "wait for capacity",
+        "look at the job",
+        "does it wait for capacity",
+        "how far did it get",
+        "mark the stop",
+        "stop the job",
+        "stopped",
+    ]
+
+
+def test_a_deadline_is_reckoned_with_the_job_before_its_eyes_and_not_from_the_event():
+    run = Run(
+        pipeline({**TRAIN, "expected": "20m"}, deadline="30h"),
+        scenario=scenario({"wait": "8m"}),
+        watch=watch(),
+    )
+
+    assert tags(run)["relay:look-after"] == "0"
+    looked = run.states_of(run.world.watches[0])
+    assert looked.count("look at the job") == 2
 
 
 # --------------------------------------------------------------------------------------- other jobs

@@ -18,6 +18,12 @@ def job(run, attempt=0):
     return run.world.sagemaker.handle("DescribeTrainingJob", {"TrainingJobName": name})
 
 
+def tags(run, attempt=0):
+    """The tags of an attempt's job."""
+    listed = run.world.sagemaker.handle("ListTags", {"ResourceArn": job(run, attempt)["TrainingJobArn"]})
+    return {tag["Key"]: tag["Value"] for tag in listed["Tags"]}
+
+
 def seconds(run, attempt=0):
     """From the creation of an attempt's job to its end."""
     found = job(run, attempt)

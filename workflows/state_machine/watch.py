@@ -4,13 +4,17 @@ SageMaker itself restarts an interrupted spot job until MaxWaitTimeInSeconds, an
 MaxRuntime: it cannot say "wait 45 minutes, then give up". So EventBridge starts one watch for each event that
 says that a job of the pipeline waits (`watch_rule.py`):
 
-    look at the job -> does it wait for capacity -> nothing to do
-          ^                |            |
-          |                v            +-> how far did it get -> mark the stop -> stop the job -> stopped
-          +---- wait for the patience that is left
+    wait for capacity -> look at the job -> does it wait for capacity -> nothing to do
+                           ^                  |            |
+                           |                  v            +-> how far did it get -> mark the stop
+                           +-- wait for the patience that is left              -> stop the job -> stopped
 
-It keeps nothing and knows no stage: what it needs stands in the job's own Environment. Events come twice,
-late or never, so:
+It keeps nothing and knows no stage: what it needs stands in the job's own Environment. Most waits are over
+long before the patience is, so it lets that pass first, as far as the tags in the event tell it, and then
+looks once. The first wait decides nothing: an event without those tags, or of another shape, has it look at
+once, and so has a job that has used up its interruptions or runs against a deadline.
+
+Events come twice, late or never, so:
 
 - twice: each watch looks for itself; both would leave the same mark, and the second stop is refused.
 - late: the time counts from the job's own transitions, not from the event.
@@ -40,7 +44,17 @@ from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import INTERRUPTIONS_LEFT, MARK, NO_DEADLINE, PATIENCE, REDONE, SLACK, Site
+from workflows.training_job import (
+    INTERRUPTIONS_LEFT,
+    LEFT_TAG,
+    LOOK_AFTER,
+    MARK,
+    NO_DEADLINE,
+    PATIENCE,
+    REDONE,
+    SLACK,
+    Site,
+)
 from workflows.watch_rule import WAITING
 
 _JOB = "$states.input.detail.TrainingJobName"
@@ -51,14 +65,16 @@ _SAID = jsonata(f'{{"job": {_JOB}, "why": $look.why}}')
 
 def compile_watch(pipeline: str, site: Site) -> dict[str, Any]:
     """The definition of the capacity watch of the pipeline with this name."""
+    first = asl.Wait("wait for capacity", seconds=jsonata(_FIRST))
     look = _look(pipeline, site)
     wait = asl.Wait("wait for the patience that is left", seconds=jsonata("$look.seconds"))
     how_far, mark, stop = _how_far(site), _mark(site), _stop(site, look)
     choice = asl.Choice("does it wait for capacity")
+    choice.when('$look.next = "leave"', asl.Succeed("nothing to do", output=_SAID))
     choice.when('$look.next = "wait"', wait)
     choice.when('$look.next = "stop"', how_far)
-    choice.when('$look.next = "fail"', _refused())
-    choice.otherwise(asl.Succeed("nothing to do", output=_SAID))
+    choice.otherwise(_refused())
+    first.next(look)
     look.add_catch(_catch(choice, {"look": jsonata(_NOT_SEEN)}))
     look.next(choice)
     wait.next(look)
@@ -66,7 +82,7 @@ def compile_watch(pipeline: str, site: Site) -> dict[str, Any]:
     how_far.next(mark)
     mark.next(stop)
     stop.next(asl.Succeed("stopped", output=_SAID))
-    return asl.machine(look, comment=f"The capacity watch of {pipeline}, compiled by Relay")
+    return asl.machine(first, comment=f"The capacity watch of {pipeline}, compiled by Relay")
 
 
 # ------------------------------------------------------------------------------------------------ states
@@ -124,6 +140,21 @@ def _catch(target: Any, assign: dict[str, Any]) -> Any:
     return asl.Catch(error_equals=["States.ALL"], next_step=target, assign=assign, output=_PASSED_ON)
 
 
+# -------------------------------------------------------------------------------------------- the first wait
+_EVENT = "$states.input"
+_TAGS = f"{_EVENT}.detail.Tags"
+_FIRST = (
+    f"($after := {_TAGS}.`{LOOK_AFTER}`; $left := {_TAGS}.`{LEFT_TAG}`; "
+    f'$seen := $count({_EVENT}.detail.SecondaryStatusTransitions[Status = "Interrupted"]); '
+    f"$exists($after) and $exists($left) and $exists({_EVENT}.time) and $seen < $number($left) "
+    f"? $max([0, $ceil($number($after) - ($millis() - $toMillis({_EVENT}.time)) / 1000)]) : 0)"
+)
+"""Seconds from now to the end of the patience, which the event's own time began; 0: look at once.
+
+To the second, as that time is: a look that comes a moment too early waits for the rest of it.
+"""
+
+
 # ------------------------------------------------------------------------------------------ the decision
 # A job that is gone needs no watch; anything else that keeps us from looking is to be seen.
 _NOT_SEEN = f'{{"next": $contains({_CAUSE}, "not found") ? "leave" : "fail", "why": {_CAUSE}}}'
@@ -134,14 +165,32 @@ def _looked(bucket: str, pipeline: str) -> str:
 
     Whatever AWS left out counts for leaving the job alone.
     """
+    runs = f"{bucket}{pipeline}/runs/"
+    ours = (
+        f"$job.EnableManagedSpotTraining = true and $exists($job.Environment.{PATIENCE}) "
+        f'and $substring($place, 0, {len(runs)}) = "{runs}"'
+    )
+    left_alone = [
+        (f"$not({ours})", _says("leave", '"no spot job of this pipeline"')),
+        ('$job.TrainingJobStatus != "InProgress"', _says("leave", '"the job is " & $job.TrainingJobStatus')),
+        (
+            f"$not($job.SecondaryStatus in {json.dumps(WAITING)})",
+            _says("leave", '"the job has capacity: " & $job.SecondaryStatus'),
+        ),
+    ]
+    place = x.or_else("$job.OutputDataConfig.S3OutputPath", '""')
+    found = _first_that_holds(left_alone, _waits(bucket))
+    return f"($job := $states.result; $place := {place}; {found})"
+
+
+def _waits(bucket: str) -> str:
+    """What to do with a job of ours that has no instances."""
     names = {
-        "job": "$states.result",
         "waiting": json.dumps(WAITING),
         "changes": "$job.SecondaryStatusTransitions",
         "seen": '$count($changes[Status = "Interrupted"])',
         **_times(),
         "left": x.or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
-        "place": x.or_else("$job.OutputDataConfig.S3OutputPath", '""'),
         # Without checkpoints there is no progress either, and the read that fails says so.
         "checkpoints": f'$substringAfter({x.or_else("$job.CheckpointConfig.S3Uri", "$place")}, "s3://")',
         # s3://BUCKET/PIPELINE/runs/RUN/STAGE/output
@@ -156,7 +205,7 @@ def _looked(bucket: str, pipeline: str) -> str:
             "progress": '$substringAfter($checkpoints, "/") & "progress.json"',
         }
     )
-    return f"({bound} $merge([{_answer(bucket + pipeline + '/runs/')}, {rest}]))"
+    return f"({bound} $merge([{_answer()}, {rest}]))"
 
 
 def _times() -> dict[str, str]:
@@ -196,32 +245,23 @@ def _clock() -> dict[str, str]:
     }
 
 
-def _answer(runs: str) -> str:
-    """The first that holds decides."""
-    ours = (
-        f"$job.EnableManagedSpotTraining = true and $exists($job.Environment.{PATIENCE}) "
-        f'and $substring($place, 0, {len(runs)}) = "{runs}"'
-    )
-    refused = '"the stop was refused: " & $states.input.refused'
+def _answer() -> str:
     spent = '"interrupted " & $seen & " times, and the retry budget allowed " & $left'
     over = '"no capacity for " & $floor($waited) & " s, with a patience of " & $patience & " s"'
     short = '"waited " & $floor($waited) & " s for capacity; the deadline leaves no time to wait longer"'
     answers = [
-        (f"$not({ours})", "leave", '"no spot job of this pipeline"'),
-        ('$job.TrainingJobStatus != "InProgress"', "leave", '"the job is " & $job.TrainingJobStatus'),
-        (
-            "$not($job.SecondaryStatus in $waiting)",
-            "leave",
-            '"the job has capacity: " & $job.SecondaryStatus',
-        ),
-        ("$exists($states.input.refused)", "fail", refused),
-        ("$seen >= $number($left)", "stop", spent),
-        ("$waited >= $patience", "stop", over),
-        ("$lost >= $slack", "stop", short),
-        ("true", "wait", '"no capacity yet"'),
+        ("$exists($states.input.refused)", _says("fail", '"the stop was refused: " & $states.input.refused')),
+        ("$seen >= $number($left)", _says("stop", spent)),
+        ("$waited >= $patience", _says("stop", over)),
+        ("$lost >= $slack", _says("stop", short)),
     ]
-    text = ""
-    for condition, next_, why in reversed(answers):
-        answer = f'{{"next": "{next_}", "why": {why}}}'
-        text = f"{condition} ? {answer} : {text}" if text else answer
-    return text
+    return _first_that_holds(answers, _says("wait", '"no capacity yet"'))
+
+
+def _says(next_: str, why: str) -> str:
+    return f'{{"next": "{next_}", "why": {why}}}'
+
+
+def _first_that_holds(answers: list[tuple[str, str]], otherwise: str) -> str:
+    """The answer of the first condition that holds."""
+    return "".join(f"{condition} ? {answer} : " for condition, answer in answers) + otherwise
