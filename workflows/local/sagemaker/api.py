@@ -21,7 +21,7 @@ from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import Record, RecordStore, describe
+from workflows.local.sagemaker.records import Record, RecordStore
 from workflows.local.sagemaker.refusals import (
     invalid,
     refuse_empty_channels,
@@ -106,7 +106,7 @@ class SageMaker:
         for record in self._store.load(clock.now()):
             key = (record.kind, record.name)
             self._records[key] = record
-            self._ended[key] = clock.env.event().succeed(describe(record))
+            self._ended[key] = clock.env.event().succeed(record.described)
 
     def handle(self, operation: str, request: JSON) -> JSON:
         """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
@@ -159,7 +159,7 @@ class SageMaker:
         return {f"{kind.capitalize()}JobArn": arn}
 
     def _describe(self, kind: Kind, request: JSON) -> JSON:
-        return describe(self._record(kind, request[f"{kind.capitalize()}JobName"]))
+        return self._record(kind, request[f"{kind.capitalize()}JobName"]).described
 
     def _list(self, kind: Kind, request: JSON) -> JSON:
         records = [record for record in self._records.values() if record.kind == kind]
@@ -211,7 +211,7 @@ class SageMaker:
         self._tell(state_change, record, at_a_glance(record))
         if record.terminal:
             self._lives.pop(key, None)
-            self._ended[key].succeed(copied(describe(record)))
+            self._ended[key].succeed(record.described)
 
     def _package_changed(self, package: Package) -> None:
         self._tell(package_change, package, {})

@@ -60,6 +60,21 @@ class Record:
     artifacts: str | None = None
     metrics: list[JSON] = field(default_factory=list)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Whatever is set, the job is described anew; what was described stays as it was."""
+        self.__dict__[name] = value
+        self.__dict__["_described"] = None
+
+    @property
+    def described(self) -> Fixed:
+        """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
+        changes: the watches of one event, and each its event."""
+        kept: Fixed | None = self.__dict__["_described"]
+        if kept is None:
+            made = _describe_training(self) if self.kind == "training" else _describe_processing(self)
+            kept = self.__dict__["_described"] = Fixed(made)
+        return kept
+
     @property
     def terminal(self) -> bool:
         """Whether nothing can happen to it any more."""
@@ -69,8 +84,8 @@ class Record:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
         self.close(now)
         self.status, self.secondary, self.modified = status, secondary, now
-        message = MESSAGES[secondary]
-        self.transitions.append(Fixed({"Status": secondary, "StartTime": now, "StatusMessage": message}))
+        opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
+        self.transitions = [*self.transitions, opened]
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end."""
@@ -83,12 +98,8 @@ class Record:
 
     def _amend(self, **members: Any) -> None:
         """The last transition is another from now on: those that were described stay as they were."""
-        self.transitions[-1] = Fixed({**self.transitions[-1], **members})
-
-
-def describe(record: Record) -> JSON:
-    """The answer of DescribeTrainingJob or DescribeProcessingJob."""
-    return _describe_training(record) if record.kind == "training" else _describe_processing(record)
+        *before, last = self.transitions
+        self.transitions = [*before, Fixed({**last, **members})]
 
 
 def _describe_training(record: Record) -> JSON:
@@ -100,7 +111,7 @@ def _describe_training(record: Record) -> JSON:
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": list(record.transitions),
+        "SecondaryStatusTransitions": record.transitions,
         **form(record.request, _flags),
     }
     optional = {
