@@ -25,6 +25,7 @@ LONGEST = 99_999_999
 @dataclass(slots=True)
 class _Outcome:
     result: Any = None
+    text: str | None = None
     error: TaskError | None = None
     names: dict[str, str] = field(default_factory=dict)
 
@@ -94,7 +95,7 @@ class _Attempt:
         self.ended = True
         if outcome.error is not None:
             self._failed(outcome.error)
-        text = fitting(text_of(outcome.result), self.state.name)
+        text = fitting(outcome.text or text_of(outcome.result), self.state.name)
         self.branch.given, self.branch.result_text = outcome.result, text
         self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
         return outcome.result
@@ -105,7 +106,7 @@ class _Attempt:
             begun = self.branch.interpreter.integrations.run(self.call)
         except TaskError as error:
             return _Outcome(error=error)
-        return _Outcome(result=begun.result) if isinstance(begun, Answer) else begun
+        return _Outcome(begun.result, begun.text) if isinstance(begun, Answer) else begun
 
     def _wait(self, begun: Working, timeout: float | None, heartbeat: float | None) -> Waiting:
         process = self.env.process(self._guarded(begun))
