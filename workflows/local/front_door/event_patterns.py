@@ -89,19 +89,20 @@ def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
 
 
 def _listed(wanted: list[Any]) -> Question:
+    # The usual rule is a list of texts.
     texts = frozenset(each for each in wanted if isinstance(each, str))
+    others = [each for each in wanted if not isinstance(each, str)]
 
     def ask(found: Any) -> bool:
-        # The usual rule is a list of texts.
-        return (found.__class__ is str and found in texts) or _one_of(wanted, found)
+        # A list in the event matches when one of its members does.
+        for value in found if isinstance(found, list) else (found,):
+            if isinstance(value, str) and value in texts:
+                return True
+            if others and any(_fits(each, value) for each in others):
+                return True
+        return False
 
     return ask
-
-
-def _one_of(wanted: list[Any], found: Any) -> bool:
-    # A list in the event matches when one of its members does.
-    values = found if isinstance(found, list) else [found]
-    return any(_fits(each, value) for each in wanted for value in values)
 
 
 def _fits(wanted: Any, found: Any) -> bool:
@@ -115,7 +116,7 @@ def _fits(wanted: Any, found: Any) -> bool:
     if kind == "anything-but":
         if isinstance(argument, Mapping):
             return not _fits(argument, found)
-        return not _one_of(argument if isinstance(argument, list) else [argument], found)
+        return not _listed(argument if isinstance(argument, list) else [argument])(found)
     if kind == "numeric":
         return _numeric(argument, found)
     return isinstance(found, str) and _text_fits(kind, argument, found)

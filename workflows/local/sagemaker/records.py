@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, form
+from workflows.local.messages import Fixed, Growing, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -52,7 +52,7 @@ class Record:
     secondary: str = "Starting"
     reason: str | None = None
     exit_message: str | None = None
-    transitions: list[JSON] = field(default_factory=list)
+    transitions: Growing = field(default_factory=Growing)
     started: datetime | None = None
     ended: datetime | None = None
     seconds: float | None = None
@@ -82,24 +82,23 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        self.close(now)
-        self.status, self.secondary, self.modified = status, secondary, now
         opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
-        self.transitions = [*self.transitions, opened]
+        last = [_closed(each, now) for each in self.transitions[-1:]]
+        self.transitions = self.transitions.with_last(*last, opened)
+        self.status, self.secondary, self.modified = status, secondary, now
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end."""
-        if self.transitions and "EndTime" not in self.transitions[-1]:
-            self._amend(EndTime=now)
+        self.transitions = self.transitions.with_last(_closed(self.transitions[-1], now))
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
-        self._amend(StatusMessage=message)
+        last = Fixed({**self.transitions[-1], "StatusMessage": message})
+        self.transitions = self.transitions.with_last(last)
 
-    def _amend(self, **members: Any) -> None:
-        """The last transition is another from now on: those that were described stay as they were."""
-        *before, last = self.transitions
-        self.transitions = [*before, Fixed({**last, **members})]
+
+def _closed(transition: JSON, now: datetime) -> JSON:
+    return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
 
 
 def _describe_training(record: Record) -> JSON:
@@ -211,7 +210,8 @@ class RecordStore:
         if self._folder is None:
             return
         for path in sorted(self._folder.glob("*-jobs/*.json")):
-            record = Record(**read(path))
+            kept = read(path)
+            record = Record(**{**kept, "transitions": Growing(kept["transitions"])})
             if not record.terminal:
                 record.reason = INTERNAL_ERROR
                 # Time on instances after the last sign of life is not known, and not charged.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import Fixed, form, in_milliseconds
+from workflows.local.messages import Fixed, Growing, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -231,10 +231,7 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
     if kind == "structure":
         made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
     elif kind == "list":
-        member = _make_shower(shape.member, known)
-        made = lambda value: [  # noqa: E731
-            each.form(member) if each.__class__ is Fixed else _made(member, each) for each in value
-        ]
+        made = _of_items(_make_shower(shape.member, known))
     elif kind == "map":
         inner = _make_shower(shape.value, known)
         made = lambda value: {key: _made(inner, each) for key, each in value.items()}  # noqa: E731
@@ -242,6 +239,16 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
         made = _text_of_blob if kind == "blob" else _moment_or_itself
     known[shape.name] = made
     return made
+
+
+def _of_items(member: Shower) -> Shower:
+    def show_one(value: Any) -> Any:
+        return _made(member, value)
+
+    def show(value: Any) -> Any:
+        return value.form(show_one) if value.__class__ is Growing else [show_one(each) for each in value]
+
+    return show
 
 
 def _made(shower: Shower, value: Any) -> Any:
