@@ -89,16 +89,17 @@ def copied(value: Any) -> Any:
 def in_milliseconds(value: Any) -> Any:
     """A copy in which every moment is a number of milliseconds since 1970."""
     kind = value.__class__
+    if kind is datetime:
+        return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
-    if kind is dict:
-        return _items_in_milliseconds(value)
     if kind is Growing:
         return value.form(in_milliseconds)
+    if kind is dict:
+        return _items_in_milliseconds(value)
     if kind is list or kind is tuple:
-        make = _items_in_milliseconds
-        return [item.form(make) if item.__class__ is Fixed else in_milliseconds(item) for item in value]
-    return milliseconds(value) if isinstance(value, datetime) else value
+        return [item if item.__class__ in _ATOMS else in_milliseconds(item) for item in value]
+    return value
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:
