@@ -7,7 +7,7 @@ are written (with times as texts, as milliseconds) is made once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,33 @@ class Fixed(dict[str, Any]):
             pass
         made = self._forms[make] = make(self)
         return made
+
+
+class Growing(list[Any]):
+    """A list of which all that is changed any more is its end: each change makes another list.
+
+    So what was made of the items before the last one holds for every later list, and is made once.
+    """
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, items: Iterable[Any] = (), before: Growing | None = None) -> None:
+        super().__init__(items)
+        self._settled: dict[Callable[[Any], Any], list[Any]] = {} if before is None else before._settled
+
+    def with_last(self, *last: Any) -> Growing:
+        """The list with other items in the place of its last one."""
+        return Growing((*self[:-1], *last), self)
+
+    def form(self, make: Callable[[Any], Any]) -> list[Any]:
+        """What `make` makes of each item; nobody changes that either."""
+        if not self:
+            return []
+        settled = self._settled.setdefault(make, [])
+        before = len(self) - 1
+        for item in self[len(settled) : before]:
+            settled.append(make(item))
+        return [*settled[:before], make(self[-1])]
 
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:
@@ -62,14 +89,17 @@ def copied(value: Any) -> Any:
 def in_milliseconds(value: Any) -> Any:
     """A copy in which every moment is a number of milliseconds since 1970."""
     kind = value.__class__
+    if kind is datetime:
+        return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
+    if kind is Growing:
+        return value.form(in_milliseconds)
     if kind is dict:
         return _items_in_milliseconds(value)
     if kind is list or kind is tuple:
-        make = _items_in_milliseconds
-        return [item.form(make) if item.__class__ is Fixed else in_milliseconds(item) for item in value]
-    return milliseconds(value) if isinstance(value, datetime) else value
+        return [item if item.__class__ in _ATOMS else in_milliseconds(item) for item in value]
+    return value
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import simpy
 
 from workflows.local.clock import Clock
@@ -309,7 +309,7 @@ class ModelledWork:
         if location is not None:
             bucket, prefix = location
             now = self._clock.now()
-            self._objects.follow(bucket, prefix + name, cache(lambda: (self._body(step, saved, now), now)))
+            self._objects.follow(bucket, prefix + name, _once(lambda: (self._body(step, saved, now), now)))
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model, done = self._model, step - self._resumed
@@ -336,7 +336,19 @@ class ModelledWork:
             return None
         bucket, prefix = self._order.checkpoints
         try:
-            content: JSON = json.loads(self._objects.get(bucket, prefix + name))
+            content: JSON = orjson.loads(self._objects.get(bucket, prefix + name))
         except KeyError:
             return None
         return content
+
+
+def _once(make: Callable[[], Written]) -> Callable[[], Written]:
+    """The same when it is first asked for: most of what a job reports is overwritten before anybody reads it."""
+    made: list[Written] = []
+
+    def written() -> Written:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return written

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, form
+from workflows.local.messages import Fixed, Growing, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -52,13 +52,28 @@ class Record:
     secondary: str = "Starting"
     reason: str | None = None
     exit_message: str | None = None
-    transitions: list[JSON] = field(default_factory=list)
+    transitions: Growing = field(default_factory=Growing)
     started: datetime | None = None
     ended: datetime | None = None
     seconds: float | None = None
     """Seconds on instances; waiting for capacity is not among them."""
     artifacts: str | None = None
     metrics: list[JSON] = field(default_factory=list)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Whatever is set, the job is described anew; what was described stays as it was."""
+        self.__dict__[name] = value
+        self.__dict__["_described"] = None
+
+    @property
+    def described(self) -> Fixed:
+        """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
+        changes: the watches of one event, and each its event."""
+        kept: Fixed | None = self.__dict__["_described"]
+        if kept is None:
+            made = _describe_training(self) if self.kind == "training" else _describe_processing(self)
+            kept = self.__dict__["_described"] = Fixed(made)
+        return kept
 
     @property
     def terminal(self) -> bool:
@@ -67,28 +82,23 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        self.close(now)
+        opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
+        last = [_closed(each, now) for each in self.transitions[-1:]]
+        self.transitions = self.transitions.with_last(*last, opened)
         self.status, self.secondary, self.modified = status, secondary, now
-        message = MESSAGES[secondary]
-        self.transitions.append(Fixed({"Status": secondary, "StartTime": now, "StatusMessage": message}))
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end."""
-        if self.transitions and "EndTime" not in self.transitions[-1]:
-            self._amend(EndTime=now)
+        self.transitions = self.transitions.with_last(_closed(self.transitions[-1], now))
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
-        self._amend(StatusMessage=message)
-
-    def _amend(self, **members: Any) -> None:
-        """The last transition is another from now on: those that were described stay as they were."""
-        self.transitions[-1] = Fixed({**self.transitions[-1], **members})
+        last = Fixed({**self.transitions[-1], "StatusMessage": message})
+        self.transitions = self.transitions.with_last(last)
 
 
-def describe(record: Record) -> JSON:
-    """The answer of DescribeTrainingJob or DescribeProcessingJob."""
-    return _describe_training(record) if record.kind == "training" else _describe_processing(record)
+def _closed(transition: JSON, now: datetime) -> JSON:
+    return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
 
 
 def _describe_training(record: Record) -> JSON:
@@ -100,7 +110,7 @@ def _describe_training(record: Record) -> JSON:
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": list(record.transitions),
+        "SecondaryStatusTransitions": record.transitions,
         **form(record.request, _flags),
     }
     optional = {
@@ -200,7 +210,8 @@ class RecordStore:
         if self._folder is None:
             return
         for path in sorted(self._folder.glob("*-jobs/*.json")):
-            record = Record(**read(path))
+            kept = read(path)
+            record = Record(**{**kept, "transitions": Growing(kept["transitions"])})
             if not record.terminal:
                 record.reason = INTERNAL_ERROR
                 # Time on instances after the last sign of life is not known, and not charged.

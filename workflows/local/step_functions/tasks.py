@@ -26,6 +26,7 @@ class _Ended(NamedTuple):
     """How a call ended: with a result, or with an error."""
 
     result: Any
+    text: str | None = None
     error: TaskError | None = None
 
 
@@ -72,7 +73,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
             )
         )
     except TaskError as error:
-        begun = _Ended(None, error)
+        begun = _Ended(None, error=error)
     if isinstance(begun, Answer | _Ended):
         # What is answered at once needs no process of its own. An answer takes a moment, in which other
         # executions go on: two that look at one job both look before either acts, as on AWS.
@@ -84,7 +85,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
     if isinstance(ended, _Ended) and ended.error is not None:
         attempt.fail(ended.error)
     result = ended.result
-    text = fitting(text_of(result), state.name)
+    text = fitting(ended.text or text_of(result), state.name)
     branch.take(result, text)
     done = {**names, "output": text, "outputDetails": NOT_TRUNCATED}
     branch.event("TaskSucceeded", "taskSucceededEventDetails", done)
@@ -145,7 +146,7 @@ class _Attempt:
         try:
             return _Ended((yield from begun))
         except TaskError as error:
-            return _Ended(None, error)
+            return _Ended(None, error=error)
         except simpy.Interrupt:
             return _Ended(None)
 
