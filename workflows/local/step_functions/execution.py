@@ -75,11 +75,10 @@ class Execution:
     on_end: Callable[[Execution], None] | None = None
     root: Branch = field(init=False)
     process: simpy.Process | None = None
-    ended: simpy.Event = field(init=False)
+    _ended: simpy.Event | None = None
     _base_context: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        self.ended = self.interpreter.env.event()
         self.root = self._new_root()
 
     def _new_root(self) -> Branch:
@@ -88,6 +87,15 @@ class Execution:
         return root
 
     # Life
+
+    @property
+    def ended(self) -> simpy.Event:
+        """An event that succeeds with the description when the execution has ended; few are waited for."""
+        if self._ended is None:
+            self._ended = self.interpreter.env.event()
+            if self.stopped:
+                self._ended.succeed(self.describe())
+        return self._ended
 
     @property
     def stopped(self) -> bool:
@@ -129,8 +137,7 @@ class Execution:
         # A new one over the same events: branches of the stopped run, which may still be cleaning
         # up in this moment, keep the closed one.
         self.history = History(self.interpreter.clock, self.history.events)
-        self._base_context = None
-        self.ended = self.interpreter.env.event()
+        self._base_context = self._ended = None
         event = self.history.append(
             "ExecutionRedriven",
             self.root.last_event,
@@ -204,7 +211,8 @@ class Execution:
         key = f"{event[0].lower()}{event[1:]}EventDetails"
         self.history.finish(event, previous, key, details)
         self.save()
-        self.ended.succeed(self.describe())
+        if self._ended is not None:
+            self._ended.succeed(self.describe())
         if self.on_end is not None:
             self.on_end(self)
 

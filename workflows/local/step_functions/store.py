@@ -148,7 +148,6 @@ class ExecutionStore:
         restore(execution.root, record["frontier"], record["last_event"])
         if execution.status != RUNNING:
             execution.history.closed = True
-            execution.ended.succeed(execution.describe())
             for each in execution.map_runs:  # the process may have died between their ends and this one
                 each.end(ABORTED)
         return execution

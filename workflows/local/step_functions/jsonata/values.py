@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from jsonata.utils import Utils
@@ -33,16 +34,25 @@ def prepare(value: Any, text: str | None = None) -> Any:
     if value is None:
         return NULL
     if isinstance(value, dict):
-        prepared = {key: prepare(item) for key, item in value.items()}
-        same = all(prepared[key] is item for key, item in value.items())
-        return value if same else prepared
+        return _with_nulls(value, value.items())
     if isinstance(value, list):
-        items = [prepare(item) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+        return _with_nulls(value, enumerate(value))
     return value
 
 
 ATOMS = frozenset({str, bool, int})
+
+
+def _with_nulls(value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
+    """The object or list itself if nothing in it changes, else a copy."""
+    made = None
+    for key, item in items:
+        if item.__class__ not in ATOMS:
+            prepared = prepare(item)
+            if prepared is not item:
+                made = value.copy() if made is None else made
+                made[key] = prepared
+    return value if made is None else made
 
 
 def plain(value: Any) -> Any:

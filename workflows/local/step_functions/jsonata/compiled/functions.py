@@ -203,6 +203,14 @@ def each_call(function: Closure, values: Any) -> Any:
     return (function.call(None, (value, place, values)) for place, value in enumerate(values))
 
 
+def member_calls(function: Closure, value: dict[str, Any]) -> Any:
+    """Yield what a lambda says of each member of an object."""
+    call = function.function
+    if function.arity == 2:
+        return (call(item, key) for key, item in value.items())
+    return (function.call(None, (item, key, value)) for key, item in value.items())
+
+
 def map_over(values: Any, function: Any) -> Any:
     """`$map`."""
     if not isinstance(values, list) or function.__class__ is not Closure:
@@ -234,7 +242,7 @@ def each_of(value: Any, function: Any) -> Any:
     """`$each`."""
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("each", value, function)
-    found = (function.call(None, (item, key, value)) for key, item in value.items())
+    found = member_calls(function, value)
     return Sequenced([each for each in found if each is not None])
 
 
@@ -242,7 +250,8 @@ def sift(value: Any, function: Any) -> Any:
     """`$sift`."""
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("sift", value, function)
-    kept = {key: item for key, item in value.items() if truth(function.call(None, (item, key, value)))}
+    answers = member_calls(function, value)
+    kept = {key: item for (key, item), keep in zip(value.items(), answers, strict=True) if truth(keep)}
     return kept or None
 
 

@@ -205,6 +205,11 @@ def write_object(source: Source, node: Any, context: Piece) -> Piece:
     if not constant:
         values = [source.write(source, value, context) for _, value in node.lhs_object]
         # A value whose key is undefined is not worked out: it can only differ by an error.
+        if len(keys) == 1 and values[0].defined:
+            key, value = keys[0].code, values[0].code
+            return source.keep(
+                f"{{{key}: {value}}} if {key}.__class__ is str else keyed([{key}], [{value}])", "defined"
+            )
         names, found = (", ".join(piece.code for piece in pieces) for pieces in (keys, values))
         return source.keep(f"keyed([{names}], [{found}])", "defined")
     if len({key.code for key in keys}) < len(keys):
