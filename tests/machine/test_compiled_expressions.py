@@ -187,6 +187,8 @@ SHAPES = [
     "$merge([<E>, {'a': <E>}])",
     "(<E> in ['a', 'b'])",
     "($y := ['a', '7']; [<E> in $y, $y])",
+    "(<E> in ['a'[<I>], 'b'])",
+    "$substring(<E>, <I>, 1)",
     "($g := function($p){ <E> }; $g(<E>))",
     "($g := function($p){ $q & $p }; $q := <E>; $g(<E>))",
     "($g := function($n){ $n > 3 ? $n : $g($n + 1) }; $g(<E>))",
@@ -279,7 +281,8 @@ def test_a_long_array_that_is_read_again_is_counted_again() -> None:
     once, twice = ours.compile("[$x.a]"), ours.compile("[$x.a, $x.a]")
     for expression in (once, twice):
         expression.used(0)
-    assert once.fast is not None and twice.fast is not None
+    assert once.fast is not None
+    assert twice.fast is not None
     many = {"x": [{"a": 1}] * (MAX_STEPS // 2 + 1)}
     # when the items are more than half of what AWS's seconds are taken for
     assert len(once.fast(many, ours._run)) == MAX_STEPS // 2 + 1

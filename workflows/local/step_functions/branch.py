@@ -174,10 +174,9 @@ class Branch:
         self.children = self.map_run = None
         if self._text is None:
             self._text = text_of(value)
-        self.entered_id = self.event(
-            state.entered,
-            "stateEnteredEventDetails",
-            {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED},
+        details = {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED}
+        self.entered_id = self.last_event = self.history.append(
+            state.entered, self.last_event, "stateEnteredEventDetails", details
         )
         self.execution.save()
 
@@ -190,7 +189,9 @@ class Branch:
         if conclusion.assigned:
             details["assignedVariables"] = conclusion.texts
             details["assignedVariablesDetails"] = NOT_TRUNCATED
-        self.event(state.exited, "stateExitedEventDetails", details)
+        self.last_event = self.history.append(
+            state.exited, self.last_event, "stateExitedEventDetails", details
+        )
         for name, value in conclusion.assigned.items():
             self.variables[name] = value
             self.seen[name] = prepare(value, conclusion.texts[name])
@@ -202,18 +203,18 @@ class Branch:
         assigned = texts = _NOTHING
         if after.assign:
             assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
-        text = self._known_text(output) or text_of(output)
+        text: str | None = None
+        if output is self.input:  # its text was worked out when it came, like the result's
+            text = self._text
+        elif output is self.plain[1]:
+            text = self.result_text
+        if text is None:
+            text = text_of(output)
         if len(text) > ALWAYS_FITS:
             fitting(text, state.name)
         if after.assign:
             texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
         return Conclusion(next_state, output, text, assigned, texts)
-
-    def _known_text(self, value: Any) -> str | None:
-        """The text of the input or the result, which was worked out when it came."""
-        if value is self.input:
-            return self._text
-        return self.result_text if value is self.plain[1] else None
 
     # The result of an attempt
 

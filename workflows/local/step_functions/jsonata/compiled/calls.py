@@ -76,6 +76,8 @@ def _known(source: Source, name: str, arguments: list[Piece], context: Piece, ta
     if name == "error":
         source.line("raise UnsureError")
         return UNDEFINED
+    if name == "string" and len(arguments) == 1:
+        return source.keep(f"{given} if {given}.__class__ is str else F_string({given})", "plain")
     if name not in LIBRARY or name in UNSAFE:
         if name == "millis" and not arguments:
             return source.keep("R.millis()", "defined")

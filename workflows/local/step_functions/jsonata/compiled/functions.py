@@ -158,6 +158,17 @@ def string(value: Any) -> Any:
     return None if value is None else text(value)
 
 
+_substring = known("substring", TEXT, NUMBER, NUMBER)
+
+
+def substring(value: Any, start: Any, length: Any) -> Any:
+    """`$substring`; from the end, or of nothing, the library's."""
+    usual = value.__class__ is str and start.__class__ is int and length.__class__ is int
+    if usual and start >= 0 and length > 0:
+        return value[start : start + length]
+    return _substring(value, start, length)
+
+
 def append(left: Any, right: Any) -> Any:
     """`$append`."""
     found = Functions.append(left, right)
@@ -275,7 +286,7 @@ FAST: dict[tuple[str, int], Function] = {
     ("each", 2): each_of,
     ("sift", 2): sift,
     ("substring", 2): known("substring", TEXT, NUMBER),
-    ("substring", 3): known("substring", TEXT, NUMBER, NUMBER),
+    ("substring", 3): substring,
     ("contains", 2): known("contains", TEXT, PATTERN),
     ("replace", 3): known("replace", TEXT, PATTERN, TEXT),
     ("match", 2): typed("match", TEXT, frozenset({re.Pattern})),

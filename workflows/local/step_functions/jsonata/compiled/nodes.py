@@ -5,11 +5,11 @@ The order of evaluation is the library's. Names of attributes are those of its p
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from typing import Any
 
 from workflows.local.step_functions.jsonata.compiled.operators import ARITHMETIC, COMPARISONS
-from workflows.local.step_functions.jsonata.compiled.values import Array
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
     Frame,
@@ -18,6 +18,7 @@ from workflows.local.step_functions.jsonata.compiled.source import (
     Source,
     UnsupportedError,
 )
+from workflows.local.step_functions.jsonata.compiled.values import Array
 
 LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_singleton_array")
 """Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""
@@ -173,9 +174,9 @@ def write_unary(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
 def write_array(source: Source, node: Any, context: Piece) -> Piece:
     """`[...]`."""
     values = array_items(source, node, context)
-    if node.expressions and all(each.type == "string" for each in node.expressions):
-        if not getattr(node, "consarray", False):  # of that one the mark is set each time
-            return Piece(source.constant(Array(str(each.value) for each in node.expressions)), "texts")
+    marked = getattr(node, "consarray", False)  # the mark is set on the array, each time
+    if values and not marked and all(code[0] in "'\"" for code in values):
+        return Piece(source.constant(Array(ast.literal_eval(code) for code in values)), "texts")
     return source.keep(f"array({', '.join(values)})", "defined")
 
 
