@@ -30,6 +30,9 @@ class _Ended(NamedTuple):
     error: TaskError | None = None
 
 
+_AT_ONCE = (Answer, _Ended)
+
+
 @cache
 def resource_names(resource: str) -> dict[str, str]:
     """Split a resource ARN into the resourceType and resource of its events."""
@@ -74,7 +77,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
         )
     except TaskError as error:
         begun = _Ended(None, error=error)
-    if isinstance(begun, Answer | _Ended):
+    if isinstance(begun, _AT_ONCE):
         # What is answered at once needs no process of its own. An answer takes a moment, in which other
         # executions go on: two that look at one job both look before either acts, as on AWS.
         ended = begun

@@ -148,6 +148,7 @@ def compile_template(expressions: Expressions, value: Any, location: str) -> Tem
     return Constant(value)
 
 
+USUAL: dict[str, type] = {"boolean": bool, "integer": int, "number": int, "string": str, "array": list}
 TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
@@ -160,7 +161,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 def evaluate_as(template: Template, kind: str, expressions: Expressions, scope: Scope) -> Any:
     """Evaluate a field that must be of one JSON type; raises EvaluationFailedError with AWS's words."""
     value = template.evaluate(expressions, scope)
-    if TYPES[kind](value):
+    if value.__class__ is USUAL[kind] or TYPES[kind](value):
         return value
     found = next((name for name, fits in TYPES.items() if fits(value)), None)
     found = found or ("null" if value is None else "object")

@@ -41,6 +41,7 @@ def prepare(value: Any, text: str | None = None) -> Any:
 
 
 ATOMS = frozenset({str, bool, int})
+LISTS = (list, tuple)  # written out in a test of a class, `list | tuple` is made anew each time
 
 
 def _with_nulls(value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
@@ -62,7 +63,7 @@ def plain(value: Any) -> Any:
         return value
     if kind is dict:
         return {key: item if item.__class__ in ATOMS else plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, LISTS):
         return [item if item.__class__ in ATOMS else plain(item) for item in value]
     if value is None or value is NULL:
         return None

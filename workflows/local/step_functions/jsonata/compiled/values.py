@@ -13,7 +13,7 @@ from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.values import LISTS, NULL
 
 MAX_DEPTH = 100
 MAX_STEPS = 500_000
@@ -198,7 +198,7 @@ def array(*values: Any) -> Any:
     """`[a, b]`: arrays in it are taken apart (one that is to stay comes in a tuple), nothing is left out."""
     made = Array()
     for value in values:
-        if isinstance(value, list | tuple):
+        if isinstance(value, LISTS):
             made.extend(value)
         elif value is not None:
             made.append(value)
