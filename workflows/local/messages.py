@@ -38,13 +38,16 @@ class Growing(list[Any]):
 
     __slots__ = ("_settled",)
 
-    def __init__(self, items: Iterable[Any] = (), before: Growing | None = None) -> None:
+    def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
-        self._settled: dict[Callable[[Any], Any], list[Any]] = {} if before is None else before._settled
+        self._settled: dict[Callable[[Any], Any], list[Any]] = {}
 
     def with_last(self, *last: Any) -> Growing:
         """The list with other items in the place of its last one."""
-        return Growing((*self[:-1], *last), self)
+        grown = Growing(self)
+        grown[-1:] = last
+        grown._settled = self._settled
+        return grown
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
         """What `make` makes of each item; nobody changes that either."""

@@ -246,7 +246,9 @@ def _of_items(member: Shower) -> Shower:
         return _made(member, value)
 
     def show(value: Any) -> Any:
-        return value.form(show_one) if value.__class__ is Growing else [show_one(each) for each in value]
+        if value.__class__ is Growing:
+            return value.form(show_one)
+        return [each if each.__class__ is str else show_one(each) for each in value]
 
     return show
 
