@@ -19,13 +19,14 @@ import orjson
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.objects import Written
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
-    from workflows.local.objects import MemoryObjects, Objects, Written
+    from workflows.local.objects import MemoryObjects, Objects, Read
 
 Events = Generator[simpy.Event, Any, None]
 
@@ -308,14 +309,14 @@ class ModelledWork:
         done = math.floor(whole * model.save_every / (model.seconds / model.steps) + 1e-9)
         step = min(self._resumed + done, model.steps)
         moment = self._clock.at(self._began + after)
-        return self._body(step, step, moment), moment
+        return Written(self._body(step, step, moment), moment)
 
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
         location = self._order.checkpoints
         if location is not None:
             bucket, prefix = location
             now = self._clock.now()
-            self._objects.follow(bucket, prefix + name, _once(lambda: (self._body(step, saved, now), now)))
+            self._objects.follow(bucket, prefix + name, _once(lambda: Written(self._body(step, saved, now), now)))
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model, done = self._model, step - self._resumed
@@ -348,7 +349,7 @@ class ModelledWork:
         return content
 
 
-def _once(make: Callable[[], Written]) -> Callable[[], Written]:
+def _once(make: Read) -> Read:
     """The same when it is first asked for: most of what a job reports is overwritten before anybody reads it."""
     made: list[Written] = []
 

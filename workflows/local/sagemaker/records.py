@@ -6,14 +6,14 @@ Field names and their meaning: DescribeTrainingJob and DescribeProcessingJob API
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, form
+from workflows.local.messages import Fixed, Growing, Joined, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -63,24 +63,16 @@ class Record:
     def __setattr__(self, name: str, value: Any) -> None:
         """Whatever is set, the job is described anew; what was described stays as it was."""
         self.__dict__[name] = value
-        self.__dict__["_parts"] = self.__dict__["_described"] = None
+        self.__dict__["_described"] = None
 
     @property
-    def parts(self) -> tuple[JSON, ...]:
-        """What the description is put together from, in its order; those that never change are `Fixed`."""
-        kept: tuple[JSON, ...] | None = self.__dict__["_parts"]
-        if kept is None:
-            kept = _training_parts(self) if self.kind == "training" else _processing_parts(self)
-            self.__dict__["_parts"] = kept
-        return kept
-
-    @property
-    def described(self) -> Fixed:
+    def described(self) -> Joined:
         """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
         changes."""
-        kept: Fixed | None = self.__dict__["_described"]
+        kept: Joined | None = self.__dict__["_described"]
         if kept is None:
-            kept = self.__dict__["_described"] = Fixed(joined(self.parts))
+            kept = _described_training(self) if self.kind == "training" else _described_processing(self)
+            self.__dict__["_described"] = kept
         return kept
 
     @property
@@ -110,15 +102,7 @@ def _closed(transition: JSON, now: datetime) -> JSON:
     return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
 
 
-def joined(parts: Iterable[JSON]) -> JSON:
-    """One object of all the parts; a member stands where it came first, and is what it was last."""
-    whole: JSON = {}
-    for part in parts:
-        whole.update(part)
-    return whole
-
-
-def _training_parts(record: Record) -> tuple[JSON, ...]:
+def _described_training(record: Record) -> Joined:
     present = {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
@@ -144,7 +128,7 @@ def _training_parts(record: Record) -> tuple[JSON, ...]:
         # here they are seconds on instances, and the discount is left to the price.
         whole = math.ceil(round(record.seconds, 6))
         reached |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
-    return form(record.request, _repeated), present, form(record.request, _flags), reached
+    return Joined(form(record.request, _repeated), present, form(record.request, _flags), reached)
 
 
 def _repeated(request: JSON) -> Fixed:
@@ -167,7 +151,7 @@ def _members(operation: str) -> tuple[str, ...]:
     return tuple(operation_model("sagemaker", operation).output_shape.members)
 
 
-def _processing_parts(record: Record) -> tuple[JSON, ...]:
+def _described_processing(record: Record) -> Joined:
     present = {
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,
@@ -182,7 +166,7 @@ def _processing_parts(record: Record) -> tuple[JSON, ...]:
         "ProcessingEndTime": record.ended,
     }
     reached = {name: value for name, value in optional.items() if value is not None}
-    return form(record.request, _repeated_of_processing), present, reached
+    return Joined(form(record.request, _repeated_of_processing), present, reached)
 
 
 def _repeated_of_processing(request: JSON) -> Fixed:

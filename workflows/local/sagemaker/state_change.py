@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from workflows.local.messages import in_milliseconds
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record, joined
+from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
 
 SOURCE = "aws.sagemaker"
@@ -19,8 +19,7 @@ SOURCE = "aws.sagemaker"
 
 def state_change(record: Record, region: str, account: str, number: int) -> JSON:
     """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
-    parts = (in_milliseconds(part) for part in record.parts)
-    detail = {**joined(parts), "Tags": dict(record.tags)}
+    detail = {**in_milliseconds(record.described), "Tags": dict(record.tags)}
     return _event(_kind(record), record.arn, record.modified, detail, region, account, number)
 
 
