@@ -30,6 +30,28 @@ class Fixed(dict[str, Any]):
         return made
 
 
+class Joined(Fixed):
+    """Such an object, put together from parts: what is made of a part that is itself `Fixed` is made once.
+
+    A member stands where it came first, and is what it was last.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: dict[str, Any]) -> None:
+        super().__init__()
+        for part in parts:
+            self.update(part)
+        self._parts = parts
+
+    def of_parts(self, make: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """What `make`, which looks at each member alone, makes of the whole."""
+        whole: dict[str, Any] = {}
+        for part in self._parts:
+            whole.update(part.form(make) if part.__class__ is Fixed else make(part))
+        return whole
+
+
 class Growing(list[Any]):
     """A list of which all that is changed any more is its end: each change makes another list.
 
@@ -38,13 +60,16 @@ class Growing(list[Any]):
 
     __slots__ = ("_settled",)
 
-    def __init__(self, items: Iterable[Any] = (), before: Growing | None = None) -> None:
+    def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
-        self._settled: dict[Callable[[Any], Any], list[Any]] = {} if before is None else before._settled
+        self._settled: dict[Callable[[Any], Any], list[Any]] = {}
 
     def with_last(self, *last: Any) -> Growing:
         """The list with other items in the place of its last one."""
-        return Growing((*self[:-1], *last), self)
+        grown = Growing(self)
+        grown[-1:] = last
+        grown._settled = self._settled
+        return grown
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
         """What `make` makes of each item; nobody changes that either."""
@@ -59,7 +84,7 @@ class Growing(list[Any]):
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:
     """What `make` makes of a value; only once if the value never changes."""
-    return value.form(make) if value.__class__ is Fixed else make(value)
+    return value.form(make) if isinstance(value, Fixed) else make(value)
 
 
 def fixed(value: Any) -> Any:
@@ -93,6 +118,8 @@ def in_milliseconds(value: Any) -> Any:
         return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
+    if kind is Joined:
+        return value.of_parts(_items_in_milliseconds)
     if kind is Growing:
         return value.form(in_milliseconds)
     if kind is dict:

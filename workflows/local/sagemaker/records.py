@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, form
+from workflows.local.messages import Fixed, Growing, Joined, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -66,13 +66,13 @@ class Record:
         self.__dict__["_described"] = None
 
     @property
-    def described(self) -> Fixed:
+    def described(self) -> Joined:
         """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
-        changes: the watches of one event, and each its event."""
-        kept: Fixed | None = self.__dict__["_described"]
+        changes."""
+        kept: Joined | None = self.__dict__["_described"]
         if kept is None:
-            made = _describe_training(self) if self.kind == "training" else _describe_processing(self)
-            kept = self.__dict__["_described"] = Fixed(made)
+            kept = _described_training(self) if self.kind == "training" else _described_processing(self)
+            self.__dict__["_described"] = kept
         return kept
 
     @property
@@ -93,17 +93,17 @@ class Record:
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
-        last = Fixed({**self.transitions[-1], "StatusMessage": message})
-        self.transitions = self.transitions.with_last(last)
+        last = self.transitions[-1]
+        if last["StatusMessage"] != message:
+            self.transitions = self.transitions.with_last(Fixed({**last, "StatusMessage": message}))
 
 
 def _closed(transition: JSON, now: datetime) -> JSON:
     return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
 
 
-def _describe_training(record: Record) -> JSON:
-    answer = {
-        **form(record.request, _repeated),
+def _described_training(record: Record) -> Joined:
+    present = {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TrainingJobStatus": record.status,
@@ -111,35 +111,34 @@ def _describe_training(record: Record) -> JSON:
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
         "SecondaryStatusTransitions": record.transitions,
-        **form(record.request, _flags),
     }
     optional = {
         "FailureReason": record.reason,
         "TrainingStartTime": record.started,
         "TrainingEndTime": record.ended,
     }
-    answer |= {name: value for name, value in optional.items() if value is not None}
+    reached: JSON = {name: value for name, value in optional.items() if value is not None}
     if record.artifacts:
-        answer["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
+        reached["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
     if record.metrics:
-        answer["FinalMetricDataList"] = [dict(each) for each in record.metrics]
+        reached["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
         # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
         # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
         # here they are seconds on instances, and the discount is left to the price.
         whole = math.ceil(round(record.seconds, 6))
-        answer |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
-    return answer
+        reached |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
+    return Joined(form(record.request, _repeated), present, form(record.request, _flags), reached)
 
 
-def _repeated(request: JSON) -> JSON:
+def _repeated(request: JSON) -> Fixed:
     condition = Fixed({"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})})
-    return echo("DescribeTrainingJob", request) | {"StoppingCondition": condition}
+    return Fixed({**echo("DescribeTrainingJob", request), "StoppingCondition": condition})
 
 
-def _flags(request: JSON) -> JSON:
+def _flags(request: JSON) -> Fixed:
     names = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
-    return {name: bool(request.get(name)) for name in names}
+    return Fixed({name: bool(request.get(name)) for name in names})
 
 
 def echo(operation: str, request: JSON) -> JSON:
@@ -152,9 +151,8 @@ def _members(operation: str) -> tuple[str, ...]:
     return tuple(operation_model("sagemaker", operation).output_shape.members)
 
 
-def _describe_processing(record: Record) -> JSON:
-    answer = echo("DescribeProcessingJob", record.request)
-    answer |= {
+def _described_processing(record: Record) -> Joined:
+    present = {
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,
         "ProcessingJobStatus": record.status,
@@ -167,7 +165,12 @@ def _describe_processing(record: Record) -> JSON:
         "ProcessingStartTime": record.started,
         "ProcessingEndTime": record.ended,
     }
-    return answer | {name: value for name, value in optional.items() if value is not None}
+    reached = {name: value for name, value in optional.items() if value is not None}
+    return Joined(form(record.request, _repeated_of_processing), present, reached)
+
+
+def _repeated_of_processing(request: JSON) -> Fixed:
+    return Fixed(echo("DescribeProcessingJob", request))
 
 
 def summary(record: Record) -> JSON:

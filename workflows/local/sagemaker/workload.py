@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Order:
     """One job as the platform hands it to a workload: its request, name and ARN.
 
-    Nothing of it ever changes, so each of its readings is made once.
+    Nothing of it ever changes, so what is asked for on each set of instances is read once.
     """
 
     kind: Kind
@@ -62,7 +62,7 @@ class Order:
             resources = self.request["ProcessingResources"]["ClusterConfig"]
         return resources
 
-    @cached_property
+    @property
     def instances(self) -> list[tuple[str, int]]:
         """Instance type, like `ml.g5.2xlarge`, and count; all InstancePreferences, if there are any."""
         resources = self.resources
@@ -94,7 +94,7 @@ class Order:
             changed = {"ProcessingResources": {"ClusterConfig": resources}}
         return replace(self, request=fixed({**self.request, **changed}))
 
-    @cached_property
+    @property
     def spot(self) -> bool:
         """Whether the job asks for spot capacity; processing jobs never do."""
         return bool(self.request.get("EnableManagedSpotTraining"))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import Fixed, Growing, form, in_milliseconds
+from workflows.local.messages import Fixed, Growing, Joined, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -246,7 +246,9 @@ def _of_items(member: Shower) -> Shower:
         return _made(member, value)
 
     def show(value: Any) -> Any:
-        return value.form(show_one) if value.__class__ is Growing else [show_one(each) for each in value]
+        if value.__class__ is Growing:
+            return value.form(show_one)
+        return [each if each.__class__ is str else show_one(each) for each in value]
 
     return show
 
@@ -256,7 +258,21 @@ def _made(shower: Shower, value: Any) -> Any:
 
 
 def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
+    """The members in the order of their shape."""
+    showers = {name: (pascal, member) for name, pascal, member in members}
+
+    def show_part(part: dict[str, Any]) -> dict[str, Any]:
+        shown = {}
+        for name, each in part.items():
+            if each is not None and name in showers:
+                pascal, member = showers[name]
+                shown[pascal] = each if each.__class__ is str else _made(member, each)
+        return shown
+
     def show(value: Any) -> Any:
+        if value.__class__ is Joined:
+            there = value.of_parts(show_part)
+            return {pascal: there[pascal] for _, pascal, _ in members if pascal in there}
         if not isinstance(value, dict):
             return _moment_or_itself(value)
         shown = {}
