@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.machine import pipelines
 from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.step_functions import interpreter
+from workflows.local.step_functions.jsonata.compiled.values import MAX_STEPS, UnsureError
 from workflows.local.step_functions.jsonata.expressions import Expression, Expressions
 from workflows.local.step_functions.jsonata.templates import expressions_in
 from workflows.local.step_functions.jsonata.values import (
@@ -177,6 +178,17 @@ SHAPES = [
     "{<E>: <E>, 'b': 1}",
     "($y := <E>; <E>)",
     "($y := <E>; $y := $y & <E>; [$y, $x])",
+    "($y := <E>; [$y.a.b, $y.a, $y.a.b])",
+    "($y := <E>; $w := $y.a; $y := <E>; [$y.a, $w])",
+    "($y := <E>; ($x.a ? $y.a : <E>) & $y.a)",
+    "($y := <E>; $map(<E>, function($v){ $y.a & $v.a & $v.a }) & $y.a)",
+    "(<E>).($x.a.b & <N> & $x.a.b)",
+    "$merge([<E>, <E>])",
+    "$merge([<E>, {'a': <E>}])",
+    "(<E> in ['a', 'b'])",
+    "($y := ['a', '7']; [<E> in $y, $y])",
+    "(<E> in ['a'[<I>], 'b'])",
+    "$substring(<E>, <I>, 1)",
     "($g := function($p){ <E> }; $g(<E>))",
     "($g := function($p){ $q & $p }; $q := <E>; $g(<E>))",
     "($g := function($n){ $n > 3 ? $n : $g($n + 1) }; $g(<E>))",
@@ -261,3 +273,19 @@ def test_an_answer_of_the_compiled_form_is_the_librarys(text: str, x: Any, z: An
     # then it is the library's, and nothing was changed
     assert found == answer(ours, expression, variables), text
     assert json.dumps([x, z]) == before
+
+
+def test_a_long_array_that_is_read_again_is_counted_again() -> None:
+    # given a path through an array, read once and twice; the library counts each item that it visits
+    ours = Expressions(lambda: MOMENT, compile_after=0)
+    once, twice = ours.compile("[$x.a]"), ours.compile("[$x.a, $x.a]")
+    for expression in (once, twice):
+        expression.used(0)
+    assert once.fast is not None
+    assert twice.fast is not None
+    many = {"x": [{"a": 1}] * (MAX_STEPS // 2 + 1)}
+    # when the items are more than half of what AWS's seconds are taken for
+    assert len(once.fast(many, ours._run)) == MAX_STEPS // 2 + 1
+    # then it is the library that decides about twice as many
+    with pytest.raises(UnsureError):
+        twice.fast(many, ours._run)

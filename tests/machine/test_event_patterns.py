@@ -43,13 +43,13 @@ def test_a_pattern_matches_what_the_user_guide_says(pattern: Any, wanted: bool) 
 @pytest.mark.parametrize(("pattern", "wanted"), PATTERNS)
 def test_an_event_that_is_wanted_is_possible_whatever_is_known_of_it(pattern: Any, wanted: bool) -> None:
     known = [{}, {"source": EVENT["source"]}, {"detail": {"name": "relay-a-1"}}, EVENT]
-    assert all(possible(pattern, part) for part in known) or not wanted
+    assert all(possible(pattern)(part) for part in known) or not wanted
 
 
 def test_what_is_known_of_an_event_can_rule_it_out() -> None:
-    assert not possible({"source": ["aws.states"]}, {"source": "aws.sagemaker"})
-    assert not possible({"detail": {"name": [{"prefix": "other"}]}}, {"detail": {"name": "relay-a-1"}})
-    assert not possible({"detail": {"name": [{"exists": False}]}}, {"detail": {"name": "relay-a-1"}})
+    assert not possible({"source": ["aws.states"]})({"source": "aws.sagemaker"})
+    assert not possible({"detail": {"name": [{"prefix": "other"}]}})({"detail": {"name": "relay-a-1"}})
+    assert not possible({"detail": {"name": [{"exists": False}]}})({"detail": {"name": "relay-a-1"}})
 
 
 def test_a_target_is_sent_what_it_asks_for() -> None:

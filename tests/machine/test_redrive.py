@@ -137,6 +137,25 @@ def test_a_wait_starts_again_and_a_timestamp_that_passed_is_left_at_once() -> No
     assert world.clock.seconds() >= 1100
 
 
+def test_a_redriven_state_passes_on_its_own_input_not_that_of_the_execution() -> None:
+    # given an execution that was stopped in a state whose input is another than its own
+    world = World()
+    first = {"Type": "Pass", "Output": {"made": "{% null %}"}}
+    pause = {"Type": "Wait", "Seconds": 60}
+    last = {"Type": "Pass", "Output": "{% $states.input %}"}
+    execution = world.start(machine(("first", first), ("pause", pause), ("last", last)), {"given": 1})
+    world.clock.run(30.0)
+    world.stop(execution)
+    # when
+    world.redrive(execution)
+    ended = world.finish(execution)
+    # then
+    assert ended["output"] == '{"made":null}'
+    told = {event["type"]: event for event in world.events(execution)}
+    assert told["WaitStateExited"]["stateExitedEventDetails"]["output"] == '{"made":null}'
+    assert told["PassStateEntered"]["stateEnteredEventDetails"]["input"] == '{"made":null}'
+
+
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [

@@ -274,9 +274,5 @@ def _after(env: simpy.Environment, delay: float, event: simpy.Event, value: obje
     if delay <= 0:
         return event.succeed(value)
 
-    def later() -> Events:
-        yield env.timeout(delay)
-        event.succeed(value)
-
-    env.process(later())
+    env.timeout(delay).callbacks.append(lambda _timeout: event.succeed(value))
     return event

@@ -7,7 +7,7 @@ are written (with times as texts, as milliseconds) is made once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -30,9 +30,61 @@ class Fixed(dict[str, Any]):
         return made
 
 
+class Joined(Fixed):
+    """Such an object, put together from parts: what is made of a part that is itself `Fixed` is made once.
+
+    A member stands where it came first, and is what it was last.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: dict[str, Any]) -> None:
+        super().__init__()
+        for part in parts:
+            self.update(part)
+        self._parts = parts
+
+    def of_parts(self, make: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """What `make`, which looks at each member alone, makes of the whole."""
+        whole: dict[str, Any] = {}
+        for part in self._parts:
+            whole.update(part.form(make) if part.__class__ is Fixed else make(part))
+        return whole
+
+
+class Growing(list[Any]):
+    """A list of which all that is changed any more is its end: each change makes another list.
+
+    So what was made of the items before the last one holds for every later list, and is made once.
+    """
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        super().__init__(items)
+        self._settled: dict[Callable[[Any], Any], list[Any]] = {}
+
+    def with_last(self, *last: Any) -> Growing:
+        """The list with other items in the place of its last one."""
+        grown = Growing(self)
+        grown[-1:] = last
+        grown._settled = self._settled
+        return grown
+
+    def form(self, make: Callable[[Any], Any]) -> list[Any]:
+        """What `make` makes of each item; nobody changes that either."""
+        if not self:
+            return []
+        settled = self._settled.setdefault(make, [])
+        before = len(self) - 1
+        for item in self[len(settled) : before]:
+            settled.append(make(item))
+        return [*settled[:before], make(self[-1])]
+
+
 def form(value: Any, make: Callable[[Any], Any]) -> Any:
     """What `make` makes of a value; only once if the value never changes."""
-    return value.form(make) if value.__class__ is Fixed else make(value)
+    return value.form(make) if isinstance(value, Fixed) else make(value)
 
 
 def fixed(value: Any) -> Any:
@@ -62,14 +114,19 @@ def copied(value: Any) -> Any:
 def in_milliseconds(value: Any) -> Any:
     """A copy in which every moment is a number of milliseconds since 1970."""
     kind = value.__class__
+    if kind is datetime:
+        return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
+    if kind is Joined:
+        return value.of_parts(_items_in_milliseconds)
+    if kind is Growing:
+        return value.form(in_milliseconds)
     if kind is dict:
         return _items_in_milliseconds(value)
     if kind is list or kind is tuple:
-        make = _items_in_milliseconds
-        return [item.form(make) if item.__class__ is Fixed else in_milliseconds(item) for item in value]
-    return milliseconds(value) if isinstance(value, datetime) else value
+        return [item if item.__class__ in _ATOMS else in_milliseconds(item) for item in value]
+    return value
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -33,25 +32,19 @@ class Objects(Protocol):
         """Remove an object; one that is not there is no error."""
 
 
-Written = tuple[bytes, datetime]
-"""What an object holds, and since when."""
+class Written(NamedTuple):
+    """What an object holds, and since when."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    written: Callable[[], Written]
-
-    @property
-    def data(self) -> bytes:
-        return self.written()[0]
-
-    @property
-    def modified(self) -> datetime:
-        return self.written()[1]
+    data: bytes
+    modified: datetime
 
     @property
     def etag(self) -> str:
+        """S3's mark of these bytes, quotes included."""
         return f'"{hashlib.md5(self.data, usedforsecurity=False).hexdigest()}"'
+
+
+Read = Callable[[], Written]
 
 
 class MemoryObjects:
@@ -63,23 +56,23 @@ class MemoryObjects:
         buckets: tuple[str, ...] = (),
     ) -> None:
         self._now = now
-        self._buckets: dict[str, dict[str, _Object]] = {bucket: {} for bucket in buckets}
+        self._buckets: dict[str, dict[str, Read]] = {bucket: {} for bucket in buckets}
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """Write an object."""
-        written = (bytes(data), self._now())
+        written = Written(bytes(data), self._now())
         self.follow(bucket, key, lambda: written)
 
-    def follow(self, bucket: str, key: str, written: Callable[[], Written]) -> None:
+    def follow(self, bucket: str, key: str, written: Read) -> None:
         """Let an object be what `written` says whenever it is read, until somebody writes it.
 
         A job that saves its progress every ten minutes for two days is looked at a few times.
         """
-        self._buckets.setdefault(bucket, {})[key] = _Object(written)
+        self._buckets.setdefault(bucket, {})[key] = written
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object; raises KeyError where there is none."""
-        return self._buckets[bucket][key].data
+        return self._buckets[bucket][key]().data
 
     def list(self, bucket: str, prefix: str) -> list[str]:
         """Return the keys with a prefix, in order."""
@@ -107,16 +100,16 @@ class MemoryObjects:
             raise ServiceError("NotImplemented", message, 501)
         return actions[operation](checked("s3", operation, arguments))
 
-    def _bucket(self, name: str) -> dict[str, _Object]:
+    def _bucket(self, name: str) -> dict[str, Read]:
         if name not in self._buckets:
             raise ServiceError("NoSuchBucket", "The specified bucket does not exist", 404)
         return self._buckets[name]
 
-    def _found(self, arguments: dict[str, Any]) -> _Object:
+    def _found(self, arguments: dict[str, Any]) -> Written:
         found = self._bucket(arguments["Bucket"]).get(arguments["Key"])
         if found is None:
             raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
-        return found
+        return found()
 
     def _get_object(self, arguments: dict[str, Any]) -> dict[str, Any]:
         found = self._found(arguments)
@@ -136,10 +129,10 @@ class MemoryObjects:
         if "IfMatch" in arguments:
             if known is None:
                 raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
-            if known.etag.strip('"') != arguments["IfMatch"].strip('"'):
+            if known().etag.strip('"') != arguments["IfMatch"].strip('"'):
                 raise _precondition()
         self.put(arguments["Bucket"], key, _bytes(arguments.get("Body", b"")))
-        return {"ETag": bucket[key].etag}
+        return {"ETag": bucket[key]().etag}
 
     def _delete_object(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._bucket(arguments["Bucket"]).pop(arguments["Key"], None)
@@ -161,7 +154,7 @@ class MemoryObjects:
             "Prefix": prefix,
             "MaxKeys": most,
             "KeyCount": min(len(left), most),
-            "Contents": [_listed(name, item) for name in left[:most] if (item := names[name]) is not None],
+            "Contents": [_listed(name, item()) for name in left[:most] if (item := names[name]) is not None],
             "CommonPrefixes": [{"Prefix": name} for name in left[:most] if names[name] is None],
         }
         if len(left) > most > 0:
@@ -206,7 +199,7 @@ class S3Objects:
         self._client.delete_object(Bucket=bucket, Key=key)
 
 
-def _described(found: _Object) -> dict[str, Any]:
+def _described(found: Written) -> dict[str, Any]:
     return {
         "AcceptRanges": "bytes",
         "LastModified": found.modified,
@@ -217,7 +210,7 @@ def _described(found: _Object) -> dict[str, Any]:
     }
 
 
-def _listed(key: str, item: _Object) -> dict[str, Any]:
+def _listed(key: str, item: Written) -> dict[str, Any]:
     return {
         "Key": key,
         "LastModified": item.modified,

@@ -56,13 +56,11 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> JSON:
 
     Raises ValidationException, with AWS's text, for each constraint that the request breaks.
     """
-    shape = operation_model(service, operation).input_shape
-    if shape is None:
-        return dict(request)
     accepted = _acceptance(service, operation)(request)
     if accepted is not MISFIT:
         fitting: JSON = accepted
         return fitting
+    shape = operation_model(service, operation).input_shape
     found = list(_problems(shape, request, ""))
     if found:
         errors = "error" if len(found) == 1 else "errors"
@@ -76,7 +74,8 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> JSON:
 
 @cache
 def _acceptance(service: str, operation: str) -> Acceptance:
-    return acceptance(operation_model(service, operation).input_shape, _compiled)
+    shape = operation_model(service, operation).input_shape
+    return dict if shape is None else acceptance(shape, _compiled)
 
 
 def _without_nulls(shape: Any, value: Any) -> Any:

@@ -7,9 +7,8 @@ Nothing here waits: a week of training passes as fast as its events can be compu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import simpy
@@ -18,7 +17,7 @@ from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.front_door.event_patterns import matches, possible
+from workflows.local.front_door.event_patterns import matching, possible
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -164,17 +163,18 @@ class VirtualWorld:
     def _install(self, watch: Watch) -> None:
         """Delivers as EventBridge does."""
         machine = self.install("watch", watch.definition)
+        wanted = matching(watch.pattern)
 
-        def arrive(event: Event, copy: int, delay: float) -> Generator[simpy.Event, Any, None]:
-            yield self.clock.env.timeout(delay)
-            self.watches.append(self.start(machine, f"{event['id']}_{copy}", event))
+        def arrive(event: Event, copy: int) -> None:
+            self.watches.append(self.step_functions.start(machine, f"{event['id']}_{copy}", event))
 
         def deliver(event: Event) -> None:
-            if matches(watch.pattern, event):
+            if wanted(event):
                 for copy, delay in enumerate(watch.arrivals(event)):
-                    self.clock.env.process(arrive(event, copy, delay))
+                    arrival = self.clock.env.timeout(delay)
+                    arrival.callbacks.append(lambda _arrival, copy=copy: arrive(event, copy))
 
-        self.sagemaker.subscribe(partial(possible, watch.pattern), deliver)
+        self.sagemaker.subscribe(possible(watch.pattern), deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

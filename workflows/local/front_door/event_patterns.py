@@ -24,32 +24,55 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+Question = Callable[[Any], bool]
+"""Asked of an event, or of a part of it."""
+
+
 def matches(pattern: Mapping[str, Any], event: Any) -> bool:
     """Whether the event has, in every place that the pattern names, one of the values it lists."""
-    for name, wanted in pattern.items():
-        if name == "$or":
-            if not any(matches(each, event) for each in wanted):
-                return False
-            continue
-        found = event.get(name, _ABSENT) if isinstance(event, Mapping) else _ABSENT
-        if isinstance(wanted, Mapping):
-            if not matches(wanted, {} if found is _ABSENT else found):
-                return False
-        elif not _one_of(wanted, found):
-            return False
-    return True
+    return matching(pattern)(event)
 
 
-def possible(pattern: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether the pattern may want an event of which these members are known; False is certain."""
-    for name, wanted in pattern.items():
-        found = known.get(name, _ABSENT)
-        if isinstance(wanted, Mapping):
-            if isinstance(found, Mapping) and not possible(wanted, found):
+def matching(pattern: Mapping[str, Any]) -> Question:
+    """Return the same question, made once for a pattern that many events are asked about."""
+    return _every([_place(name, wanted) for name, wanted in pattern.items()])
+
+
+def _place(name: str, wanted: Any) -> Question:
+    if name == "$or":
+        either = [matching(each) for each in wanted]
+        return lambda event: any(each(event) for each in either)
+    if isinstance(wanted, Mapping):
+        inside = matching(wanted)
+        return lambda event: inside(event.get(name))
+    fits = _listed(wanted)
+    return lambda event: fits(event.get(name, _ABSENT))
+
+
+def possible(pattern: Mapping[str, Any]) -> Question:
+    """Return the question whether the pattern may want an event of which a part is known; False is certain."""
+    return _every([_known_place(name, wanted) for name, wanted in pattern.items() if name != "$or"])
+
+
+def _known_place(name: str, wanted: Any) -> Question:
+    if isinstance(wanted, Mapping):
+        inside = possible(wanted)
+        return lambda known: inside(known.get(name))
+    fits = _listed(wanted)
+    return lambda known: name not in known or fits(known[name])
+
+
+def _every(questions: list[Question]) -> Question:
+    """What is no object has nothing in any place."""
+
+    def ask(event: Any) -> bool:
+        there = event if isinstance(event, dict) else {}
+        for question in questions:  # not `all`: a generator for each event costs more than the questions
+            if not question(there):
                 return False
-        elif found is not _ABSENT and name != "$or" and not _one_of(wanted, found):
-            return False
-    return True
+        return True
+
+    return ask
 
 
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
@@ -65,12 +88,21 @@ def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
     return json.dumps(event)
 
 
-def _one_of(wanted: list[Any], found: Any) -> bool:
-    if found.__class__ is str and found in wanted:  # the usual rule: a list of texts
-        return True
-    # A list in the event matches when one of its members does.
-    values = found if isinstance(found, list) else [found]
-    return any(_fits(each, value) for each in wanted for value in values)
+def _listed(wanted: list[Any]) -> Question:
+    # The usual rule is a list of texts.
+    texts = frozenset(each for each in wanted if isinstance(each, str))
+    others = [each for each in wanted if not isinstance(each, str)]
+
+    def ask(found: Any) -> bool:
+        # A list in the event matches when one of its members does.
+        for value in found if isinstance(found, list) else (found,):
+            if isinstance(value, str) and value in texts:
+                return True
+            if others and any(_fits(each, value) for each in others):
+                return True
+        return False
+
+    return ask
 
 
 def _fits(wanted: Any, found: Any) -> bool:
@@ -84,7 +116,7 @@ def _fits(wanted: Any, found: Any) -> bool:
     if kind == "anything-but":
         if isinstance(argument, Mapping):
             return not _fits(argument, found)
-        return not _one_of(argument if isinstance(argument, list) else [argument], found)
+        return not _listed(argument if isinstance(argument, list) else [argument])(found)
     if kind == "numeric":
         return _numeric(argument, found)
     return isinstance(found, str) and _text_fits(kind, argument, found)

@@ -21,7 +21,7 @@ from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import Record, RecordStore, describe
+from workflows.local.sagemaker.records import Record, RecordStore
 from workflows.local.sagemaker.refusals import (
     invalid,
     refuse_empty_channels,
@@ -78,6 +78,7 @@ class SageMaker:
         self._rng = random.Random(f"{seed}/events")
         self.subscribers: list[Deliver] = []
         self._choosy: list[tuple[Callable[[JSON], bool], Deliver]] = []
+        self._interested: dict[tuple[str, ...], list[Deliver]] = {}
         self._store = RecordStore(state_dir)
         self._registry = Registry(
             clock.now,
@@ -106,7 +107,7 @@ class SageMaker:
         for record in self._store.load(clock.now()):
             key = (record.kind, record.name)
             self._records[key] = record
-            self._ended[key] = clock.env.event().succeed(describe(record))
+            self._ended[key] = clock.env.event().succeed(record.described)
 
     def handle(self, operation: str, request: JSON) -> JSON:
         """Answer one API call as boto3 sees it; raises ServiceError as AWS refuses."""
@@ -127,8 +128,12 @@ class SageMaker:
         return self._ended[kind, name]
 
     def subscribe(self, possible: Callable[[JSON], bool], deliver: Deliver) -> None:
-        """Deliver the events that may be wanted: `possible` is asked with `at_a_glance` of each."""
+        """Deliver the events that may be wanted: `possible` is asked with `at_a_glance` of each.
+
+        It is asked once for events that look alike at a glance.
+        """
         self._choosy.append((possible, deliver))
+        self._interested.clear()
 
     # Jobs
 
@@ -147,7 +152,7 @@ class SageMaker:
         order = Order(kind, name, arn, fixed(request), self._region)
         wanted = self._within_quota(order)
         now = self._clock.now()
-        record = Record(kind, name, arn, order.request, order.tags, now, now)
+        record = Record(kind, name, arn, order.request, dict(order.tags), now, now)
         self._records[kind, name] = record
         self._ended[kind, name] = self._clock.env.event()
         env = self._clock.env
@@ -159,7 +164,7 @@ class SageMaker:
         return {f"{kind.capitalize()}JobArn": arn}
 
     def _describe(self, kind: Kind, request: JSON) -> JSON:
-        return describe(self._record(kind, request[f"{kind.capitalize()}JobName"]))
+        return self._record(kind, request[f"{kind.capitalize()}JobName"]).described
 
     def _list(self, kind: Kind, request: JSON) -> JSON:
         records = [record for record in self._records.values() if record.kind == kind]
@@ -208,17 +213,24 @@ class SageMaker:
     def _changed(self, record: Record) -> None:
         self._store.save(record)
         key = (record.kind, record.name)
-        self._tell(state_change, record, at_a_glance(record))
+        alike = (record.kind, record.name, record.status, record.secondary)
+        choosy = self._interested.get(alike)
+        if choosy is None:
+            choosy = self._interested[alike] = self._asking(at_a_glance(record))
+        self._tell(state_change, record, choosy)
         if record.terminal:
             self._lives.pop(key, None)
-            self._ended[key].succeed(copied(describe(record)))
+            self._ended[key].succeed(record.described)
 
     def _package_changed(self, package: Package) -> None:
-        self._tell(package_change, package, {})
+        self._tell(package_change, package, self._asking({}))
 
-    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, known: JSON) -> None:
+    def _asking(self, known: JSON) -> list[Deliver]:
+        """The subscribers that may want an event of which this is known."""
+        return [deliver for possible, deliver in self._choosy if possible(known)]
+
+    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, choosy: list[Deliver]) -> None:
         number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
-        choosy = [deliver for possible, deliver in self._choosy if possible(known)]
         if choosy or self.subscribers:
             event = event_of(what, self._region, self._account, number)
             for deliver in (*self.subscribers, *choosy):

@@ -73,6 +73,7 @@ class Life:
         self._stop = self._env.event()
         self._limit = self._env.event()
         self._aboard_since: float | None = None
+        self._out_of_time: simpy.Event | None = None  # MaxRuntime is over, while on the instances
         self._seconds = 0.0
         condition = order.request.get("StoppingCondition", {})
         self._max_runtime = float(condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME))
@@ -124,6 +125,7 @@ class Life:
                 return self._stopped(cut)
             self._message(PREPARING)
             self._aboard_since = self._env.now
+            self._out_of_time = self._env.timeout(max(0.0, self._max_runtime - self._seconds))
             self.record.started = self.record.started or self._clock.now()
             end = yield from self._aboard(work, taken)
             return end
@@ -211,11 +213,8 @@ class Life:
         events = [phase, self._stop, self._limit]
         if taken is not None:
             events.append(taken)
-        runtime = None
-        if self._aboard_since is not None:
-            left = self._max_runtime - self._seconds - (self._env.now - self._aboard_since)
-            runtime = self._env.timeout(max(0.0, left))
-            events.append(runtime)
+        if self._out_of_time is not None:
+            events.append(self._out_of_time)
         yield _first(self._env, events)
         if self._stop.triggered:  # first: a stopping job never goes back to being in progress
             return "stop"
@@ -223,7 +222,7 @@ class Life:
             return None
         if self._limit.processed:
             return "max wait"
-        if runtime is not None and runtime.processed:
+        if self._out_of_time is not None and self._out_of_time.processed:
             return "max runtime"
         return "taken"
 
@@ -246,7 +245,7 @@ class Life:
     def _leave(self) -> None:
         if self._aboard_since is not None:
             self._seconds += self._env.now - self._aboard_since
-            self._aboard_since = None
+            self._aboard_since = self._out_of_time = None
 
     def _enter(self, secondary: str, status: str = "InProgress") -> None:
         self.record.enter(self._clock.now(), status, secondary)

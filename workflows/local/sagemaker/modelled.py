@@ -13,19 +13,20 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.objects import Written
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
 
 if TYPE_CHECKING:
-    from workflows.local.objects import MemoryObjects, Objects, Written
+    from workflows.local.objects import MemoryObjects, Objects, Read
 
 Events = Generator[simpy.Event, Any, None]
 
@@ -127,7 +128,6 @@ class ModelledWork:
         self._objects = workload.memory
         self._order = order
         self._model = model
-        self._failure = failure
         self._exit = self._env.event()
         self._ending = self._env.event()
         self._measured: list[Metric] = []
@@ -136,6 +136,7 @@ class ModelledWork:
         self._began = 0.0
         self._halted: float | None = None
         self._stuck = bool(failure and failure.stuck)
+        self._failing = None if self._stuck else failure
         self.started = self._env.event()
         parameters = order.request.get("HyperParameters", {})
         self._values = {
@@ -160,7 +161,8 @@ class ModelledWork:
             bucket, prefix = self._order.checkpoints
             self._objects.follow(bucket, prefix + "progress.json", self._last_save)
         self.started.succeed()
-        self._env.process(self._work())
+        self._ending.callbacks.append(self._told_to_end)
+        self._work()
         return self._exit
 
     def reached(self, fraction: float) -> simpy.Event:
@@ -209,19 +211,18 @@ class ModelledWork:
 
     # The model
 
-    def _work(self) -> Events:
-        failure = self._failure
-        end = self._seconds_to_end()
-        fails = failure is not None and not failure.stuck
-        until = min(end, failure.after) if failure and fails else end
-        # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
-        while not self._ending.triggered and self._elapsed() < until - 1e-6:
-            yield self._env.timeout(until - self._elapsed()) | self._ending
+    def _work(self, _passed: simpy.Event | None = None) -> None:
+        """Work until the end, unless told to end before; no process, which would cost twice as many events."""
+        failing, end = self._failing, self._seconds_to_end()
+        left = (min(end, failing.after) if failing else end) - self._elapsed()
         if self._ending.triggered:
-            yield from self._end(str(self._ending.value))
-        elif failure and fails:
+            return
+        # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
+        if left > 1e-6:
+            self._env.timeout(left).callbacks.append(self._work)
+        elif failing:
             self._record()
-            self._leave(Exit(failure.exit_code, failure.text, fault=failure.fault))
+            self._leave(Exit(failing.exit_code, failing.text, fault=failing.fault))
         else:
             steps = self._model.steps
             self._report(steps, self._resumed if self._stuck else steps)
@@ -239,15 +240,21 @@ class ModelledWork:
         names = [name for name in defined(self._order.request) if name in self._values]
         return [Metric(name, self._values[name], self._clock.now()) for name in names]
 
-    def _end(self, how: str) -> Events:
+    def _told_to_end(self, told: simpy.Event) -> None:
+        if self._exit.triggered:
+            return
         step, saved = self._position()
         self._halted = self._elapsed()
-        if how == "save" and not self._stuck:
-            yield self._env.timeout(self._model.stall)
-            saved = step
+        if told.value == "save" and not self._stuck:
+            stall = self._env.timeout(self._model.stall)
+            stall.callbacks.append(lambda _passed: self._ended(step, step, Exit(143)))
+        else:
+            self._ended(step, saved, Exit(137 if told.value == "killed" else 143))
+
+    def _ended(self, step: int, saved: int, how: Exit) -> None:
         self._workload.redone += (step - saved) * self._model.seconds / self._model.steps
         self._report(step, saved)
-        self._leave(Exit(137 if how == "killed" else 143))
+        self._leave(how)
 
     def _reach(self, fraction: float, event: simpy.Event) -> Events:
         if not self.started.processed:
@@ -302,14 +309,14 @@ class ModelledWork:
         done = math.floor(whole * model.save_every / (model.seconds / model.steps) + 1e-9)
         step = min(self._resumed + done, model.steps)
         moment = self._clock.at(self._began + after)
-        return self._body(step, step, moment), moment
+        return Written(self._body(step, step, moment), moment)
 
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
         location = self._order.checkpoints
         if location is not None:
             bucket, prefix = location
             now = self._clock.now()
-            self._objects.follow(bucket, prefix + name, cache(lambda: (self._body(step, saved, now), now)))
+            self._objects.follow(bucket, prefix + name, _once(lambda: Written(self._body(step, saved, now), now)))
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model, done = self._model, step - self._resumed
@@ -336,7 +343,19 @@ class ModelledWork:
             return None
         bucket, prefix = self._order.checkpoints
         try:
-            content: JSON = json.loads(self._objects.get(bucket, prefix + name))
+            content: JSON = orjson.loads(self._objects.get(bucket, prefix + name))
         except KeyError:
             return None
         return content
+
+
+def _once(make: Read) -> Read:
+    """The same when it is first asked for: most of what a job reports is overwritten before anybody reads it."""
+    made: list[Written] = []
+
+    def written() -> Written:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return written

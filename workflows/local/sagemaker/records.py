@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, form
+from workflows.local.messages import Fixed, Growing, Joined, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -52,13 +52,28 @@ class Record:
     secondary: str = "Starting"
     reason: str | None = None
     exit_message: str | None = None
-    transitions: list[JSON] = field(default_factory=list)
+    transitions: Growing = field(default_factory=Growing)
     started: datetime | None = None
     ended: datetime | None = None
     seconds: float | None = None
     """Seconds on instances; waiting for capacity is not among them."""
     artifacts: str | None = None
     metrics: list[JSON] = field(default_factory=list)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Whatever is set, the job is described anew; what was described stays as it was."""
+        self.__dict__[name] = value
+        self.__dict__["_described"] = None
+
+    @property
+    def described(self) -> Joined:
+        """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
+        changes."""
+        kept: Joined | None = self.__dict__["_described"]
+        if kept is None:
+            kept = _described_training(self) if self.kind == "training" else _described_processing(self)
+            self.__dict__["_described"] = kept
+        return kept
 
     @property
     def terminal(self) -> bool:
@@ -67,69 +82,63 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        self.close(now)
+        opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
+        last = [_closed(each, now) for each in self.transitions[-1:]]
+        self.transitions = self.transitions.with_last(*last, opened)
         self.status, self.secondary, self.modified = status, secondary, now
-        message = MESSAGES[secondary]
-        self.transitions.append(Fixed({"Status": secondary, "StartTime": now, "StatusMessage": message}))
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end."""
-        if self.transitions and "EndTime" not in self.transitions[-1]:
-            self._amend(EndTime=now)
+        self.transitions = self.transitions.with_last(_closed(self.transitions[-1], now))
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
-        self._amend(StatusMessage=message)
-
-    def _amend(self, **members: Any) -> None:
-        """The last transition is another from now on: those that were described stay as they were."""
-        self.transitions[-1] = Fixed({**self.transitions[-1], **members})
+        last = self.transitions[-1]
+        if last["StatusMessage"] != message:
+            self.transitions = self.transitions.with_last(Fixed({**last, "StatusMessage": message}))
 
 
-def describe(record: Record) -> JSON:
-    """The answer of DescribeTrainingJob or DescribeProcessingJob."""
-    return _describe_training(record) if record.kind == "training" else _describe_processing(record)
+def _closed(transition: JSON, now: datetime) -> JSON:
+    return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
 
 
-def _describe_training(record: Record) -> JSON:
-    answer = {
-        **form(record.request, _repeated),
+def _described_training(record: Record) -> Joined:
+    present = {
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TrainingJobStatus": record.status,
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": list(record.transitions),
-        **form(record.request, _flags),
+        "SecondaryStatusTransitions": record.transitions,
     }
     optional = {
         "FailureReason": record.reason,
         "TrainingStartTime": record.started,
         "TrainingEndTime": record.ended,
     }
-    answer |= {name: value for name, value in optional.items() if value is not None}
+    reached: JSON = {name: value for name, value in optional.items() if value is not None}
     if record.artifacts:
-        answer["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
+        reached["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
     if record.metrics:
-        answer["FinalMetricDataList"] = [dict(each) for each in record.metrics]
+        reached["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
         # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
         # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
         # here they are seconds on instances, and the discount is left to the price.
         whole = math.ceil(round(record.seconds, 6))
-        answer |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
-    return answer
+        reached |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
+    return Joined(form(record.request, _repeated), present, form(record.request, _flags), reached)
 
 
-def _repeated(request: JSON) -> JSON:
+def _repeated(request: JSON) -> Fixed:
     condition = Fixed({"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})})
-    return echo("DescribeTrainingJob", request) | {"StoppingCondition": condition}
+    return Fixed({**echo("DescribeTrainingJob", request), "StoppingCondition": condition})
 
 
-def _flags(request: JSON) -> JSON:
+def _flags(request: JSON) -> Fixed:
     names = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
-    return {name: bool(request.get(name)) for name in names}
+    return Fixed({name: bool(request.get(name)) for name in names})
 
 
 def echo(operation: str, request: JSON) -> JSON:
@@ -142,9 +151,8 @@ def _members(operation: str) -> tuple[str, ...]:
     return tuple(operation_model("sagemaker", operation).output_shape.members)
 
 
-def _describe_processing(record: Record) -> JSON:
-    answer = echo("DescribeProcessingJob", record.request)
-    answer |= {
+def _described_processing(record: Record) -> Joined:
+    present = {
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,
         "ProcessingJobStatus": record.status,
@@ -157,7 +165,12 @@ def _describe_processing(record: Record) -> JSON:
         "ProcessingStartTime": record.started,
         "ProcessingEndTime": record.ended,
     }
-    return answer | {name: value for name, value in optional.items() if value is not None}
+    reached = {name: value for name, value in optional.items() if value is not None}
+    return Joined(form(record.request, _repeated_of_processing), present, reached)
+
+
+def _repeated_of_processing(request: JSON) -> Fixed:
+    return Fixed(echo("DescribeProcessingJob", request))
 
 
 def summary(record: Record) -> JSON:
@@ -200,7 +213,8 @@ class RecordStore:
         if self._folder is None:
             return
         for path in sorted(self._folder.glob("*-jobs/*.json")):
-            record = Record(**read(path))
+            kept = read(path)
+            record = Record(**{**kept, "transitions": Growing(kept["transitions"])})
             if not record.terminal:
                 record.reason = INTERNAL_ERROR
                 # Time on instances after the last sign of life is not known, and not charged.

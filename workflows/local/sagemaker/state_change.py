@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from workflows.local.messages import in_milliseconds
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record, describe
+from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
 
 SOURCE = "aws.sagemaker"
@@ -19,7 +19,7 @@ SOURCE = "aws.sagemaker"
 
 def state_change(record: Record, region: str, account: str, number: int) -> JSON:
     """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
-    detail = in_milliseconds(describe(record) | {"Tags": dict(record.tags)})
+    detail = {**in_milliseconds(record.described), "Tags": dict(record.tags)}
     return _event(_kind(record), record.arn, record.modified, detail, region, account, number)
 
 
@@ -61,4 +61,4 @@ def _event(kind: str, arn: str, time: datetime, detail: JSON, region: str, accou
 
 
 def _text(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).isoformat()[:19] + "Z"  # in a third of the time of strftime

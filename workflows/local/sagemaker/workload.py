@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import simpy
@@ -25,7 +26,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Order:
-    """One job as the platform hands it to a workload: its request, name and ARN."""
+    """One job as the platform hands it to a workload: its request, name and ARN.
+
+    Nothing of it ever changes, so what is asked for on each set of instances is read once.
+    """
 
     kind: Kind
     name: str
@@ -33,18 +37,18 @@ class Order:
     request: JSON
     region: str
 
-    @property
+    @cached_property
     def tags(self) -> dict[str, str]:
         """The tags of the request as a map."""
         return {tag["Key"]: tag["Value"] for tag in self.request.get("Tags", [])}
 
-    @property
+    @cached_property
     def stage(self) -> str:
         """The stage that the job is an attempt of; the job's own name for a foreign job."""
         environment = self.request.get("Environment", {})
         return self.tags.get("relay:stage") or environment.get("RELAY_STAGE") or self.name
 
-    @property
+    @cached_property
     def trial(self) -> str:
         """The trial of a sweep, like "0"; empty for a job of another stage."""
         return self.tags.get("relay:trial", "")
@@ -95,7 +99,7 @@ class Order:
         """Whether the job asks for spot capacity; processing jobs never do."""
         return bool(self.request.get("EnableManagedSpotTraining"))
 
-    @property
+    @cached_property
     def checkpoints(self) -> tuple[str, str] | None:
         """Bucket and key prefix of the checkpoint folder, None without CheckpointConfig."""
         config = self.request.get("CheckpointConfig")

@@ -17,7 +17,7 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
-from workflows.local.step_functions.limits import timestamp
+from workflows.local.step_functions.limits import text_of, timestamp
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
 from workflows.local.step_functions.records import Machine
@@ -78,6 +78,15 @@ class StepFunctions:
             message = f"The local world does not support Step Functions' {operation}"
             raise ServiceError("UnknownOperationException", message)
         return handler(checked("stepfunctions", operation, request))
+
+    def start(self, machine: str, name: str, value: Any) -> str:
+        """StartExecution of a caller in the same process, like a rule's event; returns the execution's ARN.
+
+        `value` is JSON that nobody changes any more: the execution takes it, not a copy read from its text.
+        """
+        request = {"stateMachineArn": machine, "name": name, "input": text_of(value)}
+        started = self.executions.start(checked("stepfunctions", "StartExecution", request), value)
+        return str(started["executionArn"])
 
     def ended(self, execution_arn: str) -> simpy.Event:
         """Return an event that succeeds with the description of the ended execution."""

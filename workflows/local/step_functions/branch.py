@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import simpy
@@ -14,7 +13,13 @@ from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import Expression
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
 from workflows.local.step_functions.jsonata.values import prepare
-from workflows.local.step_functions.limits import fitting, fitting_variable, text_of, timestamp
+from workflows.local.step_functions.limits import (
+    ALWAYS_FITS,
+    fitting,
+    fitting_variable,
+    text_of,
+    timestamp,
+)
 from workflows.local.step_functions.program import Assignment, Program, State
 
 if TYPE_CHECKING:
@@ -22,7 +27,8 @@ if TYPE_CHECKING:
 
 Waiting = Generator[simpy.Event, Any, Any]
 
-_MISSING = object()
+_MISSING: Any = object()
+_NOTHING: dict[str, Any] = {}  # of most states' assigned variables; never written to
 # States that wait for something say so when they are cut off; the others take no time.
 _ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
 # A redrive goes on inside these without entering them again (AWS, "Redriving executions").
@@ -45,10 +51,6 @@ class Owner(Protocol):
     interpreter: Interpreter
     arn: str
     map_runs: list[MapRun]
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the execution has ended, however it ended."""
 
     @property
     def behaviour(self) -> Mapping[str, Behaviour]:
@@ -91,10 +93,11 @@ class Branch:
         self.at = program.start
         self.input = value
         self.variables: dict[str, Any] = {}
+        # What expressions see, prepared for JSONata: the variables, and `$states` of the present state.
         self.seen: dict[str, Any] = dict(outer or {})
+        self._states: dict[str, Any] | None = None
         self.children: list[Branch] | None = None
         self.entered_id = 0
-        self.entered_time: datetime | None = None
         self.resuming = False
         self.retry_count = 0
         self.map_run: MapRun | None = None
@@ -106,13 +109,14 @@ class Branch:
         self._text: str | None = None
         self._prepared: Any = _MISSING
         self.result: Any = _MISSING
-        self.given: Any = _MISSING  # the result as the task gave it
         self.arguments_text = ""
         self.result_text: str | None = None
         self.error_output: Any = _MISSING
+        # The input and the result as they came: one with a null in it was copied to be prepared.
+        self.plain: tuple[Any, Any] = (value, _MISSING)
 
-    def use_input_text(self, text: str) -> None:
-        """Show the input in the first event as it was written, not as we would write it."""
+    def use_input_text(self, text: str | None) -> None:
+        """Show the input in the first event as it was written, not as we would write it (None)."""
         self._text = text
 
     # Walking
@@ -121,7 +125,7 @@ class Branch:
         """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
         program = self.program.states
         while True:
-            if self.execution.stopped or self.history.closed:
+            if self.history.closed:  # as that of every execution that has ended, however it ended
                 raise simpy.Interrupt("stopped")
             state = program[self.at]
             self._enter(state)
@@ -155,22 +159,24 @@ class Branch:
         ended(self)
 
     def _enter(self, state: State) -> None:
-        self._prepared = self.result = self.error_output = _MISSING
-        self.given, self.result_text = _MISSING, None
+        value = self.input
+        if value is not self.plain[0]:  # most states pass their input on
+            self._prepared = _MISSING
+        self._states = self.result_text = None
+        self.result = self.error_output = _MISSING
+        self.plain = (value, _MISSING)
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
-            if self.entered_time is not None and state.type in _GOES_ON:
+            if self.entered_id and state.type in _GOES_ON:
                 self.execution.save()
                 return
         self.children = self.map_run = None
         if self._text is None:
-            self._text = text_of(self.input)
-        self.entered_time = self.interpreter.clock.now()
-        self.entered_id = self.event(
-            f"{state.type}StateEntered",
-            "stateEnteredEventDetails",
-            {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED},
+            self._text = text_of(value)
+        details = {"name": state.name, "input": self._text, "inputDetails": NOT_TRUNCATED}
+        self.entered_id = self.last_event = self.history.append(
+            state.entered, self.last_event, "stateEnteredEventDetails", details
         )
         self.execution.save()
 
@@ -183,7 +189,9 @@ class Branch:
         if conclusion.assigned:
             details["assignedVariables"] = conclusion.texts
             details["assignedVariablesDetails"] = NOT_TRUNCATED
-        self.event(f"{state.type}StateExited", "stateExitedEventDetails", details)
+        self.last_event = self.history.append(
+            state.exited, self.last_event, "stateExitedEventDetails", details
+        )
         for name, value in conclusion.assigned.items():
             self.variables[name] = value
             self.seen[name] = prepare(value, conclusion.texts[name])
@@ -192,26 +200,41 @@ class Branch:
         """Evaluate Output and Assign, both from the variables as they are now."""
         expressions = self.interpreter.expressions
         output = default if after.output is None else after.output.evaluate(expressions, self)
-        assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
-        text = self._known_text(output) or text_of(output)
-        return Conclusion(
-            next_state,
-            output,
-            fitting(text, state.name),
-            assigned,
-            {name: fitting_variable(value, name) for name, value in assigned.items()},
-        )
+        assigned = texts = _NOTHING
+        if after.assign:
+            assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
+        text: str | None = None
+        if output is self.input:  # its text was worked out when it came, like the result's
+            text = self._text
+        elif output is self.plain[1]:
+            text = self.result_text
+        if text is None:
+            text = text_of(output)
+        if len(text) > ALWAYS_FITS:
+            fitting(text, state.name)
+        if after.assign:
+            texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
+        return Conclusion(next_state, output, text, assigned, texts)
 
-    def _known_text(self, value: Any) -> str | None:
-        """The text of the input or the result, which was worked out when it came."""
-        if value is self.input:
-            return self._text
-        return self.result_text if value is self.given else None
+    # The result of an attempt
+
+    def take(self, result: Any, text: str) -> None:
+        """Take what a task gave, with its text."""
+        self.plain, self.result_text = (self.input, result), text
+
+    def show_result(self, result: Any) -> None:
+        """Show the result of an attempt as `$states.result`."""
+        self.result, self._states = prepare(result, self.result_text), None
+
+    def show_error(self, output: Any) -> None:
+        """Show what a catcher caught as `$states.errorOutput`, and no longer a result."""
+        self.forget()
+        self.error_output = prepare(output)
 
     def forget(self) -> None:
         """Forget the result of an attempt that failed."""
-        self.result = self.given = _MISSING
-        self.result_text = None
+        self.plain, self.result_text = (self.input, _MISSING), None
+        self.result, self._states = _MISSING, None
 
     def child(self, program: Program, value: Any, *, item: dict[str, Any] | None) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
@@ -259,29 +282,29 @@ class Branch:
     # Scope
 
     def visible(self, expression: Expression) -> Mapping[str, Any]:
-        """Return the variables that the expression reads, prepared for JSONata."""
-        seen = self.seen
-        values = {name: seen[name] for name in expression.names if name in seen}
-        if "states" in expression.names:
-            if self._prepared is _MISSING:
-                self._prepared = prepare(self.input, self._text)
-            known: dict[str, Any] = {"input": self._prepared}
-            if self.result is not _MISSING:
-                known["result"] = self.result
-            if self.error_output is not _MISSING:
-                known["errorOutput"] = self.error_output
+        """Return the variables, and `$states` for an expression that reads it, prepared for JSONata."""
+        if expression.reads_states:
+            states = self._states
+            if states is None:
+                states = self._states = self.seen["states"] = self._reserved()
             if expression.wants_context:
-                known["context"] = prepare(self._context())
-            values["states"] = known
-        return values
+                states["context"] = prepare(self._context())
+        return self.seen
 
-    def plain(self) -> tuple[Any, Any]:
-        """Return the input and the result: one with a null in it was copied to be prepared."""
-        return self.input, self.given
+    def _reserved(self) -> dict[str, Any]:
+        """`$states` without the context object, which is costly to make and seldom read."""
+        if self._prepared is _MISSING:
+            self._prepared = prepare(self.input, self._text)
+        known: dict[str, Any] = {"input": self._prepared}
+        if self.result is not _MISSING:
+            known["result"] = self.result
+        if self.error_output is not _MISSING:
+            known["errorOutput"] = self.error_output
+        return known
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
-        entered = self.entered_time or self.interpreter.clock.now()
+        entered = self.history.moment(self.entered_id) if self.entered_id else self.interpreter.clock.now()
         context["State"] = {
             "Name": self.at,
             "EnteredTime": timestamp(entered),

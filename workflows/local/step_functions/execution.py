@@ -75,11 +75,10 @@ class Execution:
     on_end: Callable[[Execution], None] | None = None
     root: Branch = field(init=False)
     process: simpy.Process | None = None
-    ended: simpy.Event = field(init=False)
+    _ended: simpy.Event | None = None
     _base_context: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        self.ended = self.interpreter.env.event()
         self.root = self._new_root()
 
     def _new_root(self) -> Branch:
@@ -90,6 +89,15 @@ class Execution:
     # Life
 
     @property
+    def ended(self) -> simpy.Event:
+        """An event that succeeds with the description when the execution has ended; few are waited for."""
+        if self._ended is None:
+            self._ended = self.interpreter.env.event()
+            if self.stopped:
+                self._ended.succeed(self.describe())
+        return self._ended
+
+    @property
     def stopped(self) -> bool:
         """Whether the execution has ended, however it ended."""
         return self.status != RUNNING
@@ -97,12 +105,12 @@ class Execution:
     @property
     def begun(self) -> bool:
         """Whether it was started: a child of a Map run waits until there is room for it."""
-        return bool(self.history.events)
+        return self.history.count > 0
 
     @property
     def full(self) -> bool:
         """Whether its history has no room for a redrive."""
-        return len(self.history.events) >= MAX_EVENTS - 1
+        return self.history.count >= MAX_EVENTS - 1
 
     def begin(self) -> None:
         """Start walking; the first state is entered when the clock next runs."""
@@ -128,9 +136,8 @@ class Execution:
         self.output_text = self.error = self.cause = None
         # A new one over the same events: branches of the stopped run, which may still be cleaning
         # up in this moment, keep the closed one.
-        self.history = History(self.interpreter.clock.now, self.history.events)
-        self._base_context = None
-        self.ended = self.interpreter.env.event()
+        self.history = History(self.interpreter.clock, self.history.events)
+        self._base_context = self._ended = None
         event = self.history.append(
             "ExecutionRedriven",
             self.root.last_event,
@@ -204,7 +211,8 @@ class Execution:
         key = f"{event[0].lower()}{event[1:]}EventDetails"
         self.history.finish(event, previous, key, details)
         self.save()
-        self.ended.succeed(self.describe())
+        if self._ended is not None:
+            self._ended.succeed(self.describe())
         if self.on_end is not None:
             self.on_end(self)
 
@@ -290,7 +298,7 @@ class Execution:
                 input_text=text_of(value),
                 started=now,
                 map_run=run,
-                history=History(self.interpreter.clock.now),
+                history=History(self.interpreter.clock),
                 on_save=self.on_save,
             )
             child.save()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from workflows.local.clock import Clock
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.limits import MAX_EVENTS, RUNTIME
 
@@ -27,12 +27,43 @@ class HistoryFullError(TaskError):
 
 
 class History:
-    """Events in order; the last place is kept for the event that ends the execution."""
+    """Events in order; the last place is kept for the event that ends the execution.
 
-    def __init__(self, now: Callable[[], datetime], events: list[Event] | None = None) -> None:
-        self._now = now
-        self.events: list[Event] = events if events is not None else []
+    An event is written as AWS shows it when somebody reads it: of a planned run's most are never read.
+    """
+
+    def __init__(self, clock: Clock, events: list[Event] | None = None) -> None:
+        self._clock = clock
+        self._env = clock.env
+        self._written: list[Event] = events if events is not None else []
+        self._new: list[tuple[float, str, int, str | None, Any]] = []
+        self.count = len(self._written)
         self.closed = False
+
+    @property
+    def events(self) -> list[Event]:
+        """The events as GetExecutionHistory shows them; not to be changed."""
+        written = self._written
+        for seconds, kind, previous, key, details in self._new:
+            event = {
+                "timestamp": self._clock.at(seconds),
+                "type": kind,
+                "id": len(written) + 1,
+                "previousEventId": previous,
+            }
+            if key is not None:
+                event[key] = details
+            written.append(event)
+        self._new.clear()
+        return written
+
+    def moment(self, number: int) -> datetime:
+        """The time of an event."""
+        place = number - 1 - len(self._written)
+        moment: datetime = (
+            self.events[number - 1]["timestamp"] if place < 0 else self._clock.at(self._new[place][0])
+        )
+        return moment
 
     def append(self, kind: str, previous: int, key: str | None = None, details: Any = None) -> int:
         """Add an event and return its id; raises HistoryFullError. Silent once `closed`.
@@ -42,22 +73,19 @@ class History:
         """
         if self.closed:
             return previous
-        number = len(self.events) + 1
+        number = self.count + 1
         if number >= MAX_EVENTS:
             raise HistoryFullError
-        event = {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": previous}
-        if key is not None:
-            event[key] = details
-        self.events.append(event)
+        self.count = number
+        self._new.append((self._env.now, kind, previous, key, details))
         return number
 
     def finish(self, kind: str, previous: int, key: str, details: dict[str, Any]) -> int:
         """Add the event that ends the execution, then close."""
-        number = len(self.events) + 1
-        event = {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": previous}
-        self.events.append({**event, key: details})
+        self.count += 1
+        self._new.append((self._env.now, kind, previous, key, details))
         self.closed = True
-        return number
+        return self.count
 
 
 def without_data(event: Event) -> Event:

@@ -17,13 +17,16 @@ from workflows.local.messages import in_milliseconds
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME, text_of
 from workflows.local.step_functions.sdk import (
+    SDK,
     SERVICES,
+    Action,
+    action_of,
     error_name,
     job_result,
-    operation_of,
     request_id,
     to_request,
     to_result,
+    to_written_result,
 )
 
 ABORTED = "aborted"
@@ -34,9 +37,10 @@ TIMED_OUT = "timed out"
 
 
 class Answer(NamedTuple):
-    """What a call answers at once; only a job or another execution is waited for."""
+    """What a call answers at once, and its JSON text; only a job or another execution is waited for."""
 
     result: Any
+    text: str
 
 
 @dataclass(slots=True)
@@ -95,7 +99,6 @@ JOBS: dict[str, Literal["training", "processing"]] = {
     "createProcessingJob": "processing",
 }
 SYNC = "arn:aws:states:::sagemaker:"
-SDK = "arn:aws:states:::aws-sdk:"
 NESTED = "arn:aws:states:::states:startExecution"
 NESTED_KINDS = ("", ".sync", ".sync:2")
 SUPPORTED = (
@@ -135,8 +138,7 @@ class AwsIntegrations:
             action, _, mode = resource.removeprefix(SYNC).partition(".")
             known = action in JOBS and mode == "sync"
         elif resource.startswith(SDK):
-            service, _, action = resource.removeprefix(SDK).partition(":")
-            known = operation_of(service, action) is not None
+            known = action_of(resource) is not None
         else:
             known = resource in tuple(NESTED + kind for kind in NESTED_KINDS)
         if known:
@@ -150,33 +152,32 @@ class AwsIntegrations:
     def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError."""
         self._requests += 1
+        action = action_of(task.resource)
+        if action is not None:
+            return self._call(action, task)
         if task.resource.startswith(SYNC):
-            action = task.resource.removeprefix(SYNC).partition(".")[0]
-            return self._job(JOBS[action], task)
+            name = task.resource.removeprefix(SYNC).partition(".")[0]
+            return self._job(JOBS[name], task)
         if task.resource.startswith(NESTED):
             return self._execution(task.resource.removeprefix(NESTED), task)
-        service, _, action = task.resource.removeprefix(SDK).partition(":")
-        return Answer(self._call(service, action, task))
+        raise TaskError(RUNTIME, str(self.refusal(task.resource)))
 
     # aws-sdk
 
-    def _call(self, service: str, action: str, task: TaskCall) -> Any:
-        model = operation_of(service, action)
-        if model is None:
-            raise TaskError(RUNTIME, str(self.refusal(task.resource)))
+    def _call(self, action: Action, task: TaskCall) -> Answer:
+        service, name, model = action
         request = _request(model, task)
         try:
-            answer = self._answer(SERVICES[service][0], model.name, request)
+            answer = self._answer(service, model.name, request)
         except ServiceError as error:
-            name = SERVICES[service][1]
             cause = (
                 f"{error.message} (Service: {name}, Status Code: {error.status}, "
                 f"Request ID: {request_id(self._requests)})"
             )
             if error.code == NO_ANSWER:
                 raise TaskError(f"{name}.SdkClientException", error.message) from error
-            raise TaskError(error_name(service, model, error.code), cause) from error
-        return to_result(model.output_shape, answer)
+            raise TaskError(error_name(action, error.code), cause) from error
+        return Answer(*to_written_result(model.output_shape, answer))
 
     def _answer(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if service == "sagemaker":

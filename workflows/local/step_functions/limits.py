@@ -15,6 +15,9 @@ from workflows.local.errors import TaskError
 MAX_PAYLOAD = 262_144
 """Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""
 
+ALWAYS_FITS = MAX_PAYLOAD // 4
+"""Characters of a text that is not larger, whatever it says: UTF-8 takes four bytes at most."""
+
 MAX_EVENTS = 25_000
 """Events in one execution's history."""
 
@@ -80,7 +83,7 @@ def size_of(text: str) -> int:
 
 def fitting(text: str, name: str) -> str:
     """Return the text of what state or task `name` gave, or raise States.DataLimitExceeded."""
-    if size_of(text) > MAX_PAYLOAD:
+    if len(text) > ALWAYS_FITS and size_of(text) > MAX_PAYLOAD:
         raise TaskError(
             DATA_LIMIT,
             f"The state/task '{name}' returned a result with a size exceeding the maximum number "
@@ -92,7 +95,7 @@ def fitting(text: str, name: str) -> str:
 def fitting_variable(value: Any, name: str) -> str:
     """Return the JSON text of a variable, or raise States.DataLimitExceeded."""
     text = text_of(value)
-    if size_of(text) > MAX_PAYLOAD:
+    if len(text) > ALWAYS_FITS and size_of(text) > MAX_PAYLOAD:
         raise TaskError(
             DATA_LIMIT,
             f"The size of the variable '{name}' exceeds the maximum of {MAX_PAYLOAD} bytes.",

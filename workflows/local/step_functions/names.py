@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from workflows.local.errors import ServiceError
 
@@ -11,6 +12,7 @@ ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(
 NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{1,80}")
 
 
+@lru_cache(maxsize=256)  # a world has few machines, and each is named with every execution
 def parse_arn(text: str, kind: str) -> str:
     """Return the part of an ARN after its kind; raises InvalidArn."""
     found = ARN.fullmatch(text)

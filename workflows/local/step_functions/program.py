@@ -43,6 +43,8 @@ class State:
 
     name: str
     type: str
+    entered: str  # the kinds of its events
+    exited: str
     next: str | None
     after: Assignment
     fields: dict[str, Template] = field(default_factory=dict)
@@ -98,6 +100,8 @@ def _state(name: str, body: dict[str, Any], expressions: Expressions) -> State:
     return State(
         name=name,
         type=body["Type"],
+        entered=f"{body['Type']}StateEntered",
+        exited=f"{body['Type']}StateExited",
         next=body.get("Next"),
         after=_assignment(body, "", expressions),
         fields={key: compile_template(expressions, body[key], key) for key in _TEMPLATES if key in body},

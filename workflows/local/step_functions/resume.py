@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from workflows.local.step_functions.branch import Branch
@@ -13,12 +12,10 @@ def snapshot(branch: Branch) -> dict[str, Any]:
     """Return where a branch stands: enough to go on from after a restart."""
     if branch.done:
         return {"done": True, "output": branch.output, "item": branch.item}
-    entered = branch.entered_time and branch.entered_time.isoformat()
     return {
         "state": branch.at,
         "input": branch.input,
         "variables": branch.variables,
-        "entered": entered,
         "entered_id": branch.entered_id,
         "item": branch.item,
         "map_run": branch.map_run and branch.map_run.arn,
@@ -33,12 +30,12 @@ def restore(branch: Branch, frontier: dict[str, Any], last_event: int) -> None:
     if frontier.get("done"):
         branch.done, branch.output = True, frontier["output"]
         return
+    if frontier["input"] is not branch.input:
+        branch.use_input_text(None)  # that of the start
     branch.at, branch.input = frontier["state"], frontier["input"]
     branch.map_run = next((r for r in branch.execution.map_runs if r.arn == frontier.get("map_run")), None)
     branch.variables = frontier["variables"]
     branch.seen.update({name: prepare(value) for name, value in branch.variables.items()})
-    entered = frontier["entered"]
-    branch.entered_time = entered and datetime.fromisoformat(entered)
     branch.entered_id = frontier["entered_id"]
     branch.resuming = True
     if frontier["children"] is not None:

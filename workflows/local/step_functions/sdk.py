@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import Fixed, form, in_milliseconds
+from workflows.local.messages import Fixed, Growing, Joined, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -36,25 +36,38 @@ SERVICES = {
 """aws-sdk name -> botocore's name, and the SDK for Java's, which begins the errors."""
 
 
+SDK = "arn:aws:states:::aws-sdk:"
+
+
+class Action(NamedTuple):
+    """What a Task's `aws-sdk` resource calls."""
+
+    service: str
+    """botocore's name of it, and the SDK for Java's."""
+    prefix: str
+    model: OperationModel
+
+
 @cache
-def operation_of(service: str, action: str) -> OperationModel | None:
-    """Return the model of `aws-sdk:<service>:<action>`, None if there is no such thing here."""
+def action_of(resource: str) -> Action | None:
+    """Return what `arn:aws:states:::aws-sdk:<service>:<action>` calls, None if there is no such thing here."""
+    service, _, action = resource.removeprefix(SDK).partition(":")
     known = SERVICES.get(service)
     name = action[:1].upper() + action[1:]
-    if known is None or not action[:1].islower():
+    if known is None or not action[:1].islower() or not resource.startswith(SDK):
         return None
     model = service_model(known[0])
-    return model.operation_model(name) if name in model.operation_names else None
+    return Action(*known, model.operation_model(name)) if name in model.operation_names else None
 
 
-def error_name(service: str, operation: OperationModel, code: str) -> str:
+def error_name(action: Action, code: str) -> str:
     """Return the error that a Task sees: `S3.NoSuchKeyException`, `SageMaker.SageMakerException`.
 
     The SDK for Java has a class only for errors in the service's model; every other code is the
     service's base exception, its code told only in the message.
     """
-    prefix = SERVICES[service][1]
-    model = service_model(SERVICES[service][0])
+    prefix, operation = action.prefix, action.model
+    model = service_model(action.service)
     known = {
         str(model.shape_for(name).metadata.get("error", {}).get("code", name)): name
         for name in model.shape_names
@@ -177,22 +190,36 @@ _READ: dict[str, Reader] = {"string": _read_text, "blob": _read_blob, "timestamp
 
 def to_result(shape: Shape | None, value: Any) -> Any:
     """Turn an API's answer into what the Task sees."""
+    return to_written_result(shape, value)[0]
+
+
+def to_written_result(shape: Shape | None, value: Any) -> tuple[Any, str]:
+    """The same with its JSON text, both made once for an answer that never changes."""
     if shape is None or value is None:
-        return {} if value is None else value
-    return _shower(shape)(value)
+        result = {} if value is None else value
+        return result, text_of(result)
+    return form(value, _writer(shape))  # type: ignore[no-any-return]
 
 
 Shower = Callable[[Any], Any]
-_SHOWERS: dict[int, tuple[Shape, Shower]] = {}
+_WRITERS: dict[int, tuple[Shape, Shower]] = {}
 """By the shape's id, and with the shape, so that its id stays its own."""
 
 
-def _shower(shape: Shape) -> Shower:
-    """What turns values of a shape into a Task's, made once for each shape."""
-    known = _SHOWERS.get(id(shape))
+def _writer(shape: Shape) -> Shower:
+    """What turns values of a shape into a Task's and their text, made once for each shape."""
+    known = _WRITERS.get(id(shape))
     if known is None:
-        known = _SHOWERS[id(shape)] = (shape, _make_shower(shape, {}))
+        known = _WRITERS[id(shape)] = (shape, _written(_make_shower(shape, {})))
     return known[1]
+
+
+def _written(shower: Shower) -> Shower:
+    def write(value: Any) -> tuple[Any, str]:
+        shown = shower(value)
+        return shown, text_of(shown)
+
+    return write
 
 
 def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
@@ -204,10 +231,7 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
     if kind == "structure":
         made = _of_members([(n, _pascal(n), _make_shower(each, known)) for n, each in shape.members.items()])
     elif kind == "list":
-        member = _make_shower(shape.member, known)
-        made = lambda value: [  # noqa: E731
-            each.form(member) if each.__class__ is Fixed else _made(member, each) for each in value
-        ]
+        made = _of_items(_make_shower(shape.member, known))
     elif kind == "map":
         inner = _make_shower(shape.value, known)
         made = lambda value: {key: _made(inner, each) for key, each in value.items()}  # noqa: E731
@@ -217,12 +241,38 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
     return made
 
 
+def _of_items(member: Shower) -> Shower:
+    def show_one(value: Any) -> Any:
+        return _made(member, value)
+
+    def show(value: Any) -> Any:
+        if value.__class__ is Growing:
+            return value.form(show_one)
+        return [each if each.__class__ is str else show_one(each) for each in value]
+
+    return show
+
+
 def _made(shower: Shower, value: Any) -> Any:
     return value if value is None else form(value, shower)
 
 
 def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
+    """The members in the order of their shape."""
+    showers = {name: (pascal, member) for name, pascal, member in members}
+
+    def show_part(part: dict[str, Any]) -> dict[str, Any]:
+        shown = {}
+        for name, each in part.items():
+            if each is not None and name in showers:
+                pascal, member = showers[name]
+                shown[pascal] = each if each.__class__ is str else _made(member, each)
+        return shown
+
     def show(value: Any) -> Any:
+        if value.__class__ is Joined:
+            there = value.of_parts(show_part)
+            return {pascal: there[pascal] for _, pascal, _ in members if pascal in there}
         if not isinstance(value, dict):
             return _moment_or_itself(value)
         shown = {}

@@ -10,7 +10,6 @@ from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch, Conclusion, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as
-from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import matches
@@ -88,7 +87,7 @@ def with_retries(branch: Branch, state: State, attempt: Callable[[Branch, State]
     while True:
         try:
             result = yield from attempt(branch, state)
-            branch.result = prepare(result, branch.result_text)
+            branch.show_result(result)
             return branch.conclude(state, state.after, result, state.next)
         except TaskError as error:
             branch.note(state, error)
@@ -119,8 +118,7 @@ def _caught(branch: Branch, state: State, error: TaskError) -> Conclusion:
             output = {"Error": error.error}
             if error.cause is not None:
                 output["Cause"] = error.cause
-            branch.forget()
-            branch.error_output = prepare(output)
+            branch.show_error(output)
             return branch.conclude(state, catcher.after, output, catcher.next)
     raise error
 

@@ -137,7 +137,7 @@ class ExecutionStore:
             definition=definition,
             program=program,
             input=json.loads(record["input_text"]),
-            history=History(interpreter.clock.now, events),
+            history=History(interpreter.clock, events),
             map_run=run,
             on_save=self.save,
             **fields,
@@ -148,7 +148,6 @@ class ExecutionStore:
         restore(execution.root, record["frontier"], record["last_event"])
         if execution.status != RUNNING:
             execution.history.closed = True
-            execution.ended.succeed(execution.describe())
             for each in execution.map_runs:  # the process may have died between their ends and this one
                 each.end(ABORTED)
         return execution

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import cache
+from typing import Any, NamedTuple, NoReturn, cast
 
 import simpy
 
@@ -22,13 +22,18 @@ Working = Generator[simpy.Event, Any, Any]
 LONGEST = 99_999_999
 
 
-@dataclass(slots=True)
-class _Outcome:
-    result: Any = None
+class _Ended(NamedTuple):
+    """How a call ended: with a result, or with an error."""
+
+    result: Any
+    text: str | None = None
     error: TaskError | None = None
-    names: dict[str, str] = field(default_factory=dict)
 
 
+_AT_ONCE = (Answer, _Ended)
+
+
+@cache
 def resource_names(resource: str) -> dict[str, str]:
     """Split a resource ARN into the resourceType and resource of its events."""
     service, _, action = resource.removeprefix("arn:aws:states:::").partition(":")
@@ -58,56 +63,53 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
         scheduled["heartbeatInSeconds"] = heartbeat
     branch.event("TaskScheduled", "taskScheduledEventDetails", scheduled)
     branch.event("TaskStarted", "taskStartedEventDetails", names)
-    return (yield from _Attempt(branch, state, names, arguments).run(timeout, heartbeat))
+    attempt = _Attempt(branch, names)
+    try:
+        begun: Answer | _Ended | Working = branch.interpreter.integrations.run(
+            TaskCall(
+                resource=resource,
+                arguments=arguments,
+                execution_arn=branch.execution.arn,
+                state_name=state.name,
+                submitted=attempt.submitted,
+                heartbeat=attempt.heartbeat,
+            )
+        )
+    except TaskError as error:
+        begun = _Ended(None, error=error)
+    if isinstance(begun, _AT_ONCE):
+        # What is answered at once needs no process of its own. An answer takes a moment, in which other
+        # executions go on: two that look at one job both look before either acts, as on AWS.
+        ended = begun
+        yield branch.interpreter.env.timeout(0)
+    else:
+        ended = yield from attempt.wait(begun, timeout, heartbeat)
+    attempt.ended = True
+    if isinstance(ended, _Ended) and ended.error is not None:
+        attempt.fail(ended.error)
+    result = ended.result
+    text = fitting(ended.text or text_of(result), state.name)
+    branch.take(result, text)
+    done = {**names, "output": text, "outputDetails": NOT_TRUNCATED}
+    branch.event("TaskSucceeded", "taskSucceededEventDetails", done)
+    return result
 
 
 class _Attempt:
     """The integration's process and what may cut it short."""
 
-    def __init__(self, branch: Branch, state: State, names: dict[str, str], arguments: Any) -> None:
+    def __init__(self, branch: Branch, names: dict[str, str]) -> None:
         self.branch = branch
-        self.state = state
         self.names = names
         self.env = branch.interpreter.env
         self.was_submitted = False
         self.ended = False
-        self.beat = self.env.event()
-        self.call = TaskCall(
-            resource=state.literals["Resource"],
-            arguments=arguments,
-            execution_arn=branch.execution.arn,
-            state_name=state.name,
-            submitted=self._submitted,
-            heartbeat=self._heartbeat,
-        )
+        self.beat: simpy.Event | None = None
 
-    def run(self, timeout: float | None, heartbeat: float | None) -> Waiting:
-        """Call the integration, and wait if it has to; raises TaskError for its failure or a timeout."""
-        begun = self._begin()
-        if isinstance(begun, _Outcome):
-            # An answer takes a moment, in which other executions go on: two that look at one job both look
-            # before either acts, as on AWS.
-            yield self.env.timeout(0)
-            outcome = begun
-        else:
-            outcome = yield from self._wait(begun, timeout, heartbeat)
-        self.ended = True
-        if outcome.error is not None:
-            self._failed(outcome.error)
-        text = fitting(text_of(outcome.result), self.state.name)
-        self.branch.given, self.branch.result_text = outcome.result, text
-        self._event("TaskSucceeded", output=text, outputDetails=NOT_TRUNCATED)
-        return outcome.result
-
-    def _begin(self) -> _Outcome | Working:
-        """Call the integration; what it answers at once needs no process of its own."""
-        try:
-            begun = self.branch.interpreter.integrations.run(self.call)
-        except TaskError as error:
-            return _Outcome(error=error)
-        return _Outcome(result=begun.result) if isinstance(begun, Answer) else begun
-
-    def _wait(self, begun: Working, timeout: float | None, heartbeat: float | None) -> Waiting:
+    def wait(
+        self, begun: Working, timeout: float | None, heartbeat: float | None
+    ) -> Generator[simpy.Event, Any, _Ended]:
+        """Wait for the process of a job or an execution; raises TaskError for a timeout."""
         process = self.env.process(self._guarded(begun))
         try:
             late = yield from self._until(process, timeout, heartbeat)
@@ -122,7 +124,7 @@ class _Attempt:
             process.interrupt(TIMED_OUT)
             self._event("TaskTimedOut", error=late)
             raise TaskError(late)
-        return cast("_Outcome", process.value)
+        return cast("_Ended", process.value)
 
     def _until(
         self, process: simpy.Process, timeout: float | None, heartbeat: float | None
@@ -143,25 +145,28 @@ class _Attempt:
             if silence.processed:
                 return HEARTBEAT_TIMEOUT
 
-    def _guarded(self, begun: Working) -> Generator[simpy.Event, Any, _Outcome]:
+    def _guarded(self, begun: Working) -> Generator[simpy.Event, Any, _Ended]:
         try:
-            return _Outcome(result=(yield from begun))
+            return _Ended((yield from begun))
         except TaskError as error:
-            return _Outcome(error=error)
+            return _Ended(None, error=error)
         except simpy.Interrupt:
-            return _Outcome()
+            return _Ended(None)
 
-    def _submitted(self, output: Any) -> None:
+    def submitted(self, output: Any) -> None:
+        """The job exists."""
         if not self.ended:
             self.was_submitted = True
             self._event("TaskSubmitted", output=text_of(output), outputDetails=NOT_TRUNCATED)
             self.branch.execution.save()
 
-    def _heartbeat(self) -> None:
-        if not self.beat.triggered:
+    def heartbeat(self) -> None:
+        """The job gave a sign of life."""
+        if self.beat is not None and not self.beat.triggered:
             self.beat.succeed()
 
-    def _failed(self, error: TaskError) -> None:
+    def fail(self, error: TaskError) -> NoReturn:
+        """Record the failure and raise it."""
         details = {"error": error.error[:256]}
         if error.cause is not None:
             error.cause = error.cause[:32768]

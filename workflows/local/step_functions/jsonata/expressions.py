@@ -56,13 +56,17 @@ USES_BEFORE_COMPILING = 3
 class Expression:
     """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
+    __slots__ = (
+        *("_tried", "_uses", "draws", "fast", "names", "ours", "reads_states", "taken", "text"),
+        "wants_context",
+    )
 
     def __init__(self, text: str, ours: bool) -> None:
         self.text = text
         self.ours = ours
         # A superset: a name inside a string or a local one does no harm.
         self.names = frozenset(VARIABLE.findall(text))
+        self.reads_states = "states" in self.names
         self.wants_context = bool(CONTEXT.search(text))
         self.draws = not DRAWING.isdisjoint(self.names)
         self.fast: Compiled | None = None
@@ -137,10 +141,20 @@ class Expressions:
 
         The result is a copy, unless it is one of the objects that are known to be plain JSON.
         """
-        if self._compile_after is None:
+        fast = expression.fast
+        if fast is None or self._compile_after is None:
+            fast = self._learned(expression)
+        if fast is None or not expression.taken.isdisjoint(variables):
             result = self.ask_library(expression, variables)
         else:
-            result = self._fast(expression, variables)
+            if expression.draws:
+                self._own.mark()
+            try:
+                result = fast(variables, self._run)
+            except Exception:  # it is not sure, or it is an error, for whose words the library is asked
+                if expression.draws:
+                    self._own.rewind()
+                result = self.ask_library(expression, variables)
         if result.__class__ in ATOMS:
             return result
         if result is None:
@@ -150,22 +164,12 @@ class Expressions:
                 return result
         return plain(result)
 
-    def _fast(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
-        """By the compiled form; by the library where it is not sure, and for the words of every error."""
-        fast = expression.fast
-        if fast is None and self._compile_after is not None:
-            expression.used(self._compile_after)
-            fast = expression.fast
-        if fast is None or not expression.taken.isdisjoint(variables):
-            return self.ask_library(expression, variables)
-        if expression.draws:
-            self._own.mark()
-        try:
-            return fast(variables, self._run)
-        except Exception:
-            if expression.draws:
-                self._own.rewind()
-            return self.ask_library(expression, variables)
+    def _learned(self, expression: Expression) -> Compiled | None:
+        """The compiled form of an expression that has just been used once more."""
+        if self._compile_after is None:
+            return None
+        expression.used(self._compile_after)
+        return expression.fast
 
     # The library
 

@@ -102,7 +102,7 @@ def _parse(text: str | None = None) -> Any:
     if text is None:
         return None
     try:
-        return prepare(read_json(text))
+        return prepare(read_json(text), text)
     except ValueError as error:
         raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
 

@@ -29,11 +29,12 @@ class EvaluationFailedError(TaskError):
 class Scope(Protocol):
     """What an expression can see."""
 
-    def visible(self, expression: Expression) -> Mapping[str, Any]:
-        """Return the variables that the expression reads, prepared for JSONata."""
-
+    @property
     def plain(self) -> Sequence[Any]:
-        """Return the large values among them that are plain JSON as they are."""
+        """The large values among them that are plain JSON as they are."""
+
+    def visible(self, expression: Expression) -> Mapping[str, Any]:
+        """Return the variables, at least those that the expression reads, prepared for JSONata."""
 
 
 class Template:
@@ -69,7 +70,7 @@ class Query(Template):
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
         try:
-            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain())
+            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain)
         except UndefinedError:
             problem = "returned nothing (undefined)."
         except UnsupportedResultError:
@@ -147,6 +148,7 @@ def compile_template(expressions: Expressions, value: Any, location: str) -> Tem
     return Constant(value)
 
 
+USUAL: dict[str, type] = {"boolean": bool, "integer": int, "number": int, "string": str, "array": list}
 TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
@@ -159,7 +161,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 def evaluate_as(template: Template, kind: str, expressions: Expressions, scope: Scope) -> Any:
     """Evaluate a field that must be of one JSON type; raises EvaluationFailedError with AWS's words."""
     value = template.evaluate(expressions, scope)
-    if TYPES[kind](value):
+    if value.__class__ is USUAL[kind] or TYPES[kind](value):
         return value
     found = next((name for name, fits in TYPES.items() if fits(value)), None)
     found = found or ("null" if value is None else "object")

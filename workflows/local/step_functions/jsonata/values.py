@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from jsonata.utils import Utils
@@ -33,16 +34,26 @@ def prepare(value: Any, text: str | None = None) -> Any:
     if value is None:
         return NULL
     if isinstance(value, dict):
-        prepared = {key: prepare(item) for key, item in value.items()}
-        same = all(prepared[key] is item for key, item in value.items())
-        return value if same else prepared
+        return _with_nulls(value, value.items())
     if isinstance(value, list):
-        items = [prepare(item) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+        return _with_nulls(value, enumerate(value))
     return value
 
 
 ATOMS = frozenset({str, bool, int})
+LISTS = (list, tuple)  # written out in a test of a class, `list | tuple` is made anew each time
+
+
+def _with_nulls(value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
+    """The object or list itself if nothing in it changes, else a copy."""
+    made = None
+    for key, item in items:
+        if item.__class__ not in ATOMS:
+            prepared = prepare(item)
+            if prepared is not item:
+                made = value.copy() if made is None else made
+                made[key] = prepared
+    return value if made is None else made
 
 
 def plain(value: Any) -> Any:
@@ -52,7 +63,7 @@ def plain(value: Any) -> Any:
         return value
     if kind is dict:
         return {key: item if item.__class__ in ATOMS else plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, LISTS):
         return [item if item.__class__ in ATOMS else plain(item) for item in value]
     if value is None or value is NULL:
         return None

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from workflows.local.step_functions.jsonata.compiled.functions import LIBRARY, UNSAFE, library_function
+from workflows.local.step_functions.jsonata.compiled.nodes import array_items, is_array
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
     Extent,
@@ -35,6 +36,9 @@ def write_call(source: Source, node: Any, context: Piece, tail: bool, first: Pie
     if free and (name in source.functions or name in source.rules):
         with source.visited():  # the variable that names it
             pass
+        if name == "merge" and first is None and is_array(node.arguments):
+            source.used.add(name)
+            return _merge(source, node.arguments[0], context)
         arguments = _arguments(source, node, context, first)
         return _reduced(source, _known(source, name, arguments, context, tail), tail)
     function = source.write(source, procedure, context)
@@ -72,6 +76,8 @@ def _known(source: Source, name: str, arguments: list[Piece], context: Piece, ta
     if name == "error":
         source.line("raise UnsureError")
         return UNDEFINED
+    if name == "string" and len(arguments) == 1:
+        return source.keep(f"{given} if {given}.__class__ is str else F_string({given})", "plain")
     if name not in LIBRARY or name in UNSAFE:
         if name == "millis" and not arguments:
             return source.keep("R.millis()", "defined")
@@ -95,6 +101,12 @@ def _library_call(source: Source, name: str, arguments: list[Piece], context: Pi
     return source.keep(f"{key}({', '.join(given)})", kind)
 
 
+def _merge(source: Source, array: Any, context: Piece) -> Piece:
+    """`$merge([a, b])`, the most frequent one; the array is not made."""
+    with source.visited():
+        return source.keep(f"merged({', '.join(array_items(source, array, context))})", "plain")
+
+
 def write_lambda(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
     """`function($a, $b) { ... }`, a Python function inside the one around it."""
     if getattr(node, "thunk", False):  # what a lambda returns is a call: there is no stack to save here
@@ -109,7 +121,7 @@ def write_lambda(source: Source, node: Any, context: Piece, tail: bool) -> Piece
     function = source.name("f")
     source.line(f"def {function}({', '.join(slot.code for slot in frame.slots.values())}):")
     outer, source.extent = source.extent, Extent()
-    with source.indented(), source.frame(frame):
+    with source.apart(), source.indented(), source.frame(frame):
         place, bound = source.line("pass"), source.line("pass")  # what the library would count, at most
         found = source.write(source, node.body, context, tail=True)
         source.line(f"B[0] -= {source.extent.deepest}")

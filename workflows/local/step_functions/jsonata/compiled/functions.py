@@ -21,6 +21,7 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     Closure,
     Sequenced,
     UnsureError,
+    array,
     text,
     truth,
 )
@@ -79,13 +80,18 @@ def known(name: str, *kinds: frozenset[type]) -> Function:
     call = typed(name, *kinds)
     remembered = lru_cache(maxsize=1024, typed=True)(call)
 
+    def ask_one(argument: Any) -> Any:
+        if argument.__class__ is str and len(argument) > LONGEST_REMEMBERED:
+            return call(argument)
+        return remembered(argument)
+
     def ask(*arguments: Any) -> Any:
         for each in arguments:
             if each.__class__ is str and len(each) > LONGEST_REMEMBERED:
                 return call(*arguments)
         return remembered(*arguments)
 
-    return ask
+    return ask_one if len(kinds) == 1 else ask
 
 
 def lookup(value: Any, key: Any) -> Any:
@@ -110,6 +116,17 @@ def merge(objects: Any) -> Any:
     return checked("merge", objects)
 
 
+def merged(*objects: Any) -> Any:
+    """`$merge` of an array that is written out: most are objects, and then it need not be made."""
+    made: dict[str, Any] = {}
+    for each in objects:
+        if each.__class__ is dict:
+            made.update(each)
+        elif each is not None:
+            return merge(array(*objects))
+    return made
+
+
 def count(value: Any) -> int:
     """`$count`; undefined has no items, and null, as the library reads it, neither."""
     if isinstance(value, list):
@@ -121,7 +138,7 @@ def over_numbers(name: str, function: Function) -> Function:
     """`$sum`, `$min`, `$max`."""
 
     def call(values: Any) -> Any:
-        if isinstance(values, list) and values and all(each.__class__ in NUMBERS for each in values):
+        if isinstance(values, list) and values and NUMBERS.issuperset(map(type, values)):
             return Utils.convert_number(function(values))
         return checked(name, values)
 
@@ -139,6 +156,17 @@ def type_of(value: Any) -> Any:
 def string(value: Any) -> Any:
     """`$string`."""
     return None if value is None else text(value)
+
+
+_substring = known("substring", TEXT, NUMBER, NUMBER)
+
+
+def substring(value: Any, start: Any, length: Any) -> Any:
+    """`$substring`; from the end, or of nothing, the library's."""
+    usual = value.__class__ is str and start.__class__ is int and length.__class__ is int
+    if usual and start >= 0 and length > 0:
+        return value[start : start + length]
+    return _substring(value, start, length)
 
 
 def append(left: Any, right: Any) -> Any:
@@ -186,6 +214,14 @@ def each_call(function: Closure, values: Any) -> Any:
     return (function.call(None, (value, place, values)) for place, value in enumerate(values))
 
 
+def member_calls(function: Closure, value: dict[str, Any]) -> Any:
+    """Yield what a lambda says of each member of an object."""
+    call = function.function
+    if function.arity == 2:
+        return (call(item, key) for key, item in value.items())
+    return (function.call(None, (item, key, value)) for key, item in value.items())
+
+
 def map_over(values: Any, function: Any) -> Any:
     """`$map`."""
     if not isinstance(values, list) or function.__class__ is not Closure:
@@ -217,7 +253,7 @@ def each_of(value: Any, function: Any) -> Any:
     """`$each`."""
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("each", value, function)
-    found = (function.call(None, (item, key, value)) for key, item in value.items())
+    found = member_calls(function, value)
     return Sequenced([each for each in found if each is not None])
 
 
@@ -225,7 +261,8 @@ def sift(value: Any, function: Any) -> Any:
     """`$sift`."""
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("sift", value, function)
-    kept = {key: item for key, item in value.items() if truth(function.call(None, (item, key, value)))}
+    answers = member_calls(function, value)
+    kept = {key: item for (key, item), keep in zip(value.items(), answers, strict=True) if truth(keep)}
     return kept or None
 
 
@@ -249,7 +286,7 @@ FAST: dict[tuple[str, int], Function] = {
     ("each", 2): each_of,
     ("sift", 2): sift,
     ("substring", 2): known("substring", TEXT, NUMBER),
-    ("substring", 3): known("substring", TEXT, NUMBER, NUMBER),
+    ("substring", 3): substring,
     ("contains", 2): known("contains", TEXT, PATTERN),
     ("replace", 3): known("replace", TEXT, PATTERN, TEXT),
     ("match", 2): typed("match", TEXT, frozenset({re.Pattern})),

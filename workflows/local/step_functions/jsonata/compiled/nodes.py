@@ -5,6 +5,7 @@ The order of evaluation is the library's. Names of attributes are those of its p
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,10 @@ from workflows.local.step_functions.jsonata.compiled.source import (
     Source,
     UnsupportedError,
 )
+from workflows.local.step_functions.jsonata.compiled.values import Array
+
+LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_singleton_array")
+"""Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""
 
 
 def literal(value: Any) -> Piece:
@@ -75,6 +80,7 @@ def _bind(source: Source, node: Any, context: Piece, frame: Frame, *, again: boo
     source.line(f"{slot.code} = {value.code}")
     # A lambda may read a variable that is bound again after it was made.
     slot.bound, slot.kind = True, "any" if again else value.kind
+    source.changed(slot.code)
     return Piece(slot.code, slot.kind)
 
 
@@ -107,6 +113,8 @@ def write_binary(source: Source, node: Any, context: Piece, tail: bool) -> Piece
         return source.keep(f"{COMPARISONS[sign].__name__}({left.code}, {right.code})", "truth")
     if sign in ("=", "!="):
         return source.keep(_equality(node, left, right, sign), "boolean")
+    if sign == "in" and right.kind == "texts":
+        return source.keep(f"{left.code} in {right.code}", "boolean")
     if sign == "in":
         return source.keep(f"within({left.code}, {right.code})", "boolean")
     if sign == "..":
@@ -144,7 +152,8 @@ def _concatenated(source: Source, node: Any, context: Piece) -> list[str]:
                 parts += _concatenated(source, each, context)
             continue
         value = source.write(source, each, context)
-        parts.append(value.code if value.kind == "text" else f"text({value.code})")
+        as_text = f"({value.code} if {value.code}.__class__ is str else text({value.code}))"
+        parts.append(value.code if value.kind == "text" else as_text)
     return parts
 
 
@@ -163,12 +172,28 @@ def write_unary(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
 
 
 def write_array(source: Source, node: Any, context: Piece) -> Piece:
-    """`[...]`; an array that is written inside stays one item, every other array is taken apart."""
+    """`[...]`."""
+    values = array_items(source, node, context)
+    marked = getattr(node, "consarray", False)  # the mark is set on the array, each time
+    if values and not marked and all(code[0] in "'\"" for code in values):
+        return Piece(source.constant(Array(ast.literal_eval(code) for code in values)), "texts")
+    return source.keep(f"array({', '.join(values)})", "defined")
+
+
+def array_items(source: Source, node: Any, context: Piece) -> list[str]:
+    """What to write for its items: an array that is written inside stays one, every other is taken apart."""
     values = []
     for each in node.expressions:
         value = source.write(source, each, context)
         values.append(f"({value.code},)" if str(each.value) == "[" else value.code)
-    return source.keep(f"array({', '.join(values)})", "defined")
+    return values
+
+
+def is_array(arguments: Any) -> bool:
+    """Whether the only argument is written as an array, with nothing behind it."""
+    if len(arguments or ()) != 1 or arguments[0].type != "unary" or str(arguments[0].value) != "[":
+        return False
+    return not any(getattr(arguments[0], name, None) for name in ("predicate", "consarray", *LIBRARYS))
 
 
 def write_object(source: Source, node: Any, context: Piece) -> Piece:
@@ -181,6 +206,11 @@ def write_object(source: Source, node: Any, context: Piece) -> Piece:
     if not constant:
         values = [source.write(source, value, context) for _, value in node.lhs_object]
         # A value whose key is undefined is not worked out: it can only differ by an error.
+        if len(keys) == 1 and values[0].defined:
+            key, value = keys[0].code, values[0].code
+            return source.keep(
+                f"{{{key}: {value}}} if {key}.__class__ is str else keyed([{key}], [{value}])", "defined"
+            )
         names, found = (", ".join(piece.code for piece in pieces) for pieces in (keys, values))
         return source.keep(f"keyed([{names}], [{found}])", "defined")
     if len({key.code for key in keys}) < len(keys):

@@ -71,18 +71,43 @@ def _names(steps: list[Any]) -> list[str]:
 
 
 def _by_names(source: Source, found: Piece, names: list[str]) -> Piece:
+    """From object to object without a call, which costs more than what it does; or else by one."""
     _visit(source, len(names))
-    given = ", ".join(repr(name) for name in names)
-    if len(names) == 1 and source.repeated:
-        # For each of many items a call costs more than what it does: that of a text in an object is spared.
-        value = source.keep(f"{found.code}.get({given}) if {found.code}.__class__ is dict else None")
-        source.line(f"if {value.code}.__class__ is not str: {value.code} = by_name({found.code}, {given}, B)")
-        return value
-    if len(names) == 1:
-        return source.keep(f"by_name({found.code}, {given}, B)")
-    if len(names) == 2:
-        return source.keep(f"by_two_names({found.code}, {given}, B)")
-    return source.keep(f"by_names({found.code}, ({given}), B)")
+    path = tuple(names)
+    known = source.read_before(found.code, path)
+    if known is not None:
+        known.times += 1
+        source.rewrite(known.place, _otherwise(known.code, found.code, path, known.times))
+        return Piece(known.code)
+    inner = _inner(source, found.code, path[:-1])
+    last = repr(path[-1])
+    value = source.keep(f"{inner}.get({last}) if {inner}.__class__ is dict else None").code
+    source.line(f"if {value}.__class__ not in SURE and ({value} is not None or {inner}.__class__ is not dict")
+    source.lines[-1] += f" or {last} in {inner}):"
+    with source.indented():
+        source.line(_otherwise(value, found.code, path))
+    source.remember(found.code, path, value)
+    return Piece(value)
+
+
+def _otherwise(value: str, of: str, path: tuple[str, ...], times: int = 1) -> str:
+    asked = f", {times}" if times > 1 else ""
+    if len(path) == 1:
+        return f"{value} = by_name({of}, {path[0]!r}, B{asked})"
+    return f"{value} = by_names({of}, {path!r}, B{asked})"
+
+
+def _inner(source: Source, value: str, path: tuple[str, ...]) -> str:
+    """The object that the last name is asked of, if all before it are objects."""
+    inner = value
+    for end, name in enumerate(path, start=1):
+        way = (None, *path[:end])  # no path's value: through a list that would be another
+        known = source.read_before(value, way)
+        if known is None:
+            found = source.keep(f"{inner}.get({name!r}) if {inner}.__class__ is dict else None")
+            source.remember(value, way, found.code)
+        inner = found.code if known is None else known.code
+    return inner
 
 
 def _step(source: Source, step: Any, before: Piece, *, last: bool) -> Piece:

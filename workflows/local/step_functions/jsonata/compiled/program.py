@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from jsonata.functions import Functions
 
 from workflows.local.step_functions.jsonata.compiled import operators, values
+from workflows.local.step_functions.jsonata.compiled.functions import merged, string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
 from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS, UnsureError
@@ -42,7 +43,10 @@ _UNBOUND = object()
 _NAMES: dict[str, Any] = {
     **{name: value for name, value in vars(values).items() if callable(value)},
     **{name: value for name, value in vars(operators).items() if callable(value)},
+    "merged": merged,
+    "F_string": string,
     "NULL": NULL,
+    "SURE": values.SURE,
     "UNBOUND": _UNBOUND,
     "UnsureError": UnsureError,
     "MAX_DEPTH": MAX_DEPTH,

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Kind = Literal["any", "boolean", "truth", "text", "defined", "plain"]
-"""What is known of a value: nothing; true or false; that, or undefined; a text; anything but undefined;
-no array, and maybe undefined, so that Python's truth is JSONata's."""
+Kind = Literal["any", "boolean", "truth", "text", "texts", "defined", "plain"]
+"""What is known of a value: nothing; true or false; that, or undefined; a text; an array of texts that is
+written in the expression; anything but undefined; no array, and maybe undefined, so that Python's truth is
+JSONata's."""
 
 
 class UnsupportedError(Exception):
@@ -26,12 +27,12 @@ class Piece:
     @property
     def defined(self) -> bool:
         """Whether it cannot be undefined."""
-        return self.kind in ("boolean", "text", "defined")
+        return self.kind in ("boolean", "text", "texts", "defined")
 
     @property
     def test(self) -> str:
         """What to write behind an `if`."""
-        return f"truth({self.code})" if self.kind in ("any", "defined") else self.code
+        return f"truth({self.code})" if self.kind in ("any", "texts", "defined") else self.code
 
     @property
     def boolean(self) -> str:
@@ -85,6 +86,18 @@ class Extent:
     nodes: int = 0
 
 
+@dataclass(slots=True)
+class Read:
+    """A path that was read: where its value is, and how often it is asked for."""
+
+    code: str
+    place: int
+    times: int = 1
+
+
+Reads = dict[tuple[str, tuple[str | None, ...]], Read]
+
+
 class Source:
     """The source of one expression."""
 
@@ -99,6 +112,7 @@ class Source:
         self.used: set[str] = set()
         self.extent = Extent()
         self.loops = 0
+        self._reads: list[Reads] = [{}]  # from the outer lines to the inner ones
         self._indent = 1
         self._names = 0
 
@@ -133,7 +147,7 @@ class Source:
         count, before = self.line("pass"), self.extent.nodes
         self.line(f"for {item} in {f'enumerate({values})' if ',' in item else values}:")
         self.loops += 1
-        with self.indented():
+        with self.apart(), self.indented():
             yield
         self.loops -= 1
         self.rewrite(count, f"spend(B, len({values}) * {self.extent.nodes - before})")
@@ -144,7 +158,9 @@ class Source:
         if self._indent > 90:  # Python reads a hundred levels
             raise UnsupportedError
         self._indent += 1
+        self._reads.append({})
         yield
+        self._reads.pop()
         self._indent -= 1
 
     def name(self, prefix: str = "t") -> str:
@@ -163,6 +179,32 @@ class Source:
         name = self.name("K")
         self.constants[name] = value
         return name
+
+    # Paths that are read more than once
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """The lines inside run more than once, or later: what was read before them is read again in them."""
+        outer, self._reads = self._reads, []
+        yield
+        self._reads = outer
+
+    def read_before(self, value: str, names: tuple[str | None, ...]) -> Read | None:
+        """The same path, if it has been read on the way to where the source stands."""
+        for reads in reversed(self._reads):
+            if (value, names) in reads:
+                return reads[value, names]
+        return None
+
+    def remember(self, value: str, names: tuple[str | None, ...], code: str) -> None:
+        """The last line has read this path."""
+        self._reads[-1][value, names] = Read(code, len(self.lines) - 1)
+
+    def changed(self, value: str) -> None:
+        """The name stands for another value now."""
+        for reads in self._reads:
+            for key in [key for key in reads if key[0] == value]:
+                del reads[key]
 
     # Variables
 
@@ -200,11 +242,6 @@ class Source:
         if name not in self.free:
             self.free[name] = self.name("v")
         return Piece(self.free[name])
-
-    @property
-    def repeated(self) -> bool:
-        """Whether what is written is evaluated for each of some items."""
-        return self.loops > 0 or any(frame.of_lambda for frame in self.frames)
 
     def is_free(self, name: str) -> bool:
         """Whether no frame of the expression has a variable of this name."""

@@ -25,14 +25,12 @@ _WRITERS: dict[str, Writer] = {
     "lambda": calls.write_lambda,
     "apply": calls.write_chain,
 }
-_LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_singleton_array")
-"""Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""
 
 
 def write(source: Source, node: Any, context: Piece, *, tail: bool = False) -> Piece:
     """Write what evaluates a node, its predicates included; raises UnsupportedError."""
     writer = _WRITERS.get(node.type)
-    if writer is None or any(getattr(node, name, None) for name in _LIBRARYS):
+    if writer is None or any(getattr(node, name, None) for name in nodes.LIBRARYS):
         raise UnsupportedError(node.type)
     with source.visited():
         predicates = getattr(node, "predicate", None) if node.type != "path" else None

@@ -13,12 +13,14 @@ from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.values import LISTS, NULL
 
 MAX_DEPTH = 100
 MAX_STEPS = 500_000
 
 NUMBERS: frozenset[Any] = frozenset({int, float})
+SURE: frozenset[Any] = frozenset({str, int, float, bool, dict})
+"""What a name in an object may hold for `object.name` to be just that."""
 
 
 class UnsureError(Exception):
@@ -119,46 +121,34 @@ def spend(budget: list[int], steps: int) -> None:
         raise UnsureError
 
 
-def by_name(value: Any, name: str, budget: list[int]) -> Any:
-    """`value.name`, the most frequent expression of all."""
+def by_name(value: Any, name: str, budget: list[int], times: int = 1) -> Any:
+    """`value.name`, the most frequent expression of all; `times`: how often the value is asked for."""
     if value.__class__ is dict:
         found = value.get(name)
         if found is None:
             return NULL if name in value else None
         return single(found) if found.__class__ is Sequenced else found
-    return by_names(value, (name,), budget)
+    return by_names(value, (name,), budget, times)
 
 
-def by_two_names(value: Any, first: str, name: str, budget: list[int]) -> Any:
-    """`value.first.name`."""
-    if value.__class__ is dict:
-        found = value.get(first)
-        if found.__class__ is dict:
-            last = found.get(name)
-            if last is None:
-                return NULL if name in found else None
-            return single(last) if last.__class__ is Sequenced else last
-    return by_names(value, (first, name), budget)
-
-
-def by_names(value: Any, names: tuple[str, ...], budget: list[int]) -> Any:
+def by_names(value: Any, names: tuple[str, ...], budget: list[int], times: int = 1) -> Any:
     """`value.a.b.c`: from object to object, as nearly always, or over whatever there is."""
     found = value
     for name in names:
         if found.__class__ is not dict:
-            return _through(value, names, budget)
+            return _through(value, names, budget, times)
         inner = found.get(name)
         if inner is None:
-            return _through(value, names, budget) if name in found else None
+            return _through(value, names, budget, times) if name in found else None
         found = inner
     return single(found) if found.__class__ is Sequenced else found
 
 
-def _through(value: Any, names: tuple[str, ...], budget: list[int]) -> Any:
-    """The same through lists as well."""
+def _through(value: Any, names: tuple[str, ...], budget: list[int], times: int) -> Any:
+    """The same through lists as well, which the library would walk each time."""
     found: Any = items(value)
     for place, name in enumerate(names, start=1):
-        spend(budget, len(found))
+        spend(budget, len(found) * times)
         results = []
         for item in found:
             each = single(Functions.lookup(item, name))
@@ -208,7 +198,7 @@ def array(*values: Any) -> Any:
     """`[a, b]`: arrays in it are taken apart (one that is to stay comes in a tuple), nothing is left out."""
     made = Array()
     for value in values:
-        if isinstance(value, list | tuple):
+        if isinstance(value, LISTS):
             made.extend(value)
         elif value is not None:
             made.append(value)
