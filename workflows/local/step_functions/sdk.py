@@ -43,14 +43,15 @@ class Action(NamedTuple):
     """What a Task's `aws-sdk` resource calls."""
 
     service: str
-    """botocore's name of it, and the SDK for Java's."""
+    """botocore's name."""
     prefix: str
+    """The SDK for Java's name, which begins the errors."""
     model: OperationModel
 
 
 @cache
 def action_of(resource: str) -> Action | None:
-    """Return what `arn:aws:states:::aws-sdk:<service>:<action>` calls, None if there is no such thing here."""
+    """Return what `arn:aws:states:::aws-sdk:<service>:<action>` calls, None if it is not known here."""
     service, _, action = resource.removeprefix(SDK).partition(":")
     known = SERVICES.get(service)
     name = action[:1].upper() + action[1:]
