@@ -244,7 +244,7 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
 
 def _of_items(member: Shower) -> Shower:
     def show_one(value: Any) -> Any:
-        return _made(member, value)
+        return value.form(member) if value.__class__ is Fixed else _made(member, value)
 
     def show(value: Any) -> Any:
         if value.__class__ is Growing:
@@ -267,7 +267,7 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, each in part.items():
             if each is not None and name in showers:
                 pascal, member = showers[name]
-                shown[pascal] = each if each.__class__ is str else _made(member, each)
+                shown[pascal] = each if each.__class__ is str else form(each, member)
         return shown
 
     def show(value: Any) -> Any:
