@@ -55,7 +55,7 @@ def test_a_machine_is_created_described_updated_listed_and_deleted() -> None:
 
 
 def test_who_has_the_input_at_hand_starts_the_same_execution_as_with_its_text() -> None:
-    # given one world that is sent the text, and one that is given the value; what is no number in JSON is null
+    # given one world that is sent the text, one that is given the value; NaN is no JSON, and written as null
     value = {"n": 1, "text": "ü", "not a number": float("nan")}
     sent, given = World(), World()
     # when
