@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.local.messages import Fixed, copied, fixed, form, in_milliseconds
+from workflows.local.messages import Fixed, Growing, Joined, copied, fixed, form, in_milliseconds
 
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -50,3 +50,32 @@ def test_moments_are_milliseconds_however_deep_they_stand() -> None:
         "list": [{"at": millis}, millis, 1, None],
     }
     assert in_milliseconds(answer)["in"] is in_milliseconds(answer)["in"]
+
+
+def test_what_was_made_of_the_earlier_items_of_a_growing_list_is_kept() -> None:
+    # given a list of which a form was made
+    asked: list[str] = []
+
+    def upper(value: str) -> str:
+        asked.append(value)
+        return value.upper()
+
+    first = Growing(["a", "b"])
+    assert first.form(upper) == ["A", "B"]
+    # when its last item becomes another, and two more follow
+    second = first.with_last("B2")
+    third = second.with_last(*second[-1:], "c", "d")
+    asked.clear()
+    # then each list stays as it was, and only what is new, and each last item, is looked at again
+    assert third.form(upper) == ["A", "B2", "C", "D"]
+    assert asked == ["B2", "c", "d"]
+    assert first.form(upper) == ["A", "B"]
+    assert (list(first), list(second)) == (["a", "b"], ["a", "B2"])
+
+
+def test_a_joined_object_is_the_sum_of_its_parts_in_every_form() -> None:
+    never, now = Fixed({"a": MOMENT, "b": 1}), {"b": MOMENT, "c": 2}
+    whole = Joined(never, now)
+    assert list(whole.items()) == [("a", MOMENT), ("b", MOMENT), ("c", 2)]
+    assert in_milliseconds(whole) == in_milliseconds(dict(whole))
+    assert list(in_milliseconds(whole)) == ["a", "b", "c"]

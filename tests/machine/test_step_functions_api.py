@@ -54,6 +54,30 @@ def test_a_machine_is_created_described_updated_listed_and_deleted() -> None:
     assert refusal(world, "UpdateStateMachine", stateMachineArn=arn).startswith("StateMachineDoes")
 
 
+def test_who_has_the_input_at_hand_starts_the_same_execution_as_with_its_text() -> None:
+    # given one world that is sent the text, one that is given the value; NaN is no JSON, and written as null
+    value = {"n": 1, "text": "ü", "not a number": float("nan")}
+    sent, given = World(), World()
+    # when
+    by_text = ask(
+        sent,
+        "StartExecution",
+        stateMachineArn=sent.create(END, "m"),
+        name="a",
+        input='{"n":1,"text":"ü","not a number":null}',
+    )["executionArn"]
+    by_value = given.api.start(given.create(END, "m"), "a", value)
+    for world in (sent, given):
+        world.clock.run()
+    # then
+    assert by_text == by_value
+    assert given.events(by_value) == sent.events(by_text)
+    assert given.describe(by_value) == sent.describe(by_text)
+    # and what AWS refuses of a text is refused of a value
+    with pytest.raises(ServiceError, match="larger than 262144"):
+        given.api.start(f"{ARN}:stateMachine:m", "b", {"long": "ü" * 140_000})
+
+
 def test_creating_the_same_machine_again_is_no_error_another_definition_is() -> None:
     world = World()
     assert world.create(END, "m") == world.create(END, "m")

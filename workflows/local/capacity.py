@@ -274,5 +274,8 @@ def _after(env: simpy.Environment, delay: float, event: simpy.Event, value: obje
     if delay <= 0:
         return event.succeed(value)
 
-    env.timeout(delay).callbacks.append(lambda _timeout: event.succeed(value))
+    def pass_on(_passed: simpy.Event) -> None:
+        event.succeed(value)
+
+    env.timeout(delay).callbacks.append(pass_on)
     return event

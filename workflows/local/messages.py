@@ -77,14 +77,13 @@ class Growing(list[Any]):
             return []
         settled = self._settled.setdefault(make, [])
         before = len(self) - 1
-        for item in self[len(settled) : before]:
-            settled.append(make(item))
+        settled.extend(make(item) for item in self[len(settled) : before])
         return [*settled[:before], make(self[-1])]
 
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:
     """What `make` makes of a value; only once if the value never changes."""
-    return value.form(make) if isinstance(value, Fixed) else make(value)
+    return value.form(make) if value.__class__ in _FIXED else make(value)
 
 
 def fixed(value: Any) -> Any:
@@ -97,8 +96,9 @@ def fixed(value: Any) -> Any:
     return value
 
 
+_FIXED = frozenset({Fixed, Joined})
 _ATOMS = frozenset({str, bool, int, float, type(None), bytes})
-_SHARED = _ATOMS | {Fixed}
+_SHARED = _ATOMS | _FIXED
 
 
 def copied(value: Any) -> Any:

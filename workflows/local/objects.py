@@ -142,7 +142,7 @@ class MemoryObjects:
         bucket, prefix = self._bucket(arguments["Bucket"]), arguments.get("Prefix", "")
         start, delimiter = arguments.get("StartAfter", ""), arguments.get("Delimiter")
         # A common prefix takes one place among the keys, where its first key would stand.
-        names: dict[str, _Object | None] = {}
+        names: dict[str, Read | None] = {}
         for key in sorted(key for key in bucket if key.startswith(prefix) and key > start):
             head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
             names[prefix + head + found if found else key] = None if found else bucket[key]

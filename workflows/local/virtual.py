@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import simpy
 
 from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
@@ -165,14 +164,14 @@ class VirtualWorld:
         machine = self.install("watch", watch.definition)
         wanted = matching(watch.pattern)
 
-        def arrive(event: Event, copy: int) -> None:
-            self.watches.append(self.step_functions.start(machine, f"{event['id']}_{copy}", event))
+        def arrive(event: Event, name: str, _passed: object) -> None:
+            self.watches.append(self.step_functions.start(machine, name, event))
 
         def deliver(event: Event) -> None:
             if wanted(event):
                 for copy, delay in enumerate(watch.arrivals(event)):
-                    arrival = self.clock.env.timeout(delay)
-                    arrival.callbacks.append(lambda _arrival, copy=copy: arrive(event, copy))
+                    name = f"{event['id']}_{copy}"
+                    self.clock.env.timeout(delay).callbacks.append(partial(arrive, event, name))
 
         self.sagemaker.subscribe(possible(watch.pattern), deliver)
 

@@ -50,7 +50,7 @@ def _place(name: str, wanted: Any) -> Question:
 
 
 def possible(pattern: Mapping[str, Any]) -> Question:
-    """Return the question whether the pattern may want an event of which a part is known; False is certain."""
+    """Return the question whether it may want an event of which a part is known; False is certain."""
     return _every([_known_place(name, wanted) for name, wanted in pattern.items() if name != "$or"])
 
 
@@ -67,10 +67,7 @@ def _every(questions: list[Question]) -> Question:
 
     def ask(event: Any) -> bool:
         there = event if isinstance(event, dict) else {}
-        for question in questions:  # not `all`: a generator for each event costs more than the questions
-            if not question(there):
-                return False
-        return True
+        return all(question(there) for question in questions)
 
     return ask
 

@@ -212,7 +212,7 @@ class ModelledWork:
     # The model
 
     def _work(self, _passed: simpy.Event | None = None) -> None:
-        """Work until the end, unless told to end before; no process, which would cost twice as many events."""
+        """Work until the end, unless told to end before; a process would take twice as many events."""
         failing, end = self._failing, self._seconds_to_end()
         left = (min(end, failing.after) if failing else end) - self._elapsed()
         if self._ending.triggered:
@@ -316,7 +316,8 @@ class ModelledWork:
         if location is not None:
             bucket, prefix = location
             now = self._clock.now()
-            self._objects.follow(bucket, prefix + name, _once(lambda: Written(self._body(step, saved, now), now)))
+            written = _once(lambda: Written(self._body(step, saved, now), now))
+            self._objects.follow(bucket, prefix + name, written)
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
         model, done = self._model, step - self._resumed
@@ -350,7 +351,7 @@ class ModelledWork:
 
 
 def _once(make: Read) -> Read:
-    """The same when it is first asked for: most of what a job reports is overwritten before anybody reads it."""
+    """The same, made when it is first asked for: most reports are overwritten before anybody reads them."""
     made: list[Written] = []
 
     def written() -> Written:

@@ -82,7 +82,8 @@ class StepFunctions:
     def start(self, machine: str, name: str, value: Any) -> str:
         """StartExecution of a caller in the same process, like a rule's event; returns the execution's ARN.
 
-        `value` is JSON that nobody changes any more: the execution takes it, not a copy read from its text.
+        `value` is what reading its text would give, and nobody changes it any more: the execution takes it,
+        not a copy. (Only a number that JSON does not have is read back, as the null that it is written as.)
         """
         request = {"stateMachineArn": machine, "name": name, "input": text_of(value)}
         started = self.executions.start(checked("stepfunctions", "StartExecution", request), value)

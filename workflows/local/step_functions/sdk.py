@@ -43,14 +43,15 @@ class Action(NamedTuple):
     """What a Task's `aws-sdk` resource calls."""
 
     service: str
-    """botocore's name of it, and the SDK for Java's."""
+    """botocore's name."""
     prefix: str
+    """The SDK for Java's name, which begins the errors."""
     model: OperationModel
 
 
 @cache
 def action_of(resource: str) -> Action | None:
-    """Return what `arn:aws:states:::aws-sdk:<service>:<action>` calls, None if there is no such thing here."""
+    """Return what `arn:aws:states:::aws-sdk:<service>:<action>` calls, None if it is not known here."""
     service, _, action = resource.removeprefix(SDK).partition(":")
     known = SERVICES.get(service)
     name = action[:1].upper() + action[1:]
@@ -243,7 +244,7 @@ def _make_shower(shape: Any, known: dict[str, Shower]) -> Shower:
 
 def _of_items(member: Shower) -> Shower:
     def show_one(value: Any) -> Any:
-        return _made(member, value)
+        return value.form(member) if value.__class__ is Fixed else _made(member, value)
 
     def show(value: Any) -> Any:
         if value.__class__ is Growing:
@@ -266,7 +267,7 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, each in part.items():
             if each is not None and name in showers:
                 pascal, member = showers[name]
-                shown[pascal] = each if each.__class__ is str else _made(member, each)
+                shown[pascal] = each if each.__class__ is str else form(each, member)
         return shown
 
     def show(value: Any) -> Any:
