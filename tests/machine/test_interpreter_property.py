@@ -84,7 +84,8 @@ MACHINES = st.lists(BODIES, min_size=1, max_size=3).map(chain).map(apart)
 def finish(world: World, execution: str) -> dict[str, Any]:
     """Redriven as often as it fails."""
     while (ended := world.finish(execution))["status"] != "SUCCEEDED":
-        assert ended["redriveCount"] < 20
+        # Children of a distributed Map, one at a time, may need a redrive each: 3 x (4 + 3) has been drawn.
+        assert ended["redriveCount"] < 1000
         world.redrive(execution)
     return ended
 

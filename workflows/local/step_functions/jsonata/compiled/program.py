@@ -5,6 +5,8 @@
 The library parses, and it has the last word: what is not compiled, and whatever the compiled form does not
 know for sure (every error among it), the library evaluates. So nothing has to be equal but the values.
 
+Values never change, so a path that is read again on the same way through the source is read once.
+
 Its bounds hold as well: each compiled expression and each lambda adds what the library would visit at most,
 each loop its items times its nodes, and the library decides where this could be too much.
 """
