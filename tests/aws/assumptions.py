@@ -59,6 +59,11 @@ KNOWN = {
         "stacks/watch_rule.py, stacks/grants.py (OF_LIVE)",
         "The capacity watch never starts: name the machine itself as the target, without the condition.",
     ),
+    "alias-metrics": Assumption(
+        "a run that was started by the alias counts in the metrics of its machine's ARN alone",
+        "stacks/alarms.py, stacks/dashboard.py (StateMachineArn)",
+        "Alarms of runs stay silent and their graphs empty: add the dimension Alias to both.",
+    ),
     "event-tags": Assumption(
         "the event of a job that waits carries the job's tags, as an object of their names",
         "workflows/state_machine/watch.py (the first wait), workflows/local/sagemaker/state_change.py",

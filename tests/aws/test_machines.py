@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import timedelta
 
 import pytest
 
@@ -50,6 +51,26 @@ def test_a_failed_expression_is_not_retried_where_its_own_retry_says_never(accou
 
     retries = account.retries(told["executionArn"])
     settle("evaluation-not-retried", retries == 0, f"{retries} retries")
+
+
+def test_a_run_by_the_alias_counts_among_those_of_its_machine(account, finished):
+    arn = finished["stateMachineArn"].removesuffix(":live")
+    asked = {
+        "Namespace": "AWS/States",
+        "MetricName": "ExecutionsSucceeded",
+        "Dimensions": [{"Name": "StateMachineArn", "Value": arn}],
+    }
+
+    def counted():
+        times = {"StartTime": finished["startDate"], "EndTime": finished["stopDate"] + timedelta(minutes=10)}
+        points = account.cloudwatch.get_metric_statistics(**asked, **times, Period=60, Statistics=["Sum"])
+        return points["Datapoints"]
+
+    try:
+        seen = account.until("the metric", counted, minutes=15)  # metrics are some minutes late
+    except TimeoutError:
+        seen = []
+    settle("alias-metrics", bool(seen), f"{len(seen)} data points of ExecutionsSucceeded")
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ def calls():
 
 
 KNOWN_SERVICES = {
-    "cloudformation", "dynamodb", "events", "iam", "kms", "s3", "sagemaker", "sqs", "stepfunctions",
+    "cloudformation", "cloudwatch", "dynamodb", "events", "iam", "kms", "s3", "sagemaker", "sqs",
+    "stepfunctions",
 }  # fmt: skip
 
 
