@@ -30,26 +30,25 @@ class Fixed(dict[str, Any]):
         return made
 
 
-class Joined(Fixed):
-    """Such an object, put together from parts: what is made of a part that is itself `Fixed` is made once.
+class Overlaid(Fixed):
+    """Such an object, like another, its ground, but for the values of a few members.
 
-    A member stands where it came first, and is what it was last.
+    Only these are made anew in each form, and laid over that of the ground.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_ground", "_over")
 
-    def __init__(self, *parts: dict[str, Any]) -> None:
-        super().__init__()
-        for part in parts:
-            self.update(part)
-        self._parts = parts
+    def __init__(self, ground: Fixed, over: dict[str, Any]) -> None:
+        """`over`: members that the ground has too, so that all keep their order."""
+        super().__init__(ground)
+        self.update(over)
+        self._ground, self._over = ground, over
 
-    def of_parts(self, make: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """What `make`, which looks at each member alone, makes of the whole."""
-        whole: dict[str, Any] = {}
-        for part in self._parts:
-            whole.update(part.form(make) if part.__class__ is Fixed else make(part))
-        return whole
+    def over_ground(
+        self, make: Callable[[Any], Any], make_over: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What `make`, which looks at each member alone, makes of it; `make_over` does of a few members."""
+        return {**self._ground.form(make), **make_over(self._over)}
 
 
 class Growing(list[Any]):
@@ -60,15 +59,16 @@ class Growing(list[Any]):
 
     __slots__ = ("_settled",)
 
-    def __init__(self, items: Iterable[Any] = ()) -> None:
+    def __init__(
+        self, items: Iterable[Any] = (), settled: dict[Callable[[Any], Any], list[Any]] | None = None
+    ) -> None:
         super().__init__(items)
-        self._settled: dict[Callable[[Any], Any], list[Any]] = {}
+        self._settled = {} if settled is None else settled
 
     def with_last(self, *last: Any) -> Growing:
         """The list with other items in the place of its last one."""
-        grown = Growing(self)
+        grown = Growing(self, self._settled)
         grown[-1:] = last
-        grown._settled = self._settled
         return grown
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
@@ -96,7 +96,7 @@ def fixed(value: Any) -> Any:
     return value
 
 
-_FIXED = frozenset({Fixed, Joined})
+_FIXED = frozenset({Fixed, Overlaid})
 _ATOMS = frozenset({str, bool, int, float, type(None), bytes})
 _SHARED = _ATOMS | _FIXED
 
@@ -118,8 +118,8 @@ def in_milliseconds(value: Any) -> Any:
         return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
-    if kind is Joined:
-        return value.of_parts(_items_in_milliseconds)
+    if kind is Overlaid:
+        return value.over_ground(_items_in_milliseconds, _items_in_milliseconds)
     if kind is Growing:
         return value.form(in_milliseconds)
     if kind is dict:
