@@ -39,7 +39,7 @@ def matches(pattern: Mapping[str, Any], event: Any) -> bool:
 class EventPattern:
     """A pattern that many events are asked about, read once.
 
-    `wants(event)` is the answer, `glance(known)` the same as far as some members of the event tell it: whether
+    `wants(event)` is the answer, `glance(known)` the same as far as some members of the event tell: whether
     they rule it out, or let it through whatever the others say.
     """
 
