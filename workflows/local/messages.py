@@ -52,7 +52,7 @@ class Overlaid(Fixed):
 
 
 class Growing(list[Any]):
-    """A list of which all that is changed any more is its end: each change makes another list.
+    """A list of which all that is changed any more is its end: each change makes another list, and no item.
 
     So what was made of the items before the last one holds for every later list, and is made once.
     """
@@ -77,7 +77,8 @@ class Growing(list[Any]):
             return []
         settled = self._settled.setdefault(make, [])
         before = len(self) - 1
-        settled.extend(make(item) for item in self[len(settled) : before])
+        if len(settled) < before:
+            settled += [make(item) for item in self[len(settled) : before]]
         return [*settled[:before], make(self[-1])]
 
 
@@ -130,7 +131,14 @@ def in_milliseconds(value: Any) -> Any:
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: item if item.__class__ in _ATOMS else in_milliseconds(item) for key, item in value.items()}
+    return {
+        key: item
+        if item.__class__ in _ATOMS
+        else milliseconds(item)
+        if item.__class__ is datetime
+        else in_milliseconds(item)
+        for key, item in value.items()
+    }
 
 
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again

@@ -88,7 +88,7 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
+        opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
         if self.transitions:
             transitions = self.transitions.with_last(_closed(self.transitions[-1], now), opened)
         else:
@@ -103,8 +103,7 @@ class Record:
         """Give the last transition another message."""
         last = self.transitions[-1]
         if last["StatusMessage"] != message:
-            said = Fixed({**last, "StatusMessage": message})
-            self._move(transitions=self.transitions.with_last(said))
+            self._move(transitions=self.transitions.with_last({**last, "StatusMessage": message}))
 
     def _move(self, **moved: Any) -> None:
         """Change what a transition changes, which is no part of the ground of descriptions."""
@@ -112,7 +111,7 @@ class Record:
 
 
 def _closed(transition: JSON, now: datetime) -> JSON:
-    return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
+    return transition if "EndTime" in transition else {**transition, "EndTime": now}
 
 
 def _moving_training(record: Record) -> JSON:
