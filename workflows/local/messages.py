@@ -52,24 +52,27 @@ class Overlaid(Fixed):
 
 
 class Growing(list[Any]):
-    """A list of which all that is changed any more is its end: each change makes another list, and no item.
-
-    So what was made of the items before the last one holds for every later list, and is made once.
-    """
+    """A list of objects to which others are added, and of which none but the last is ever replaced by another."""
 
     __slots__ = ("_settled",)
 
-    def __init__(
-        self, items: Iterable[Any] = (), settled: dict[Callable[[Any], Any], list[Any]] | None = None
-    ) -> None:
+    def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
-        self._settled = {} if settled is None else settled
+        self._settled: dict[Callable[[Any], Any], list[Any]] = {}
 
-    def with_last(self, *last: Any) -> Growing:
-        """The list with other items in the place of its last one."""
-        grown = Growing(self, self._settled)
-        grown[-1:] = last
-        return grown
+    def as_it_is(self) -> Grown:
+        """A copy that stays as it is."""
+        return Grown(self, self._settled)
+
+
+class Grown(list[Any]):
+    """What a growing list was at some time: what is made of the items before its last is made once for all times."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, items: Iterable[Any], settled: dict[Callable[[Any], Any], list[Any]]) -> None:
+        super().__init__(items)
+        self._settled = settled
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
         """What `make` makes of each item; nobody changes that either."""
@@ -121,7 +124,7 @@ def in_milliseconds(value: Any) -> Any:
         return value.form(_items_in_milliseconds)
     if kind is Overlaid:
         return value.over_ground(_items_in_milliseconds, _items_in_milliseconds)
-    if kind is Growing:
+    if kind is Grown:
         return value.form(in_milliseconds)
     if kind is dict:
         return _items_in_milliseconds(value)

@@ -61,7 +61,10 @@ class Record:
     metrics: list[JSON] = field(default_factory=list)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Whatever becomes another, the job is described anew; what was described stays as it was."""
+        """Whatever becomes another, the job is described anew; what was described stays as it was.
+
+        A transition (`enter`, `close`, `say`) sets what is no part of the ground by itself.
+        """
         known = self.__dict__
         if known.get(name, known) is not value:
             known[name] = value
@@ -88,30 +91,27 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
         if self.transitions:
-            transitions = self.transitions.with_last(_closed(self.transitions[-1], now), opened)
-        else:
-            transitions = Growing([opened])
-        self._move(transitions=transitions, status=status, secondary=secondary, modified=now)
+            self.close(now)
+        opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
+        self.transitions.append(opened)
+        self.__dict__.update(status=status, secondary=secondary, modified=now, _described=None)
 
     def close(self, now: datetime) -> None:
-        """Give the last transition its end."""
-        self._move(transitions=self.transitions.with_last(_closed(self.transitions[-1], now)))
+        """Give the last transition its end, if it has none."""
+        last = self.transitions[-1]
+        if "EndTime" not in last:
+            self._replace_last({**last, "EndTime": now})
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
         last = self.transitions[-1]
         if last["StatusMessage"] != message:
-            self._move(transitions=self.transitions.with_last({**last, "StatusMessage": message}))
+            self._replace_last({**last, "StatusMessage": message})
 
-    def _move(self, **moved: Any) -> None:
-        """Change what a transition changes, which is no part of the ground of descriptions."""
-        self.__dict__.update(moved, _described=None)
-
-
-def _closed(transition: JSON, now: datetime) -> JSON:
-    return transition if "EndTime" in transition else {**transition, "EndTime": now}
+    def _replace_last(self, transition: JSON) -> None:
+        self.transitions[-1] = transition
+        self.__dict__["_described"] = None
 
 
 def _moving_training(record: Record) -> JSON:
@@ -119,7 +119,7 @@ def _moving_training(record: Record) -> JSON:
         "TrainingJobStatus": record.status,
         "SecondaryStatus": record.secondary,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": record.transitions,
+        "SecondaryStatusTransitions": record.transitions.as_it_is(),
     }
 
 

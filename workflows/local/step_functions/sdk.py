@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import Fixed, Growing, Overlaid, form, in_milliseconds
+from workflows.local.messages import Fixed, Grown, Overlaid, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -247,7 +247,7 @@ def _of_items(member: Shower) -> Shower:
         return value.form(member) if value.__class__ is Fixed else _made(member, value)
 
     def show(value: Any) -> Any:
-        if value.__class__ is Growing:
+        if value.__class__ is Grown:
             return value.form(show_one)
         return [each if each.__class__ is str else show_one(each) for each in value]
 
