@@ -52,7 +52,7 @@ class Overlaid(Fixed):
 
 
 class Growing(list[Any]):
-    """A list of objects to which others are added, and of which none but the last is ever replaced by another."""
+    """A list of objects to which others are added, and of which none but the last is ever replaced."""
 
     __slots__ = ("_settled",)
 
@@ -66,7 +66,7 @@ class Growing(list[Any]):
 
 
 class Grown(list[Any]):
-    """What a growing list was at some time: what is made of the items before its last is made once for all times."""
+    """What a growing list was at some time: what is made of the items before its last is made once for all."""
 
     __slots__ = ("_settled",)
 

@@ -8,7 +8,6 @@ in progress.json while a job works is worked out when somebody reads it, so that
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -339,7 +338,7 @@ class ModelledWork:
             "metrics": dict(self._values),
             "time": moment.timestamp(),
         }
-        return json.dumps(body).encode()
+        return orjson.dumps(body)
 
     def _read(self, name: str) -> JSON | None:
         if self._order.checkpoints is None:
