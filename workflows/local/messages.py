@@ -66,7 +66,7 @@ class Growing(list[Any]):
 
 
 class Grown(list[Any]):
-    """What a growing list was at some time: what is made of the items before its last is made once for all."""
+    """What a growing list was at some time: what is made of items before its last is made once for all."""
 
     __slots__ = ("_settled",)
 
