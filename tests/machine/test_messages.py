@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, Joined, copied, fixed, form, in_milliseconds
+from workflows.local.messages import Fixed, Growing, Overlaid, copied, fixed, form, in_milliseconds
 
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -60,22 +60,38 @@ def test_what_was_made_of_the_earlier_items_of_a_growing_list_is_kept() -> None:
         asked.append(value)
         return value.upper()
 
-    first = Growing(["a", "b"])
+    growing = Growing(["a", "b"])
+    first = growing.as_it_is()
     assert first.form(upper) == ["A", "B"]
     # when its last item becomes another, and two more follow
-    second = first.with_last("B2")
-    third = second.with_last(*second[-1:], "c", "d")
+    growing[-1] = "b2"
+    second = growing.as_it_is()
+    growing += ["c", "d"]
     asked.clear()
-    # then each list stays as it was, and only what is new, and each last item, is looked at again
-    assert third.form(upper) == ["A", "B2", "C", "D"]
-    assert asked == ["B2", "c", "d"]
+    # then what it was stays as it was, and only what is new, and each last item, is looked at again
+    assert growing.as_it_is().form(upper) == ["A", "B2", "C", "D"]
+    assert asked == ["b2", "c", "d"]
     assert first.form(upper) == ["A", "B"]
-    assert (list(first), list(second)) == (["a", "b"], ["a", "B2"])
+    assert (list(first), list(second)) == (["a", "b"], ["a", "b2"])
 
 
-def test_a_joined_object_is_the_sum_of_its_parts_in_every_form() -> None:
-    never, now = Fixed({"a": MOMENT, "b": 1}), {"b": MOMENT, "c": 2}
-    whole = Joined(never, now)
-    assert list(whole.items()) == [("a", MOMENT), ("b", MOMENT), ("c", 2)]
-    assert in_milliseconds(whole) == in_milliseconds(dict(whole))
-    assert list(in_milliseconds(whole)) == ["a", "b", "c"]
+def test_an_overlaid_object_is_its_ground_with_other_values_in_every_form() -> None:
+    # given an object of which a form was made
+    asked: list[list[str]] = []
+
+    def names(value: dict[str, Any]) -> dict[str, Any]:
+        asked.append(list(value))
+        return {key: str(item) for key, item in value.items()}
+
+    ground = Fixed({"a": MOMENT, "b": 1, "c": MOMENT})
+    assert ground.form(names)["b"] == "1"
+    asked.clear()
+    # when two of its members have other values
+    whole = Overlaid(ground, {"c": MOMENT, "b": 2})
+    # then it has all members in their order, and only those two are looked at again
+    assert list(whole.items()) == [("a", MOMENT), ("b", 2), ("c", MOMENT)]
+    made = whole.over_ground(names, names)
+    assert list(made.items()) == [("a", str(MOMENT)), ("b", "2"), ("c", str(MOMENT))]
+    assert asked == [["c", "b"]]
+    assert list(in_milliseconds(whole).items()) == list(in_milliseconds(dict(whole)).items())
+    assert ground["b"] == 1

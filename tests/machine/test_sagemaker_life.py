@@ -9,6 +9,7 @@ import pytest
 
 from tests.machine.sagemaker_worlds import World, request
 from workflows.local.errors import ServiceError
+from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
 
 MODEL = WorkModel(seconds=1000, steps=100, save_every=100, stall=1, restore=5, download=10)
@@ -209,13 +210,11 @@ def test_every_change_is_an_event_that_carries_the_tags() -> None:
 
 def test_an_event_is_not_made_for_who_cannot_want_it_and_is_the_same_for_everybody() -> None:
     # given somebody who wants two statuses, alone, and beside somebody who hears everything
-    def possible(known: dict[str, Any]) -> bool:
-        return known["detail"]["SecondaryStatus"] in ("Training", "Completed")
-
+    choice = EventPattern({"detail": {"SecondaryStatus": ["Training", "Completed"]}})
     alone, together = World(MODEL), World(MODEL)
     wanted: list[dict[str, Any]] = []
     every: list[dict[str, Any]] = []
-    alone.sagemaker.subscribe(possible, wanted.append)
+    alone.sagemaker.subscribe(choice, wanted.append)
     together.sagemaker.subscribers.append(every.append)
     # when a job runs in each
     for world in (alone, together):
@@ -224,6 +223,16 @@ def test_an_event_is_not_made_for_who_cannot_want_it_and_is_the_same_for_everybo
     # then the wanted events are those of the others, ids and all
     assert [event["detail"]["SecondaryStatus"] for event in wanted] == ["Training", "Completed"]
     assert wanted == [every[2], every[4]]
+
+
+def test_who_asks_for_what_is_not_known_at_a_glance_gets_what_the_event_says() -> None:
+    world = World(MODEL)
+    wanted: list[dict[str, Any]] = []
+    others = {"Tags": {"relay:stage": ["pretrain"]}, "TrainingStartTime": [{"exists": False}]}
+    world.sagemaker.subscribe(EventPattern({"detail": others}), wanted.append)
+    world.create()
+    world.run()
+    assert [event["detail"]["SecondaryStatus"] for event in wanted] == ["Starting"]
 
 
 def test_what_was_described_stays_as_it_was() -> None:

@@ -30,33 +30,29 @@ class Fixed(dict[str, Any]):
         return made
 
 
-class Joined(Fixed):
-    """Such an object, put together from parts: what is made of a part that is itself `Fixed` is made once.
+class Overlaid(Fixed):
+    """Such an object, like another, its ground, but for the values of a few members.
 
-    A member stands where it came first, and is what it was last.
+    Only these are made anew in each form, and laid over that of the ground.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_ground", "_over")
 
-    def __init__(self, *parts: dict[str, Any]) -> None:
-        super().__init__()
-        for part in parts:
-            self.update(part)
-        self._parts = parts
+    def __init__(self, ground: Fixed, over: dict[str, Any]) -> None:
+        """`over`: members that the ground has too, so that all keep their order."""
+        super().__init__(ground)
+        self.update(over)
+        self._ground, self._over = ground, over
 
-    def of_parts(self, make: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """What `make`, which looks at each member alone, makes of the whole."""
-        whole: dict[str, Any] = {}
-        for part in self._parts:
-            whole.update(part.form(make) if part.__class__ is Fixed else make(part))
-        return whole
+    def over_ground(
+        self, make: Callable[[Any], Any], make_over: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What `make`, which looks at each member alone, makes of it; `make_over` does of a few members."""
+        return {**self._ground.form(make), **make_over(self._over)}
 
 
 class Growing(list[Any]):
-    """A list of which all that is changed any more is its end: each change makes another list.
-
-    So what was made of the items before the last one holds for every later list, and is made once.
-    """
+    """A list of objects to which others are added, and of which none but the last is ever replaced."""
 
     __slots__ = ("_settled",)
 
@@ -64,12 +60,19 @@ class Growing(list[Any]):
         super().__init__(items)
         self._settled: dict[Callable[[Any], Any], list[Any]] = {}
 
-    def with_last(self, *last: Any) -> Growing:
-        """The list with other items in the place of its last one."""
-        grown = Growing(self)
-        grown[-1:] = last
-        grown._settled = self._settled
-        return grown
+    def as_it_is(self) -> Grown:
+        """A copy that stays as it is."""
+        return Grown(self, self._settled)
+
+
+class Grown(list[Any]):
+    """What a growing list was at some time: what is made of items before its last is made once for all."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, items: Iterable[Any], settled: dict[Callable[[Any], Any], list[Any]]) -> None:
+        super().__init__(items)
+        self._settled = settled
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
         """What `make` makes of each item; nobody changes that either."""
@@ -77,7 +80,8 @@ class Growing(list[Any]):
             return []
         settled = self._settled.setdefault(make, [])
         before = len(self) - 1
-        settled.extend(make(item) for item in self[len(settled) : before])
+        if len(settled) < before:
+            settled += [make(item) for item in self[len(settled) : before]]
         return [*settled[:before], make(self[-1])]
 
 
@@ -96,7 +100,7 @@ def fixed(value: Any) -> Any:
     return value
 
 
-_FIXED = frozenset({Fixed, Joined})
+_FIXED = frozenset({Fixed, Overlaid})
 _ATOMS = frozenset({str, bool, int, float, type(None), bytes})
 _SHARED = _ATOMS | _FIXED
 
@@ -118,9 +122,9 @@ def in_milliseconds(value: Any) -> Any:
         return milliseconds(value)
     if kind is Fixed:
         return value.form(_items_in_milliseconds)
-    if kind is Joined:
-        return value.of_parts(_items_in_milliseconds)
-    if kind is Growing:
+    if kind is Overlaid:
+        return value.over_ground(_items_in_milliseconds, _items_in_milliseconds)
+    if kind is Grown:
         return value.form(in_milliseconds)
     if kind is dict:
         return _items_in_milliseconds(value)
@@ -130,7 +134,14 @@ def in_milliseconds(value: Any) -> Any:
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: item if item.__class__ in _ATOMS else in_milliseconds(item) for key, item in value.items()}
+    return {
+        key: item
+        if item.__class__ in _ATOMS
+        else milliseconds(item)
+        if item.__class__ is datetime
+        else in_milliseconds(item)
+        for key, item in value.items()
+    }
 
 
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again

@@ -16,7 +16,7 @@ from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
-from workflows.local.front_door.event_patterns import matching, possible
+from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -162,18 +162,16 @@ class VirtualWorld:
     def _install(self, watch: Watch) -> None:
         """Delivers as EventBridge does."""
         machine = self.install("watch", watch.definition)
-        wanted = matching(watch.pattern)
 
         def arrive(event: Event, name: str, _passed: object) -> None:
             self.watches.append(self.step_functions.start(machine, name, event))
 
         def deliver(event: Event) -> None:
-            if wanted(event):
-                for copy, delay in enumerate(watch.arrivals(event)):
-                    name = f"{event['id']}_{copy}"
-                    self.clock.env.timeout(delay).callbacks.append(partial(arrive, event, name))
+            for copy, delay in enumerate(watch.arrivals(event)):
+                name = f"{event['id']}_{copy}"
+                self.clock.env.timeout(delay).callbacks.append(partial(arrive, event, name))
 
-        self.sagemaker.subscribe(possible(watch.pattern), deliver)
+        self.sagemaker.subscribe(EventPattern(watch.pattern), deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

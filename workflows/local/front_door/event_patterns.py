@@ -27,49 +27,68 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 Question = Callable[[Any], bool]
 """Asked of an event, or of a part of it."""
 
+Glance = Callable[[Any], bool | None]
+"""Asked of some of its members; None when it depends on the others."""
+
 
 def matches(pattern: Mapping[str, Any], event: Any) -> bool:
     """Whether the event has, in every place that the pattern names, one of the values it lists."""
-    return matching(pattern)(event)
+    return _matching(pattern)(event)
 
 
-def matching(pattern: Mapping[str, Any]) -> Question:
-    """Return the same question, made once for a pattern that many events are asked about."""
-    return _every([_place(name, wanted) for name, wanted in pattern.items()])
+class EventPattern:
+    """A pattern that many events are asked about, read once.
+
+    `wants(event)` is the answer, `glance(known)` the same as far as some members of the event tell: whether
+    they rule it out, or let it through whatever the others say.
+    """
+
+    def __init__(self, pattern: Mapping[str, Any]) -> None:
+        self.wants: Question = _matching(pattern)
+        self.glance: Glance = _glancing(pattern)
+
+
+def _matching(pattern: Mapping[str, Any]) -> Question:
+    questions = [_place(name, wanted) for name, wanted in pattern.items()]
+
+    def ask(event: Any) -> bool:
+        # What is no object has nothing in any place.
+        there = event if isinstance(event, dict) else {}
+        return all(question(there) for question in questions)
+
+    return ask
 
 
 def _place(name: str, wanted: Any) -> Question:
     if name == "$or":
-        either = [matching(each) for each in wanted]
+        either = [_matching(each) for each in wanted]
         return lambda event: any(each(event) for each in either)
     if isinstance(wanted, Mapping):
-        inside = matching(wanted)
+        inside = _matching(wanted)
         return lambda event: inside(event.get(name))
     fits = _listed(wanted)
     return lambda event: fits(event.get(name, _ABSENT))
 
 
-def possible(pattern: Mapping[str, Any]) -> Question:
-    """Return the question whether it may want an event of which a part is known; False is certain."""
-    return _every([_known_place(name, wanted) for name, wanted in pattern.items() if name != "$or"])
+def _glancing(pattern: Mapping[str, Any]) -> Glance:
+    glances = [_known_place(name, wanted) for name, wanted in pattern.items()]
+
+    def look(known: Any) -> bool | None:
+        there = known if isinstance(known, dict) else {}
+        answers = [glance(there) for glance in glances]
+        return False if False in answers else None if None in answers else True
+
+    return look
 
 
-def _known_place(name: str, wanted: Any) -> Question:
+def _known_place(name: str, wanted: Any) -> Glance:
+    if name == "$or":
+        return lambda known: None
     if isinstance(wanted, Mapping):
-        inside = possible(wanted)
+        inside = _glancing(wanted)
         return lambda known: inside(known.get(name))
     fits = _listed(wanted)
-    return lambda known: name not in known or fits(known[name])
-
-
-def _every(questions: list[Question]) -> Question:
-    """What is no object has nothing in any place."""
-
-    def ask(event: Any) -> bool:
-        there = event if isinstance(event, dict) else {}
-        return all(question(there) for question in questions)
-
-    return ask
+    return lambda known: fits(known[name]) if name in known else None
 
 
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:

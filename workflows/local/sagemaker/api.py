@@ -5,11 +5,9 @@ request -> checked against the service model -> refused, or a Record with its Li
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 import simpy
 
@@ -17,6 +15,7 @@ from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
 from workflows.local.messages import copied, fixed
+from workflows.local.sagemaker.audience import Audience, Choice, Deliver
 from workflows.local.sagemaker.jobs import Life, Pace, demands
 from workflows.local.sagemaker.listing import page
 from workflows.local.sagemaker.packages import Group, Package
@@ -29,12 +28,8 @@ from workflows.local.sagemaker.refusals import (
     refuse_training,
 )
 from workflows.local.sagemaker.registry import Registry
-from workflows.local.sagemaker.state_change import at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
 from workflows.local.service_model import checked
-
-T = TypeVar("T")
-Deliver = Callable[[JSON], None]
 
 NOT_FOUND = "Requested resource not found."
 DUPLICATE = (
@@ -75,16 +70,14 @@ class SageMaker:
         self._pace = Pace(launch_seconds, grace_seconds)
         self._quotas = dict(quotas or {})
         self._throttle = _Throttle(clock, requests_per_second)
-        self._rng = random.Random(f"{seed}/events")
-        self.subscribers: list[Deliver] = []
-        self._choosy: list[tuple[Callable[[JSON], bool], Deliver]] = []
-        self._interested: dict[tuple[str, ...], list[Deliver]] = {}
+        self._audience = Audience(region, account, seed)
+        self.subscribers = self._audience.everybody
         self._store = RecordStore(state_dir)
         self._registry = Registry(
             clock.now,
             workload.objects,
             f"arn:aws:sagemaker:{region}:{account}",
-            self._package_changed,
+            self._audience.package_changed,
             state_dir,
         )
         self._actions: dict[str, Callable[[JSON], JSON]] = {
@@ -127,13 +120,9 @@ class SageMaker:
         self._record(kind, name)
         return self._ended[kind, name]
 
-    def subscribe(self, possible: Callable[[JSON], bool], deliver: Deliver) -> None:
-        """Deliver the events that may be wanted: `possible` is asked with `at_a_glance` of each.
-
-        It is asked once for events that look alike at a glance.
-        """
-        self._choosy.append((possible, deliver))
-        self._interested.clear()
+    def subscribe(self, choice: Choice, deliver: Deliver) -> None:
+        """Deliver the events that are wanted: who wants few of them does not pay for the others."""
+        self._audience.add(choice, deliver)
 
     # Jobs
 
@@ -212,29 +201,11 @@ class SageMaker:
 
     def _changed(self, record: Record) -> None:
         self._store.save(record)
-        key = (record.kind, record.name)
-        alike = (record.kind, record.name, record.status, record.secondary)
-        choosy = self._interested.get(alike)
-        if choosy is None:
-            choosy = self._interested[alike] = self._asking(at_a_glance(record))
-        self._tell(state_change, record, choosy)
+        self._audience.job_changed(record)
         if record.terminal:
+            key = (record.kind, record.name)
             self._lives.pop(key, None)
             self._ended[key].succeed(record.described)
-
-    def _package_changed(self, package: Package) -> None:
-        self._tell(package_change, package, self._asking({}))
-
-    def _asking(self, known: JSON) -> list[Deliver]:
-        """The subscribers that may want an event of which this is known."""
-        return [deliver for possible, deliver in self._choosy if possible(known)]
-
-    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, choosy: list[Deliver]) -> None:
-        number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
-        if choosy or self.subscribers:
-            event = event_of(what, self._region, self._account, number)
-            for deliver in (*self.subscribers, *choosy):
-                deliver(event)
 
     # Tags
 

@@ -8,7 +8,6 @@ in progress.json while a job works is worked out when somebody reads it, so that
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -129,7 +128,7 @@ class ModelledWork:
         self._order = order
         self._model = model
         self._exit = self._env.event()
-        self._ending = self._env.event()
+        self._told = False  # to end before the work is done
         self._measured: list[Metric] = []
         self._resumed = 0
         self._interruptions = 0
@@ -161,7 +160,6 @@ class ModelledWork:
             bucket, prefix = self._order.checkpoints
             self._objects.follow(bucket, prefix + "progress.json", self._last_save)
         self.started.succeed()
-        self._ending.callbacks.append(self._told_to_end)
         self._work()
         return self._exit
 
@@ -173,13 +171,12 @@ class ModelledWork:
 
     def terminate(self) -> None:
         """Save and exit with 143, exit at once, or carry on, as the model says."""
-        if self._model.on_sigterm != "ignore" and not self._ending.triggered:
-            self._ending.succeed("save" if self._model.on_sigterm == "save" else "exit")
+        if self._model.on_sigterm != "ignore":
+            self._tell_to_end(Exit(143), save=self._model.on_sigterm == "save")
 
     def kill(self) -> simpy.Event:
         """End at once; the last published checkpoint is what is left."""
-        if not self._ending.triggered:
-            self._ending.succeed("killed")
+        self._tell_to_end(Exit(137))
         return self._env.timeout(0)
 
     def lose(self) -> simpy.Event:
@@ -215,7 +212,7 @@ class ModelledWork:
         """Work until the end, unless told to end before; a process would take twice as many events."""
         failing, end = self._failing, self._seconds_to_end()
         left = (min(end, failing.after) if failing else end) - self._elapsed()
-        if self._ending.triggered:
+        if self._told:
             return
         # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
         if left > 1e-6:
@@ -240,16 +237,20 @@ class ModelledWork:
         names = [name for name in defined(self._order.request) if name in self._values]
         return [Metric(name, self._values[name], self._clock.now()) for name in names]
 
-    def _told_to_end(self, told: simpy.Event) -> None:
-        if self._exit.triggered:
+    def _tell_to_end(self, how: Exit, *, save: bool = False) -> None:
+        """The first word counts; before training nothing is there to end, after it nothing is left."""
+        if self._told or self._exit.triggered:
+            return
+        self._told = True
+        if not self.started.triggered:
             return
         step, saved = self._position()
         self._halted = self._elapsed()
-        if told.value == "save" and not self._stuck:
+        if save and not self._stuck:
             stall = self._env.timeout(self._model.stall)
-            stall.callbacks.append(lambda _passed: self._ended(step, step, Exit(143)))
+            stall.callbacks.append(lambda _passed: self._ended(step, step, how))
         else:
-            self._ended(step, saved, Exit(137 if told.value == "killed" else 143))
+            self._ended(step, saved, how)
 
     def _ended(self, step: int, saved: int, how: Exit) -> None:
         self._workload.redone += (step - saved) * self._model.seconds / self._model.steps
@@ -337,7 +338,7 @@ class ModelledWork:
             "metrics": dict(self._values),
             "time": moment.timestamp(),
         }
-        return json.dumps(body).encode()
+        return orjson.dumps(body)
 
     def _read(self, name: str) -> JSON | None:
         if self._order.checkpoints is None:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, Joined, form
+from workflows.local.messages import Fixed, Growing, Overlaid
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -61,18 +61,27 @@ class Record:
     metrics: list[JSON] = field(default_factory=list)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Whatever is set, the job is described anew; what was described stays as it was."""
-        self.__dict__[name] = value
-        self.__dict__["_described"] = None
+        """Whatever becomes another, the job is described anew; what was described stays as it was.
+
+        A transition (`enter`, `close`, `say`) sets what is no part of the ground by itself.
+        """
+        known = self.__dict__
+        if known.get(name, known) is not value:
+            known[name] = value
+            known["_ground"] = known["_described"] = None
 
     @property
-    def described(self) -> Joined:
+    def described(self) -> Overlaid:
         """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
-        changes."""
-        kept: Joined | None = self.__dict__["_described"]
+        changes; most changes are transitions, which change the same few members each time."""
+        known = self.__dict__
+        kept: Overlaid | None = known["_described"]
         if kept is None:
-            kept = _described_training(self) if self.kind == "training" else _described_processing(self)
-            self.__dict__["_described"] = kept
+            moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
+            if known["_ground"] is None:
+                whole = _training(self, moving) if self.kind == "training" else _processing(self, moving)
+                known["_ground"] = Fixed(whole)
+            kept = known["_described"] = Overlaid(known["_ground"], moving)
         return kept
 
     @property
@@ -82,63 +91,76 @@ class Record:
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
         """Close the last transition and open the next, as SecondaryStatusTransitions shows them."""
-        opened = Fixed({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})
-        last = [_closed(each, now) for each in self.transitions[-1:]]
-        self.transitions = self.transitions.with_last(*last, opened)
-        self.status, self.secondary, self.modified = status, secondary, now
+        if self.transitions:
+            self.close(now)
+        opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
+        self.transitions.append(opened)
+        self.__dict__.update(status=status, secondary=secondary, modified=now, _described=None)
 
     def close(self, now: datetime) -> None:
-        """Give the last transition its end."""
-        self.transitions = self.transitions.with_last(_closed(self.transitions[-1], now))
+        """Give the last transition its end, if it has none."""
+        last = self.transitions[-1]
+        if "EndTime" not in last:
+            self._replace_last({**last, "EndTime": now})
 
     def say(self, message: str) -> None:
         """Give the last transition another message."""
         last = self.transitions[-1]
         if last["StatusMessage"] != message:
-            self.transitions = self.transitions.with_last(Fixed({**last, "StatusMessage": message}))
+            self._replace_last({**last, "StatusMessage": message})
+
+    def _replace_last(self, transition: JSON) -> None:
+        self.transitions[-1] = transition
+        self.__dict__["_described"] = None
 
 
-def _closed(transition: JSON, now: datetime) -> JSON:
-    return transition if "EndTime" in transition else Fixed({**transition, "EndTime": now})
-
-
-def _described_training(record: Record) -> Joined:
-    present = {
-        "TrainingJobName": record.name,
-        "TrainingJobArn": record.arn,
+def _moving_training(record: Record) -> JSON:
+    return {
         "TrainingJobStatus": record.status,
         "SecondaryStatus": record.secondary,
-        "CreationTime": record.created,
         "LastModifiedTime": record.modified,
-        "SecondaryStatusTransitions": record.transitions,
+        "SecondaryStatusTransitions": record.transitions.as_it_is(),
+    }
+
+
+def _training(record: Record, moving: JSON) -> JSON:
+    described: JSON = {
+        **_repeated(record.request),
+        "TrainingJobName": record.name,
+        "TrainingJobArn": record.arn,
+        "TrainingJobStatus": record.status,  # with the next, for their place
+        "SecondaryStatus": record.secondary,
+        "CreationTime": record.created,
+        **moving,
+        **_flags(record.request),
     }
     optional = {
         "FailureReason": record.reason,
         "TrainingStartTime": record.started,
         "TrainingEndTime": record.ended,
     }
-    reached: JSON = {name: value for name, value in optional.items() if value is not None}
+    described |= {name: value for name, value in optional.items() if value is not None}
     if record.artifacts:
-        reached["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
+        described["ModelArtifacts"] = {"S3ModelArtifacts": record.artifacts}
     if record.metrics:
-        reached["FinalMetricDataList"] = [dict(each) for each in record.metrics]
+        described["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
         # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
         # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
         # here they are seconds on instances, and the discount is left to the price.
         whole = math.ceil(round(record.seconds, 6))
-        reached |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
-    return Joined(form(record.request, _repeated), present, form(record.request, _flags), reached)
+        described |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
+    return described
 
 
-def _repeated(request: JSON) -> Fixed:
-    condition = Fixed({"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})})
-    return Fixed({**echo("DescribeTrainingJob", request), "StoppingCondition": condition})
+def _repeated(request: JSON) -> JSON:
+    condition = {"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})}
+    return {**echo("DescribeTrainingJob", request), "StoppingCondition": condition}
 
 
-def _flags(request: JSON) -> Fixed:
+def _flags(request: JSON) -> JSON:
     names = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
-    return Fixed({name: bool(request.get(name)) for name in names})
+    return {name: bool(request.get(name)) for name in names}
 
 
 def echo(operation: str, request: JSON) -> JSON:
@@ -151,13 +173,18 @@ def _members(operation: str) -> tuple[str, ...]:
     return tuple(operation_model("sagemaker", operation).output_shape.members)
 
 
-def _described_processing(record: Record) -> Joined:
-    present = {
+def _moving_processing(record: Record) -> JSON:
+    return {"ProcessingJobStatus": record.status, "LastModifiedTime": record.modified}
+
+
+def _processing(record: Record, moving: JSON) -> JSON:
+    described = {
+        **echo("DescribeProcessingJob", record.request),
         "ProcessingJobName": record.name,
         "ProcessingJobArn": record.arn,
         "ProcessingJobStatus": record.status,
         "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
+        **moving,
     }
     optional = {
         "FailureReason": record.reason,
@@ -165,12 +192,7 @@ def _described_processing(record: Record) -> Joined:
         "ProcessingStartTime": record.started,
         "ProcessingEndTime": record.ended,
     }
-    reached = {name: value for name, value in optional.items() if value is not None}
-    return Joined(form(record.request, _repeated_of_processing), present, reached)
-
-
-def _repeated_of_processing(request: JSON) -> Fixed:
-    return Fixed(echo("DescribeProcessingJob", request))
+    return described | {name: value for name, value in optional.items() if value is not None}
 
 
 def summary(record: Record) -> JSON:

@@ -53,7 +53,7 @@ class Order:
         """The trial of a sweep, like "0"; empty for a job of another stage."""
         return self.tags.get("relay:trial", "")
 
-    @property
+    @cached_property
     def resources(self) -> Mapping[str, Any]:
         """The members InstanceType, InstanceCount, InstancePreferences of either kind of job."""
         if self.kind == "training":
@@ -62,7 +62,7 @@ class Order:
             resources = self.request["ProcessingResources"]["ClusterConfig"]
         return resources
 
-    @property
+    @cached_property
     def instances(self) -> list[tuple[str, int]]:
         """Instance type, like `ml.g5.2xlarge`, and count; all InstancePreferences, if there are any."""
         resources = self.resources

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.messages import Fixed, Growing, Joined, form, in_milliseconds
+from workflows.local.messages import Fixed, Grown, Overlaid, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
 
@@ -247,7 +247,7 @@ def _of_items(member: Shower) -> Shower:
         return value.form(member) if value.__class__ is Fixed else _made(member, value)
 
     def show(value: Any) -> Any:
-        if value.__class__ is Growing:
+        if value.__class__ is Grown:
             return value.form(show_one)
         return [each if each.__class__ is str else show_one(each) for each in value]
 
@@ -271,9 +271,8 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         return shown
 
     def show(value: Any) -> Any:
-        if value.__class__ is Joined:
-            there = value.of_parts(show_part)
-            return {pascal: there[pascal] for _, pascal, _ in members if pascal in there}
+        if value.__class__ is Overlaid:
+            return value.over_ground(show, show_part)
         if not isinstance(value, dict):
             return _moment_or_itself(value)
         shown = {}
