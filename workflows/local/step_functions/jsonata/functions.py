@@ -98,7 +98,8 @@ def _sort(array: list[Any] | None = None, behind: Any = None) -> Any:
     return sorted(array, key=Place)
 
 
-def _parse(text: str | None = None) -> Any:
+def parse(text: str | None = None) -> Any:
+    """`$parse`; raises ExpressionError."""
     if text is None:
         return None
     try:
@@ -133,7 +134,7 @@ def _range(start: float | None = None, end: float | None = None, step: float | N
 
 
 _PURE = {
-    "parse": Native(_parse, "<s-:x>", 1),
+    "parse": Native(parse, "<s-:x>", 1),
     "hash": Native(_hash, "<s-s?:s>", 2),
     "partition": Native(_partition, "<an?:a>", 2),
     "range": Native(_range, "<nnn?:a>", 3),

@@ -5,8 +5,10 @@ For every other argument, and for a function that is not here, the library's own
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache, partial
 from operator import contains
 from typing import Any
@@ -25,6 +27,7 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     text,
     truth,
 )
+from workflows.local.step_functions.jsonata.functions import parse
 from workflows.local.step_functions.jsonata.values import NULL
 
 Function = Callable[..., Any]
@@ -96,6 +99,8 @@ def known(name: str, *kinds: frozenset[type]) -> Function:
 
 def lookup(value: Any, key: Any) -> Any:
     """`$lookup`."""
+    if value is None and key.__class__ is str:
+        return None
     if value.__class__ is dict and key.__class__ is str:
         found = value.get(key)
         if found.__class__ is float:
@@ -143,6 +148,47 @@ def over_numbers(name: str, function: Function) -> Function:
         return checked(name, values)
 
     return call
+
+
+def of_written(name: str, function: Function) -> Function:
+    """The same of an array that is written out: most hold numbers, and then it need not be made."""
+    over = over_numbers(name, function)
+
+    def call(*values: Any) -> Any:
+        if values and NUMBERS.issuperset(map(type, values)):
+            return Utils.convert_number(function(values))
+        return over(array(*values))
+
+    return call
+
+
+def to_whole(name: str, function: Function) -> Function:
+    """`$floor` and `$ceil`."""
+    unusual = typed(name, NUMBER)
+
+    def call(value: Any) -> Any:
+        return function(float(value)) if value.__class__ in NUMBERS else unusual(value)
+
+    return call
+
+
+_to_millis = typed("toMillis", TEXT)
+
+
+def to_millis(value: Any) -> Any:
+    """`$toMillis`; a year alone, or a time without a zone, is the library's."""
+    if value.__class__ is str and value[4:5] == "-":
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return int(moment.timestamp() * 1000)
+    return _to_millis(value)
+
+
+def parsed(value: Any) -> Any:
+    """`$parse`; of nothing it may be the context, of all else an error."""
+    if value.__class__ is not str:
+        raise UnsureError
+    return parse(value)
 
 
 _TYPES = {str: "string", int: "number", float: "number", bool: "boolean", dict: "object"}
@@ -294,16 +340,29 @@ FAST: dict[tuple[str, int], Function] = {
     ("number", 1): known("number", TEXT | NUMBER),
     ("round", 2): known("round", NUMBER, frozenset({int})),
     ("power", 2): known("power", NUMBER, NUMBER),
-    ("toMillis", 1): known("toMillis", TEXT),
+    ("toMillis", 1): to_millis,
+    ("floor", 1): to_whole("floor", math.floor),
+    ("ceil", 1): to_whole("ceil", math.ceil),
     ("fromMillis", 1): known("fromMillis", NUMBER),
     **{
         (name, 1): known(name, TEXT)
         for name in ("length", "trim", "lowercase", "uppercase", "base64encode", "base64decode")
     },
     **{(name, 2): known(name, TEXT, TEXT) for name in ("substringBefore", "substringAfter")},
-    **{(name, 1): known(name, NUMBER) for name in ("floor", "ceil", "abs", "sqrt", "round")},
+    **{(name, 1): known(name, NUMBER) for name in ("abs", "sqrt", "round")},
 }
 """By name and number of arguments."""
+
+OWN: dict[tuple[str, int], Function] = {("parse", 1): parsed}
+"""The same of those that Step Functions adds, and that depend on their arguments only."""
+
+OF_WRITTEN: dict[str, Function] = {
+    "merge": merged,
+    "sum": of_written("sum", sum),
+    "min": of_written("min", min),
+    "max": of_written("max", max),
+}
+"""Functions of an array that is written out as their argument, for its items."""
 
 
 def library_function(name: str, given: int) -> Function:
