@@ -71,6 +71,7 @@ class Branch:
     retry_count = 0
     done = False
     output: Any = None
+    output_text = ""
     error: TaskError | None = None
     cut_off = False
     arguments_text = ""
@@ -171,10 +172,12 @@ class Branch:
         """
         expressions = self.interpreter.expressions
         output = default if after.output is None else after.output.evaluate(expressions, self)
-        assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
+        assigned = texts = _NOTHING
+        if after.assign:
+            assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
         text = fitting(self._text_of(output), state.name)
         details: dict[str, Any] = {"name": state.name, "output": text, "outputDetails": NOT_TRUNCATED}
-        if assigned:
+        if after.assign:
             texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
             details["assignedVariables"] = texts
             details["assignedVariablesDetails"] = NOT_TRUNCATED
@@ -185,10 +188,9 @@ class Branch:
             self.variables[name] = value
             self.seen[name] = prepare(value, texts[name])
         if next_state is None:
-            self.done, self.output = True, output
+            self.done, self.output, self.output_text = True, output, text
         else:
-            self.at, self.input = next_state, output
-        self._text = text
+            self.at, self.input, self._text = next_state, output, text
 
     def _text_of(self, output: Any) -> str:
         text: str | None = None

@@ -108,7 +108,8 @@ def parse(text: str | None = None) -> Any:
         raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
 
 
-def _hash(text: str | None = None, algorithm: str | None = None) -> str | None:
+def hash_of(text: str | None = None, algorithm: str | None = None) -> str | None:
+    """`$hash`; raises ExpressionError."""
     if text is None or algorithm is None:
         return None
     if algorithm not in HASHES:
@@ -135,7 +136,7 @@ def _range(start: float | None = None, end: float | None = None, step: float | N
 
 _PURE = {
     "parse": Native(parse, "<s-:x>", 1),
-    "hash": Native(_hash, "<s-s?:s>", 2),
+    "hash": Native(hash_of, "<s-s?:s>", 2),
     "partition": Native(_partition, "<an?:a>", 2),
     "range": Native(_range, "<nnn?:a>", 3),
     "sort": Native(_sort, "<af?:a>", 2),

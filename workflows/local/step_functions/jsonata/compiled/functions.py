@@ -27,7 +27,7 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     text,
     truth,
 )
-from workflows.local.step_functions.jsonata.functions import parse
+from workflows.local.step_functions.jsonata.functions import hash_of, parse
 from workflows.local.step_functions.jsonata.values import NULL
 
 Function = Callable[..., Any]
@@ -233,7 +233,7 @@ def distinct(value: Any) -> Any:
     return checked("distinct", value)
 
 
-def join(values: Any, between: Any) -> Any:
+def join(values: Any, between: Any = "") -> Any:
     """`$join`."""
     if isinstance(values, list) and between.__class__ is str:
         for each in values:
@@ -270,6 +270,8 @@ def member_calls(function: Closure, value: dict[str, Any]) -> Any:
 
 def map_over(values: Any, function: Any) -> Any:
     """`$map`."""
+    if values is None and function.__class__ is Closure:
+        return None
     if not isinstance(values, list) or function.__class__ is not Closure:
         return checked("map", values, function)
     return Sequenced([each for each in each_call(function, values) if each is not None])
@@ -297,6 +299,8 @@ def reduce_by(values: Any, function: Any, start: Any = None) -> Any:
 
 def each_of(value: Any, function: Any) -> Any:
     """`$each`."""
+    if value is None and function.__class__ is Closure:
+        return None
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("each", value, function)
     found = member_calls(function, value)
@@ -324,6 +328,7 @@ FAST: dict[tuple[str, int], Function] = {
     ("append", 2): append,
     ("keys", 1): keys,
     ("distinct", 1): distinct,
+    ("join", 1): join,
     ("join", 2): join,
     ("map", 2): map_over,
     ("filter", 2): filter_by,
@@ -353,7 +358,14 @@ FAST: dict[tuple[str, int], Function] = {
 }
 """By name and number of arguments."""
 
-OWN: dict[tuple[str, int], Function] = {("parse", 1): parsed}
+def hashed(value: Any, algorithm: Any) -> Any:
+    """`$hash`."""
+    if value.__class__ is not str or algorithm.__class__ is not str:
+        raise UnsureError
+    return hash_of(value, algorithm)
+
+
+OWN: dict[tuple[str, int], Function] = {("parse", 1): parsed, ("hash", 2): hashed}
 """The same of those that Step Functions adds, and that depend on their arguments only."""
 
 OF_WRITTEN: dict[str, Function] = {
