@@ -71,7 +71,6 @@ class Branch:
     retry_count = 0
     done = False
     output: Any = None
-    output_text = ""
     error: TaskError | None = None
     cut_off = False
     arguments_text = ""
@@ -188,7 +187,7 @@ class Branch:
             self.variables[name] = value
             self.seen[name] = prepare(value, texts[name])
         if next_state is None:
-            self.done, self.output, self.output_text = True, output, text
+            self.done, self.output = True, output
         else:
             self.at, self.input, self._text = next_state, output, text
 

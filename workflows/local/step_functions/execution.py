@@ -165,7 +165,7 @@ class Execution:
 
     def _main(self, root: Branch) -> Generator[simpy.Event, Any, None]:
         try:
-            yield from root.run()
+            output = yield from root.run()
         except TaskError as error:
             if not self.stopped:
                 self._fail(root, error)
@@ -173,10 +173,10 @@ class Execution:
             return
         else:
             if not self.stopped:
-                self._succeed(root)
+                self._succeed(root, output)
 
-    def _succeed(self, root: Branch) -> None:
-        self.output_text = root.output_text
+    def _succeed(self, root: Branch, output: Any) -> None:
+        self.output_text = text_of(output)
         details = {"output": self.output_text, "outputDetails": NOT_TRUNCATED}
         self._close(SUCCEEDED, "ExecutionSucceeded", root.last_event, details)
 
