@@ -47,7 +47,7 @@ class Template:
     __slots__ = ()
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
-        """Return the value (fresh where it was computed); raises EvaluationFailedError."""
+        """Return the value, which nobody may change; raises EvaluationFailedError."""
         raise NotImplementedError
 
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from workflows.local.step_functions.jsonata.compiled.functions import (
-    LIBRARY,
-    OF_WRITTEN,
-    OWN,
-    UNSAFE,
-    library_function,
-)
+from workflows.local.step_functions.jsonata.compiled.functions import OF_WRITTEN, OWN, library_function
+from workflows.local.step_functions.jsonata.compiled.library import LIBRARY, UNSAFE
 from workflows.local.step_functions.jsonata.compiled.nodes import array_items, is_array
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
@@ -84,16 +79,22 @@ def _known(source: Source, name: str, arguments: list[Piece], context: Piece, ta
     if name == "string" and len(arguments) == 1:
         return source.keep(f"{given} if {given}.__class__ is str else F_string({given})", "plain")
     if name not in LIBRARY or name in UNSAFE:
-        if name == "millis" and not arguments:
-            return source.keep("R.millis()", "defined")
-        own = OWN.get((name, len(arguments)))
-        if own is not None:
-            source.constants[f"F_{name}"] = own
-            return source.keep(f"F_{name}({given})")
-        if tail and not arguments:
-            raise UnsupportedError("context of a tail call")
-        return source.keep(f"called(R.functions[{name!r}], [{given}], {context.code})")
+        return _own_call(source, name, arguments, context, tail)
     return _library_call(source, name, arguments, context, tail)
+
+
+def _own_call(source: Source, name: str, arguments: list[Piece], context: Piece, tail: bool) -> Piece:
+    """A function of Step Functions', or one of the library's that belongs to a world."""
+    given = ", ".join(argument.code for argument in arguments)
+    if name == "millis" and not arguments:
+        return source.keep("R.millis()", "defined")
+    known = OWN.get((name, len(arguments)))
+    if known is not None:
+        source.constants[f"F_{name}"] = known
+        return source.keep(f"F_{name}({given})")
+    if tail and not arguments:
+        raise UnsupportedError("context of a tail call")
+    return source.keep(f"called(R.functions[{name!r}], [{given}], {context.code})")
 
 
 def _library_call(source: Source, name: str, arguments: list[Piece], context: Piece, tail: bool) -> Piece:

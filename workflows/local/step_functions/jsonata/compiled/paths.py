@@ -91,7 +91,8 @@ def _by_names(source: Source, found: Piece, names: list[str]) -> Piece:
 
 def _unsure(value: str, of: str, name: str) -> str:
     """Whether the value of a name may be another than what was found in an object."""
-    return f"{value}.__class__ not in SURE and ({value} is not None or {of}.__class__ is not dict or {name} in {of})"
+    there = f"{value} is not None or {of}.__class__ is not dict or {name} in {of}"
+    return f"{value}.__class__ not in SURE and ({there})"
 
 
 def _otherwise(value: str, of: str, path: tuple[str, ...], times: int = 1) -> str:
@@ -130,10 +131,9 @@ def _stepped(source: Source, step: Any, item: Piece) -> Piece:
         _visit(source, 1)
         if step.type == "wildcard":
             return source.keep(f"wildcard({item.code})")
-        name = repr(str(step.value))
-        value = source.keep(f"{item.code}.get({name}) if {item.code}.__class__ is dict else None")
-        source.line(f"if {_unsure(value.code, item.code, name)}: {value.code} = single(")
-        source.lines[-1] += f"looked_up({item.code}, {name}))"
+        of, name = item.code, repr(str(step.value))
+        value = source.keep(f"{of}.get({name}) if {of}.__class__ is dict else None")
+        source.line(f"if {_unsure(value.code, of, name)}: {value.code} = single(looked_up({of}, {name}))")
         return value
     return source.write(source, step, item)
 
