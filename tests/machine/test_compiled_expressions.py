@@ -185,6 +185,9 @@ SHAPES = [
     "(<E>).($x.a.b & <N> & $x.a.b)",
     "$merge([<E>, <E>])",
     "$merge([<E>, {'a': <E>}])",
+    "$max([<E>, <E>])",
+    "$sum([<E>, [<E>]])",
+    "$min([<E>])",
     "(<E> in ['a', 'b'])",
     "($y := ['a', '7']; [<E> in $y, $y])",
     "(<E> in ['a'[<I>], 'b'])",
@@ -242,6 +245,32 @@ def expressions(draw: st.DrawFn) -> str:
             shape = draw(st.sampled_from(PARTS[place[1]]))
         text = text[: place.start()] + shape + text[place.end() :]
     return text
+
+
+TIMES = st.sampled_from(
+    [
+        "2026-01-05T12:30:15Z",
+        "2026-01-05T12:30:15.251+01:00",
+        "2026-01-05",
+        "2026-01-05T12:30:15",
+        "2026",
+        "2026-",
+    ]
+)
+
+
+@given(st.floats() | st.integers() | TIMES)
+def test_numbers_and_times_are_written_and_read_as_by_the_library(value: Any) -> None:
+    ours = Expressions(lambda: MOMENT, compile_after=0)
+    for text in ("$string($x)", "'' & $x", "$floor($x)", "$ceil($x)", "$max([0, $x])", "$toMillis($x)"):
+        expression = ours.compile(text)
+        expression.used(0)
+        assert expression.fast is not None
+        try:
+            found = shown(expression.fast({"x": value}, ours._run))
+        except Exception:
+            continue
+        assert found == answer(ours, expression, {"x": value}), text
 
 
 def answer(ours: Expressions, expression: Expression, variables: Any) -> str:

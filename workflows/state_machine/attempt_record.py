@@ -60,7 +60,7 @@ def _line(stage: JobStage, results: str) -> str:
 
 
 def _item(stage: JobStage, pipeline: Pipeline, line: str) -> str:
-    """Every field of the line is an attribute: a number, or a text."""
+    """Every field of the line that is not null is an attribute: a number, or a text."""
     trial = '$string($l.trial) & "/" & ' if isinstance(stage, SweepStage) else ""
     # BEGAN-RUN/STAGE/[TRIAL/]REDRIVE-ATTEMPT
     key = (
@@ -70,10 +70,9 @@ def _item(stage: JobStage, pipeline: Pipeline, line: str) -> str:
     more = fields({PARTITION_KEY: json.dumps(pipeline.name), SORT_KEY: key, "run": "$run.id"})
     text = f'{{"S": $substring($string($v), 0, {LONGEST_TEXT})}}'
     typed = f'{{$k: $type($v) = "number" ? {{"N": $string($v)}} : {text}}}'
-    known = "$sift($l, function($v) { $v != null })"
     return (
         f'($l := {line}; $type($l) != "object" ? $error("nothing to write down") : '
-        f"$merge($each($merge([{known}, {more}]), function($v, $k) {{ {typed} }})))"
+        f"$merge($each($merge([$l, {more}]), function($v, $k) {{ $v != null ? {typed} }})))"
     )
 
 

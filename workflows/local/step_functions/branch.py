@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import simpy
 
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.jsonata.expressions import Expression
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import (
-    ALWAYS_FITS,
     fitting,
     fitting_variable,
     text_of,
@@ -33,16 +31,6 @@ _NOTHING: dict[str, Any] = {}  # of most states' assigned variables; never writt
 _ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
 # A redrive goes on inside these without entering them again (AWS, "Redriving executions").
 _GOES_ON = frozenset({"Task", "Wait", "Parallel", "Map", "Choice"})
-
-
-class Conclusion(NamedTuple):
-    """What a state leaves behind, worked out and checked but not yet in force."""
-
-    next: str | None
-    output: Any
-    text: str
-    assigned: dict[str, Any]
-    texts: dict[str, str]
 
 
 class Owner(Protocol):
@@ -73,6 +61,23 @@ class Branch:
     shared freely: nobody ever changes one in place.
     """
 
+    # What most branches never have stands here, and is set on the others.
+    item: dict[str, Any] | None = None
+    children: list[Branch] | None = None
+    map_run: MapRun | None = None
+    process: simpy.Process | None = None
+    entered_id = 0
+    resuming = False
+    retry_count = 0
+    done = False
+    output: Any = None
+    error: TaskError | None = None
+    cut_off = False
+    arguments_text = ""
+    result_text: str | None = None
+    _text: str | None = None
+    _prepared: Any = _MISSING
+
     def __init__(
         self,
         execution: Owner,
@@ -89,31 +94,16 @@ class Branch:
         self.program = program
         self.history = history
         self.last_event = last_event
-        self.item = item
         self.at = program.start
         self.input = value
         self.variables: dict[str, Any] = {}
-        # What expressions see, prepared for JSONata: the variables, and `$states` of the present state.
-        self.seen: dict[str, Any] = dict(outer or {})
-        self._states: dict[str, Any] | None = None
-        self.children: list[Branch] | None = None
-        self.entered_id = 0
-        self.resuming = False
-        self.retry_count = 0
-        self.map_run: MapRun | None = None
-        self.process: simpy.Process | None = None
-        self.done = False
-        self.output: Any = None
-        self.error: TaskError | None = None
-        self.cut_off = False
-        self._text: str | None = None
-        self._prepared: Any = _MISSING
-        self.result: Any = _MISSING
-        self.arguments_text = ""
-        self.result_text: str | None = None
-        self.error_output: Any = _MISSING
+        # What expressions see, prepared for JSONata: the variables, and `$states` of the present state. An
+        # object that was shown may have become part of a value: the next `$states` is another one.
+        self.seen: dict[str, Any] = dict(outer or _NOTHING)
         # The input and the result as they came: one with a null in it was copied to be prepared.
         self.plain: tuple[Any, Any] = (value, _MISSING)
+        if item is not None:
+            self.item = item
 
     def use_input_text(self, text: str | None) -> None:
         """Show the input in the first event as it was written, not as we would write it (None)."""
@@ -123,16 +113,16 @@ class Branch:
 
     def run(self) -> Generator[simpy.Event, Any, Any]:
         """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
-        program = self.program.states
+        program, behaviour = self.program.states, self.execution.behaviour
         while True:
             if self.history.closed:  # as that of every execution that has ended, however it ended
                 raise simpy.Interrupt("stopped")
             state = program[self.at]
             self._enter(state)
             try:
-                conclusion = self.execution.behaviour[state.type](self, state)
-                if not isinstance(conclusion, Conclusion):
-                    conclusion = yield from conclusion
+                waiting = behaviour[state.type](self, state)
+                if waiting is not None:
+                    yield from waiting
             except TaskError as error:
                 self.note(state, error)
                 raise
@@ -140,12 +130,8 @@ class Branch:
                 if state.type in _ABORTABLE:
                     self.event(f"{state.type}StateAborted")
                 raise
-            self._leave(state, conclusion)
-            if conclusion.next is None:
-                self.done, self.output = True, conclusion.output
-                return conclusion.output
-            self.at = conclusion.next
-            self.input, self._text = conclusion.output, conclusion.text
+            if self.done:
+                return self.output
 
     def walk(self, ended: Callable[[Branch], None]) -> Generator[simpy.Event, Any, None]:
         """Walk as a process of its own and say how it ended; never fails."""
@@ -160,11 +146,9 @@ class Branch:
 
     def _enter(self, state: State) -> None:
         value = self.input
-        if value is not self.plain[0]:  # most states pass their input on
-            self._prepared = _MISSING
-        self._states = self.result_text = None
-        self.result = self.error_output = _MISSING
-        self.plain = (value, _MISSING)
+        if value is not self.plain[0] or self._prepared is _MISSING:  # most states pass their input on
+            self._prepared = prepare(value, self._text)
+        self.forget()
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
@@ -180,41 +164,40 @@ class Branch:
         )
         self.execution.save()
 
-    def _leave(self, state: State, conclusion: Conclusion) -> None:
-        details: dict[str, Any] = {
-            "name": state.name,
-            "output": conclusion.text,
-            "outputDetails": NOT_TRUNCATED,
-        }
-        if conclusion.assigned:
-            details["assignedVariables"] = conclusion.texts
-            details["assignedVariablesDetails"] = NOT_TRUNCATED
-        self.last_event = self.history.append(
-            state.exited, self.last_event, "stateExitedEventDetails", details
-        )
-        for name, value in conclusion.assigned.items():
-            self.variables[name] = value
-            self.seen[name] = prepare(value, conclusion.texts[name])
+    def leave(self, state: State, after: Assignment, default: Any, next_state: str | None) -> None:
+        """Evaluate Output and Assign, both from the variables as they are now, and go on to the next state.
 
-    def conclude(self, state: State, after: Assignment, default: Any, next_state: str | None) -> Conclusion:
-        """Evaluate Output and Assign, both from the variables as they are now."""
+        What fails (TaskError) leaves the branch in the state as it was.
+        """
         expressions = self.interpreter.expressions
         output = default if after.output is None else after.output.evaluate(expressions, self)
         assigned = texts = _NOTHING
         if after.assign:
             assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
+        text = fitting(self._text_of(output), state.name)
+        details: dict[str, Any] = {"name": state.name, "output": text, "outputDetails": NOT_TRUNCATED}
+        if after.assign:
+            texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
+            details["assignedVariables"] = texts
+            details["assignedVariablesDetails"] = NOT_TRUNCATED
+        self.last_event = self.history.append(
+            state.exited, self.last_event, "stateExitedEventDetails", details
+        )
+        for name, value in assigned.items():
+            self.variables[name] = value
+            self.seen[name] = prepare(value, texts[name])
+        if next_state is None:
+            self.done, self.output = True, output
+        else:
+            self.at, self.input, self._text = next_state, output, text
+
+    def _text_of(self, output: Any) -> str:
         text: str | None = None
         if output is self.input:  # its text was worked out when it came, like the result's
             text = self._text
         elif output is self.plain[1]:
             text = self.result_text
-        if text is None:
-            text = text_of(output)
-        if len(text) > ALWAYS_FITS:
-            fitting(text, state.name)
-        if after.assign:
-            texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
-        return Conclusion(next_state, output, text, assigned, texts)
+        return text_of(output) if text is None else text
 
     # The result of an attempt
 
@@ -224,17 +207,17 @@ class Branch:
 
     def show_result(self, result: Any) -> None:
         """Show the result of an attempt as `$states.result`."""
-        self.result, self._states = prepare(result, self.result_text), None
+        self.seen["states"] = {"input": self._prepared, "result": prepare(result, self.result_text)}
 
     def show_error(self, output: Any) -> None:
         """Show what a catcher caught as `$states.errorOutput`, and no longer a result."""
         self.forget()
-        self.error_output = prepare(output)
+        self.seen["states"]["errorOutput"] = prepare(output)
 
     def forget(self) -> None:
         """Forget the result of an attempt that failed."""
         self.plain, self.result_text = (self.input, _MISSING), None
-        self.result, self._states = _MISSING, None
+        self.seen["states"] = {"input": self._prepared}
 
     def child(self, program: Program, value: Any, *, item: dict[str, Any] | None) -> Branch:
         """Make an inner branch; its first event follows this branch's last one."""
@@ -281,26 +264,9 @@ class Branch:
 
     # Scope
 
-    def visible(self, expression: Expression) -> Mapping[str, Any]:
-        """Return the variables, and `$states` for an expression that reads it, prepared for JSONata."""
-        if expression.reads_states:
-            states = self._states
-            if states is None:
-                states = self._states = self.seen["states"] = self._reserved()
-            if expression.wants_context:
-                states["context"] = prepare(self._context())
-        return self.seen
-
-    def _reserved(self) -> dict[str, Any]:
-        """`$states` without the context object, which is costly to make and seldom read."""
-        if self._prepared is _MISSING:
-            self._prepared = prepare(self.input, self._text)
-        known: dict[str, Any] = {"input": self._prepared}
-        if self.result is not _MISSING:
-            known["result"] = self.result
-        if self.error_output is not _MISSING:
-            known["errorOutput"] = self.error_output
-        return known
+    def show_context(self) -> None:
+        """Show the context object, which is costly to make and seldom read, as `$states.context`."""
+        self.seen["states"] = {**self.seen["states"], "context": prepare(self._context())}
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
@@ -315,5 +281,5 @@ class Branch:
         return context
 
 
-Behaviour = Callable[[Branch, State], Conclusion | Waiting]
-"""Concludes a state at once, or waits and then returns its Conclusion."""
+Behaviour = Callable[[Branch, State], Waiting | None]
+"""Does what a state does and leaves it: at once, or as a generator that waits for something."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import simpy
@@ -43,20 +42,20 @@ class Answer(NamedTuple):
     text: str
 
 
-@dataclass(slots=True)
-class TaskCall:
-    """One attempt of a Task, as its integration sees it.
-
-    `arguments` are shared with the machine: read, never change. `submitted(output)` records that
-    the job exists (TaskSubmitted, `.sync` only); `heartbeat()` restarts the HeartbeatSeconds.
-    """
+class TaskCall(Protocol):
+    """One attempt of a Task, as its integration sees it."""
 
     resource: str
     arguments: Any
+    """Shared with the machine: read, never change."""
     execution_arn: str
     state_name: str
-    submitted: Callable[[Any], None] = lambda _output: None
-    heartbeat: Callable[[], None] = lambda: None
+
+    def submitted(self, output: Any) -> None:
+        """Record that the job exists (TaskSubmitted, `.sync` only)."""
+
+    def heartbeat(self) -> None:
+        """Restart the HeartbeatSeconds."""
 
 
 class Integrations(Protocol):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from workflows.local.errors import TaskError
-from workflows.local.step_functions.branch import Branch, Conclusion, Waiting
+from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
@@ -18,19 +18,20 @@ NO_CHOICE = "States.NoChoiceMatched"
 LONGEST_WAIT = 99_999_999
 
 
-def _pass(branch: Branch, state: State) -> Conclusion:
-    return branch.conclude(state, state.after, branch.input, state.next)
+def _pass(branch: Branch, state: State) -> None:
+    branch.leave(state, state.after, branch.input, state.next)
 
 
-def _succeed(branch: Branch, state: State) -> Conclusion:
-    return branch.conclude(state, state.after, branch.input, None)
+def _succeed(branch: Branch, state: State) -> None:
+    branch.leave(state, state.after, branch.input, None)
 
 
-def _choice(branch: Branch, state: State) -> Conclusion:
+def _choice(branch: Branch, state: State) -> None:
     expressions = branch.interpreter.expressions
     for rule in state.choices:
         if evaluate_as(rule.condition, "boolean", expressions, branch):
-            return branch.conclude(state, rule.after, branch.input, rule.next)
+            branch.leave(state, rule.after, branch.input, rule.next)
+            return
     if state.default is None:
         raise TaskError(
             NO_CHOICE,
@@ -39,10 +40,10 @@ def _choice(branch: Branch, state: State) -> Conclusion:
                 "Failed to transition out of the state. The state does not point to a next state.",
             ),
         )
-    return branch.conclude(state, state.after, branch.input, state.default)
+    branch.leave(state, state.after, branch.input, state.default)
 
 
-def _fail(branch: Branch, state: State) -> Conclusion:
+def _fail(branch: Branch, state: State) -> None:
     found = {}
     for key in ("Error", "Cause"):
         if key in state.fields:
@@ -63,7 +64,7 @@ def wait(branch: Branch, state: State) -> Waiting:
         delay = (_moment(branch, state, text) - branch.interpreter.clock.now()).total_seconds()
     if delay > 0:
         yield env.timeout(delay)
-    return branch.conclude(state, state.after, branch.input, state.next)
+    branch.leave(state, state.after, branch.input, state.next)
 
 
 def _moment(branch: Branch, state: State, text: str) -> datetime:
@@ -88,14 +89,16 @@ def with_retries(branch: Branch, state: State, attempt: Callable[[Branch, State]
         try:
             result = yield from attempt(branch, state)
             branch.show_result(result)
-            return branch.conclude(state, state.after, result, state.next)
+            branch.leave(state, state.after, result, state.next)
+            return
         except TaskError as error:
             branch.note(state, error)
             if isinstance(error, HistoryFullError):
                 raise
             delay = _retry_delay(branch, state, error, used)
             if delay is None:
-                return _caught(branch, state, error)
+                _catch(branch, state, error)
+                return
         branch.retry_count += 1
         branch.children = branch.map_run = None
         branch.forget()
@@ -112,14 +115,15 @@ def _retry_delay(branch: Branch, state: State, error: TaskError, used: list[int]
     return None
 
 
-def _caught(branch: Branch, state: State, error: TaskError) -> Conclusion:
+def _catch(branch: Branch, state: State, error: TaskError) -> None:
     for catcher in state.catch:
         if matches(catcher.errors, error.error):
             output = {"Error": error.error}
             if error.cause is not None:
                 output["Cause"] = error.cause
             branch.show_error(output)
-            return branch.conclude(state, catcher.after, output, catcher.next)
+            branch.leave(state, catcher.after, output, catcher.next)
+            return
     raise error
 
 
@@ -134,7 +138,7 @@ def arguments_of(branch: Branch, state: State) -> Any:
     return value
 
 
-QUICK: dict[str, Callable[[Branch, State], Conclusion]] = {
+QUICK: dict[str, Callable[[Branch, State], None]] = {
     "Pass": _pass,
     "Succeed": _succeed,
     "Choice": _choice,

@@ -11,7 +11,7 @@ import simpy
 from workflows.local.errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
-from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer, TaskCall
+from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer
 from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
 from workflows.local.step_functions.program import State
@@ -47,11 +47,10 @@ def resource_names(resource: str) -> dict[str, str]:
 
 def attempt_task(branch: Branch, state: State) -> Waiting:
     """Run one attempt and return its result; raises TaskError."""
-    resource = state.literals["Resource"]
-    arguments = arguments_of(branch, state)
+    attempt = _Attempt(branch, state, arguments_of(branch, state))
     timeout = _seconds(branch, state, "TimeoutSeconds")
     heartbeat = _seconds(branch, state, "HeartbeatSeconds")
-    names = resource_names(resource)
+    names = attempt.names
     scheduled: dict[str, Any] = {
         **names,
         "region": branch.interpreter.region,
@@ -63,18 +62,8 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
         scheduled["heartbeatInSeconds"] = heartbeat
     branch.event("TaskScheduled", "taskScheduledEventDetails", scheduled)
     branch.event("TaskStarted", "taskStartedEventDetails", names)
-    attempt = _Attempt(branch, names)
     try:
-        begun: Answer | _Ended | Working = branch.interpreter.integrations.run(
-            TaskCall(
-                resource=resource,
-                arguments=arguments,
-                execution_arn=branch.execution.arn,
-                state_name=state.name,
-                submitted=attempt.submitted,
-                heartbeat=attempt.heartbeat,
-            )
-        )
+        begun: Answer | _Ended | Working = branch.interpreter.integrations.run(attempt)
     except TaskError as error:
         begun = _Ended(None, error=error)
     if isinstance(begun, _AT_ONCE):
@@ -96,21 +85,25 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
 
 
 class _Attempt:
-    """The integration's process and what may cut it short."""
+    """What the integration is asked, its process, and what may cut it short: a `TaskCall`."""
 
-    def __init__(self, branch: Branch, names: dict[str, str]) -> None:
+    was_submitted = False
+    ended = False
+    beat: simpy.Event | None = None
+
+    def __init__(self, branch: Branch, state: State, arguments: Any) -> None:
         self.branch = branch
-        self.names = names
-        self.env = branch.interpreter.env
-        self.was_submitted = False
-        self.ended = False
-        self.beat: simpy.Event | None = None
+        self.resource = state.literals["Resource"]
+        self.names = resource_names(self.resource)
+        self.arguments = arguments
+        self.execution_arn = branch.execution.arn
+        self.state_name = state.name
 
     def wait(
         self, begun: Working, timeout: float | None, heartbeat: float | None
     ) -> Generator[simpy.Event, Any, _Ended]:
         """Wait for the process of a job or an execution; raises TaskError for a timeout."""
-        process = self.env.process(self._guarded(begun))
+        process = self.branch.interpreter.env.process(self._guarded(begun))
         try:
             late = yield from self._until(process, timeout, heartbeat)
         except simpy.Interrupt:
@@ -133,10 +126,11 @@ class _Attempt:
         if timeout is None and heartbeat is None:
             yield process
             return None
-        deadline = self.env.event() if timeout is None else self.env.timeout(timeout)
+        env = self.branch.interpreter.env
+        deadline = env.event() if timeout is None else env.timeout(timeout)
         while True:
-            self.beat = self.env.event()
-            silence = self.env.event() if heartbeat is None else self.env.timeout(heartbeat)
+            self.beat = env.event()
+            silence = env.event() if heartbeat is None else env.timeout(heartbeat)
             yield process | deadline | silence | self.beat
             if process.processed or not process.is_alive:
                 return None

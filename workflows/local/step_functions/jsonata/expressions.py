@@ -5,10 +5,10 @@ What this package puts between the two, each with its reason:
 - **null is not undefined.** The library says None for "undefined" and `NULL_VALUE` for JSON null,
   but takes a None inside a list for undefined (`$map([null], ...)` drops it). Values go in with
   every None turned into `NULL_VALUE` (`prepare`) and come out as plain JSON (`plain`).
-- **Its lists are not lists.** `JList` carries flags that change later evaluations; `plain` copies.
+- **Its lists are not lists.** `JList` carries flags that change later evaluations; `plain` copies them.
 - **Numbers are JavaScript's.** 4 / 2 is 2, and 1.0 is written as 1; NaN and infinities are errors.
-- **An expression never changes its input**, since results are copies and no function we expose
-  writes to its arguments (a test tries them all).
+- **An expression never changes its input**, which results may share: no function we expose writes to
+  its arguments (a test tries them all), and nobody changes a result.
 - **`$now` and `$millis` are the clock's**, where the library reads the wall, and worse, reads it
   from the expression that was *compiled* last.
 - **`$sort` keeps the order of equals**, as JSONata's does.
@@ -37,7 +37,7 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.parser import Parser
 
-from workflows.local.step_functions.jsonata.compiled.functions import LIBRARY
+from workflows.local.step_functions.jsonata.compiled.library import LIBRARY
 from workflows.local.step_functions.jsonata.compiled.program import Compiled, compiled
 from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS
 from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
@@ -56,17 +56,13 @@ USES_BEFORE_COMPILING = 3
 class Expression:
     """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = (
-        *("_tried", "_uses", "draws", "fast", "names", "ours", "reads_states", "taken", "text"),
-        "wants_context",
-    )
+    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
 
     def __init__(self, text: str, ours: bool) -> None:
         self.text = text
         self.ours = ours
         # A superset: a name inside a string or a local one does no harm.
         self.names = frozenset(VARIABLE.findall(text))
-        self.reads_states = "states" in self.names
         self.wants_context = bool(CONTEXT.search(text))
         self.draws = not DRAWING.isdisjoint(self.names)
         self.fast: Compiled | None = None
@@ -139,7 +135,7 @@ class Expressions:
     ) -> Any:
         """Evaluate with prepared values; raises ExpressionError, UndefinedError or UnsupportedResultError.
 
-        The result is a copy, unless it is one of the objects that are known to be plain JSON.
+        The result shares with them what it can; what is known to be plain JSON is not even looked through.
         """
         fast = expression.fast
         if fast is None or self._compile_after is None:

@@ -98,7 +98,8 @@ def _sort(array: list[Any] | None = None, behind: Any = None) -> Any:
     return sorted(array, key=Place)
 
 
-def _parse(text: str | None = None) -> Any:
+def parse(text: str | None = None) -> Any:
+    """`$parse`; raises ExpressionError."""
     if text is None:
         return None
     try:
@@ -107,7 +108,8 @@ def _parse(text: str | None = None) -> Any:
         raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
 
 
-def _hash(text: str | None = None, algorithm: str | None = None) -> str | None:
+def hash_of(text: str | None = None, algorithm: str | None = None) -> str | None:
+    """`$hash`; raises ExpressionError."""
     if text is None or algorithm is None:
         return None
     if algorithm not in HASHES:
@@ -133,8 +135,8 @@ def _range(start: float | None = None, end: float | None = None, step: float | N
 
 
 _PURE = {
-    "parse": Native(_parse, "<s-:x>", 1),
-    "hash": Native(_hash, "<s-s?:s>", 2),
+    "parse": Native(parse, "<s-:x>", 1),
+    "hash": Native(hash_of, "<s-s?:s>", 2),
     "partition": Native(_partition, "<an?:a>", 2),
     "range": Native(_range, "<nnn?:a>", 3),
     "sort": Native(_sort, "<af?:a>", 2),

@@ -33,8 +33,12 @@ class Scope(Protocol):
     def plain(self) -> Sequence[Any]:
         """The large values among them that are plain JSON as they are."""
 
-    def visible(self, expression: Expression) -> Mapping[str, Any]:
-        """Return the variables, at least those that the expression reads, prepared for JSONata."""
+    @property
+    def seen(self) -> Mapping[str, Any]:
+        """The variables and `$states`, prepared for JSONata."""
+
+    def show_context(self) -> None:
+        """Put the context object into `$states`."""
 
 
 class Template:
@@ -43,7 +47,7 @@ class Template:
     __slots__ = ()
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
-        """Return the value (fresh where it was computed); raises EvaluationFailedError."""
+        """Return the value, which nobody may change; raises EvaluationFailedError."""
         raise NotImplementedError
 
 
@@ -69,8 +73,11 @@ class Query(Template):
         self.location = location
 
     def evaluate(self, expressions: Expressions, scope: Scope) -> Any:
+        expression = self.expression
+        if expression.wants_context:
+            scope.show_context()
         try:
-            return expressions.evaluate(self.expression, scope.visible(self.expression), scope.plain)
+            return expressions.evaluate(expression, scope.seen, scope.plain)
         except UndefinedError:
             problem = "returned nothing (undefined)."
         except UnsupportedResultError:

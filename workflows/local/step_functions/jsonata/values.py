@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jsonata.utils import Utils
@@ -34,9 +34,9 @@ def prepare(value: Any, text: str | None = None) -> Any:
     if value is None:
         return NULL
     if isinstance(value, dict):
-        return _with_nulls(value, value.items())
+        return _each(prepare, value, value.items())
     if isinstance(value, list):
-        return _with_nulls(value, enumerate(value))
+        return _each(prepare, value, enumerate(value))
     return value
 
 
@@ -44,25 +44,15 @@ ATOMS = frozenset({str, bool, int})
 LISTS = (list, tuple)  # written out in a test of a class, `list | tuple` is made anew each time
 
 
-def _with_nulls(value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
-    """The object or list itself if nothing in it changes, else a copy."""
-    made = None
-    for key, item in items:
-        if item.__class__ not in ATOMS:
-            prepared = prepare(item)
-            if prepared is not item:
-                made = value.copy() if made is None else made
-                made[key] = prepared
-    return value if made is None else made
-
-
 def plain(value: Any) -> Any:
-    """Return the library's result as a fresh piece of plain JSON."""
+    """Return the library's result as plain JSON: the same object if it is, and shares what in it is."""
     kind = value.__class__
     if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: item if item.__class__ in ATOMS else plain(item) for key, item in value.items()}
+        return _each(plain, value, value.items())
+    if kind is list:
+        return _each(plain, value, enumerate(value))
     if isinstance(value, LISTS):
         return [item if item.__class__ in ATOMS else plain(item) for item in value]
     if value is None or value is NULL:
@@ -72,3 +62,15 @@ def plain(value: Any) -> Any:
             raise ExpressionError("D1001: Number out of range: " + repr(value))
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     raise UnsupportedResultError
+
+
+def _each(change: Callable[[Any], Any], value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
+    """The object or list with each item changed; itself if nothing in it changes."""
+    made = None
+    for key, item in items:
+        if item.__class__ not in ATOMS:
+            changed = change(item)
+            if changed is not item:
+                made = value.copy() if made is None else made
+                made[key] = changed
+    return value if made is None else made

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from workflows.local.step_functions.jsonata.compiled.functions import LIBRARY, UNSAFE, library_function
+from workflows.local.step_functions.jsonata.compiled.functions import OF_WRITTEN, OWN, library_function
+from workflows.local.step_functions.jsonata.compiled.library import LIBRARY, UNSAFE
 from workflows.local.step_functions.jsonata.compiled.nodes import array_items, is_array
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
@@ -36,9 +37,8 @@ def write_call(source: Source, node: Any, context: Piece, tail: bool, first: Pie
     if free and (name in source.functions or name in source.rules):
         with source.visited():  # the variable that names it
             pass
-        if name == "merge" and first is None and is_array(node.arguments):
-            source.used.add(name)
-            return _merge(source, node.arguments[0], context)
+        if name in OF_WRITTEN and first is None and is_array(node.arguments):
+            return _of_written(source, name, node.arguments[0], context)
         arguments = _arguments(source, node, context, first)
         return _reduced(source, _known(source, name, arguments, context, tail), tail)
     function = source.write(source, procedure, context)
@@ -79,12 +79,22 @@ def _known(source: Source, name: str, arguments: list[Piece], context: Piece, ta
     if name == "string" and len(arguments) == 1:
         return source.keep(f"{given} if {given}.__class__ is str else F_string({given})", "plain")
     if name not in LIBRARY or name in UNSAFE:
-        if name == "millis" and not arguments:
-            return source.keep("R.millis()", "defined")
-        if tail and not arguments:
-            raise UnsupportedError("context of a tail call")
-        return source.keep(f"called(R.functions[{name!r}], [{given}], {context.code})")
+        return _own_call(source, name, arguments, context, tail)
     return _library_call(source, name, arguments, context, tail)
+
+
+def _own_call(source: Source, name: str, arguments: list[Piece], context: Piece, tail: bool) -> Piece:
+    """A function of Step Functions', or one of the library's that belongs to a world."""
+    given = ", ".join(argument.code for argument in arguments)
+    if name == "millis" and not arguments:
+        return source.keep("R.millis()", "defined")
+    known = OWN.get((name, len(arguments)))
+    if known is not None:
+        source.constants[f"F_{name}"] = known
+        return source.keep(f"F_{name}({given})")
+    if tail and not arguments:
+        raise UnsupportedError("context of a tail call")
+    return source.keep(f"called(R.functions[{name!r}], [{given}], {context.code})")
 
 
 def _library_call(source: Source, name: str, arguments: list[Piece], context: Piece, tail: bool) -> Piece:
@@ -101,10 +111,12 @@ def _library_call(source: Source, name: str, arguments: list[Piece], context: Pi
     return source.keep(f"{key}({', '.join(given)})", kind)
 
 
-def _merge(source: Source, array: Any, context: Piece) -> Piece:
-    """`$merge([a, b])`, the most frequent one; the array is not made."""
+def _of_written(source: Source, name: str, array: Any, context: Piece) -> Piece:
+    """`$merge([a, b])`, `$max([a, b])`: the array is not made."""
+    source.used.add(name)
+    source.constants[f"F_{name}"] = OF_WRITTEN[name]
     with source.visited():
-        return source.keep(f"merged({', '.join(array_items(source, array, context))})", "plain")
+        return source.keep(f"F_{name}({', '.join(array_items(source, array, context))})", "plain")
 
 
 def write_lambda(source: Source, node: Any, context: Piece, tail: bool) -> Piece:

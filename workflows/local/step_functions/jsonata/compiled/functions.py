@@ -5,16 +5,24 @@ For every other argument, and for a function that is not here, the library's own
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
-from functools import lru_cache, partial
-from operator import contains
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from jsonata.functions import Functions
-from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
+from workflows.local.step_functions.jsonata.compiled.library import (
+    NUMBER,
+    PATTERN,
+    TEXT,
+    Function,
+    checked,
+    known,
+    typed,
+)
 from workflows.local.step_functions.jsonata.compiled.values import (
     NUMBERS,
     Array,
@@ -25,77 +33,16 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     text,
     truth,
 )
+from workflows.local.step_functions.jsonata.functions import hash_of, parse
 from workflows.local.step_functions.jsonata.values import NULL
 
-Function = Callable[..., Any]
-
-LIBRARY: dict[str, Any] = {
-    name: value
-    for name, value in Jsonata.static_frame.bindings.items()
-    if isinstance(value, Jsonata.JNativeFunction)
-}
-UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
-"""Functions that the library ties to a thread, or that are Step Functions' own."""
-
 STARTS = frozenset({str, bool, int, float, dict})
-TEXT, NUMBER = frozenset({str}), NUMBERS
-PATTERN = frozenset({str, re.Pattern})
-LONGEST_REMEMBERED = 512  # characters of an argument
-
-
-def checked(name: str, *arguments: Any, context: Any = None) -> Any:
-    """The library's function, with its reading of the arguments."""
-    function = LIBRARY[name]
-    return function.call(context, function.validate(list(arguments), context))
-
-
-def typed(name: str, *kinds: frozenset[type]) -> Function:
-    """The library's function, called at once for arguments of exactly these types.
-
-    With others the context may come in, or it is an error.
-    """
-    function = LIBRARY[name]
-    method, missing = function.method, (None,) * (function.nargs - len(kinds))
-
-    def undefined(arguments: tuple[Any, ...]) -> Any:
-        for argument, kind in zip(arguments, kinds, strict=True):
-            if argument is not None and argument.__class__ not in kind:
-                raise UnsureError
-        return checked(name, *arguments)
-
-    def call(*arguments: Any) -> Any:
-        if not all(map(contains, kinds, map(type, arguments))):
-            return undefined(arguments)
-        found = method(*arguments, *missing)
-        return Utils.convert_number(found) if found.__class__ in NUMBERS else found
-
-    return call
-
-
-def known(name: str, *kinds: frozenset[type]) -> Function:
-    """The same for a function whose answer is a text or a number: it remembers the last answers.
-
-    A run asks for few different ones: the moments of a job, its settings. Long texts take too much room.
-    """
-    call = typed(name, *kinds)
-    remembered = lru_cache(maxsize=1024, typed=True)(call)
-
-    def ask_one(argument: Any) -> Any:
-        if argument.__class__ is str and len(argument) > LONGEST_REMEMBERED:
-            return call(argument)
-        return remembered(argument)
-
-    def ask(*arguments: Any) -> Any:
-        for each in arguments:
-            if each.__class__ is str and len(each) > LONGEST_REMEMBERED:
-                return call(*arguments)
-        return remembered(*arguments)
-
-    return ask_one if len(kinds) == 1 else ask
 
 
 def lookup(value: Any, key: Any) -> Any:
     """`$lookup`."""
+    if value is None and key.__class__ is str:
+        return None
     if value.__class__ is dict and key.__class__ is str:
         found = value.get(key)
         if found.__class__ is float:
@@ -145,6 +92,54 @@ def over_numbers(name: str, function: Function) -> Function:
     return call
 
 
+def of_written(name: str, function: Function) -> Function:
+    """The same of an array that is written out: most hold numbers, and then it need not be made."""
+    over = over_numbers(name, function)
+
+    def call(*values: Any) -> Any:
+        if values and NUMBERS.issuperset(map(type, values)):
+            return Utils.convert_number(function(values))
+        return over(array(*values))
+
+    return call
+
+
+def to_whole(name: str, function: Function) -> Function:
+    """`$floor` and `$ceil`."""
+    unusual = typed(name, NUMBER)
+
+    def call(value: Any) -> Any:
+        return function(float(value)) if value.__class__ in NUMBERS else unusual(value)
+
+    return call
+
+
+_to_millis = typed("toMillis", TEXT)
+
+
+def to_millis(value: Any) -> Any:
+    """`$toMillis`; a year alone, or a time without a zone, is the library's."""
+    if value.__class__ is str and value[4:5] == "-":
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return int(moment.timestamp() * 1000)
+    return _to_millis(value)
+
+
+def parsed(value: Any) -> Any:
+    """`$parse`; of nothing it may be the context, of all else an error."""
+    if value.__class__ is not str:
+        raise UnsureError
+    return parse(value)
+
+
+def hashed(value: Any, algorithm: Any) -> Any:
+    """`$hash`, the same."""
+    if value.__class__ is not str or algorithm.__class__ is not str:
+        raise UnsureError
+    return hash_of(value, algorithm)
+
+
 _TYPES = {str: "string", int: "number", float: "number", bool: "boolean", dict: "object"}
 
 
@@ -187,7 +182,7 @@ def distinct(value: Any) -> Any:
     return checked("distinct", value)
 
 
-def join(values: Any, between: Any) -> Any:
+def join(values: Any, between: Any = "") -> Any:
     """`$join`."""
     if isinstance(values, list) and between.__class__ is str:
         for each in values:
@@ -224,6 +219,8 @@ def member_calls(function: Closure, value: dict[str, Any]) -> Any:
 
 def map_over(values: Any, function: Any) -> Any:
     """`$map`."""
+    if values is None and function.__class__ is Closure:
+        return None
     if not isinstance(values, list) or function.__class__ is not Closure:
         return checked("map", values, function)
     return Sequenced([each for each in each_call(function, values) if each is not None])
@@ -251,6 +248,8 @@ def reduce_by(values: Any, function: Any, start: Any = None) -> Any:
 
 def each_of(value: Any, function: Any) -> Any:
     """`$each`."""
+    if value is None and function.__class__ is Closure:
+        return None
     if value.__class__ is not dict or function.__class__ is not Closure:
         return checked("each", value, function)
     found = member_calls(function, value)
@@ -278,6 +277,7 @@ FAST: dict[tuple[str, int], Function] = {
     ("append", 2): append,
     ("keys", 1): keys,
     ("distinct", 1): distinct,
+    ("join", 1): join,
     ("join", 2): join,
     ("map", 2): map_over,
     ("filter", 2): filter_by,
@@ -294,16 +294,29 @@ FAST: dict[tuple[str, int], Function] = {
     ("number", 1): known("number", TEXT | NUMBER),
     ("round", 2): known("round", NUMBER, frozenset({int})),
     ("power", 2): known("power", NUMBER, NUMBER),
-    ("toMillis", 1): known("toMillis", TEXT),
+    ("toMillis", 1): to_millis,
+    ("floor", 1): to_whole("floor", math.floor),
+    ("ceil", 1): to_whole("ceil", math.ceil),
     ("fromMillis", 1): known("fromMillis", NUMBER),
     **{
         (name, 1): known(name, TEXT)
         for name in ("length", "trim", "lowercase", "uppercase", "base64encode", "base64decode")
     },
     **{(name, 2): known(name, TEXT, TEXT) for name in ("substringBefore", "substringAfter")},
-    **{(name, 1): known(name, NUMBER) for name in ("floor", "ceil", "abs", "sqrt", "round")},
+    **{(name, 1): known(name, NUMBER) for name in ("abs", "sqrt", "round")},
 }
 """By name and number of arguments."""
+
+OWN: dict[tuple[str, int], Function] = {("parse", 1): parsed, ("hash", 2): hashed}
+"""The same of those that Step Functions adds, and that depend on their arguments only."""
+
+OF_WRITTEN: dict[str, Function] = {
+    "merge": merged,
+    "sum": of_written("sum", sum),
+    "min": of_written("min", min),
+    "max": of_written("max", max),
+}
+"""Functions of an array that is written out as their argument, for its items."""
 
 
 def library_function(name: str, given: int) -> Function:

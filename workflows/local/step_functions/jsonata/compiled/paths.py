@@ -82,12 +82,17 @@ def _by_names(source: Source, found: Piece, names: list[str]) -> Piece:
     inner = _inner(source, found.code, path[:-1])
     last = repr(path[-1])
     value = source.keep(f"{inner}.get({last}) if {inner}.__class__ is dict else None").code
-    source.line(f"if {value}.__class__ not in SURE and ({value} is not None or {inner}.__class__ is not dict")
-    source.lines[-1] += f" or {last} in {inner}):"
+    source.line(f"if {_unsure(value, inner, last)}:")
     with source.indented():
         source.line(_otherwise(value, found.code, path))
     source.remember(found.code, path, value)
     return Piece(value)
+
+
+def _unsure(value: str, of: str, name: str) -> str:
+    """Whether the value of a name may be another than what was found in an object."""
+    there = f"{value} is not None or {of}.__class__ is not dict or {name} in {of}"
+    return f"{value}.__class__ not in SURE and ({there})"
 
 
 def _otherwise(value: str, of: str, path: tuple[str, ...], times: int = 1) -> str:
@@ -126,7 +131,10 @@ def _stepped(source: Source, step: Any, item: Piece) -> Piece:
         _visit(source, 1)
         if step.type == "wildcard":
             return source.keep(f"wildcard({item.code})")
-        return source.keep(f"single(looked_up({item.code}, {str(step.value)!r}))")
+        of, name = item.code, repr(str(step.value))
+        value = source.keep(f"{of}.get({name}) if {of}.__class__ is dict else None")
+        source.line(f"if {_unsure(value.code, of, name)}: {value.code} = single(looked_up({of}, {name}))")
+        return value
     return source.write(source, step, item)
 
 
@@ -144,12 +152,13 @@ def write_predicate(source: Source, predicate: Any, value: Piece) -> Piece:
     if predicate.type == "number":
         return source.keep(f"at({value.code}, {int(predicate.value)})")
     before = source.keep(f"listed({value.code})")
-    results, item, place = source.keep("Sequenced()"), source.name("i"), source.name("n")
-    with source.loop(f"{place}, {item}", before.code):
+    results, item = source.keep("Sequenced()"), source.name("i")
+    with source.loop(item, before.code) as begin:
         answer = source.write(source, predicate, Piece(item))
-        if answer.kind in ("boolean", "truth"):
-            test = answer.code
-        else:
+        test = answer.code
+        if answer.kind not in ("boolean", "truth"):
+            place = source.name("n")
+            source.rewrite(begin, f"for {place}, {item} in enumerate({before.code}):")
             test = f"chosen({answer.code}, {place}, len({before.code}))"
         source.line(f"if {test}: {results.code}.append({item})")
     return results

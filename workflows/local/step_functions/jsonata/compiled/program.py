@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from jsonata.functions import Functions
 
 from workflows.local.step_functions.jsonata.compiled import operators, values
-from workflows.local.step_functions.jsonata.compiled.functions import merged, string
+from workflows.local.step_functions.jsonata.compiled.functions import string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
 from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS, UnsureError
@@ -45,7 +45,6 @@ _UNBOUND = object()
 _NAMES: dict[str, Any] = {
     **{name: value for name, value in vars(values).items() if callable(value)},
     **{name: value for name, value in vars(operators).items() if callable(value)},
-    "merged": merged,
     "F_string": string,
     "NULL": NULL,
     "SURE": values.SURE,

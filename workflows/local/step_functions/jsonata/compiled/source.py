@@ -139,16 +139,16 @@ class Source:
         extent.depth -= 1
 
     @contextmanager
-    def loop(self, item: str, values: str) -> Iterator[None]:
+    def loop(self, item: str, values: str) -> Iterator[int]:
         """The lines inside are for each item; they are counted for the library's bound before they begin.
 
-        `item` may be two names: the place, and the item.
+        Yields the place of the line that begins the loop.
         """
         count, before = self.line("pass"), self.extent.nodes
-        self.line(f"for {item} in {f'enumerate({values})' if ',' in item else values}:")
+        begin = self.line(f"for {item} in {values}:")
         self.loops += 1
         with self.apart(), self.indented():
-            yield
+            yield begin
         self.loops -= 1
         self.rewrite(count, f"spend(B, len({values}) * {self.extent.nodes - before})")
 

@@ -80,6 +80,10 @@ def text(value: Any) -> str:
         return str(value)
     if kind is int and -(10**15) < value < 10**15:  # beyond, the library rounds to 15 digits
         return str(value)
+    if kind is float and 1e-4 <= abs(value) < 1e15:
+        digits = f"{value:.15g}"
+        if "." in digits:  # what is whole by then has its own way to be written
+            return digits
     return "" if value is None else str(Functions.string(value, None))
 
 
