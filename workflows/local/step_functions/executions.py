@@ -12,6 +12,7 @@ from workflows.local.errors import ServiceError
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.jsonata.values import may_hold_null
 from workflows.local.step_functions.limits import (
     MAX_OPEN_DAYS,
     MAX_PAYLOAD,
@@ -225,7 +226,7 @@ def _input(text: str, known: Any) -> Any:
     if size_of(text) > MAX_PAYLOAD:
         message = f"Invalid State Machine Execution Input: input is larger than {MAX_PAYLOAD} bytes"
         raise ServiceError("InvalidExecutionInput", message)
-    if known is not None and "null" not in text:  # which a number that JSON does not have is written as
+    if known is not None and not may_hold_null(text):  # which a number that JSON does not have is written as
         return known
     try:
         return read_json(text)

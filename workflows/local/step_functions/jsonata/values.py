@@ -29,7 +29,7 @@ def prepare(value: Any, text: str | None = None) -> Any:
     Lists and objects without a null in them are shared, not copied. `text`, the value's own where it is
     known, tells at once that there is none.
     """
-    if text is not None and "null" not in text:
+    if text is not None and not may_hold_null(text):
         return value
     if value is None:
         return NULL
@@ -38,6 +38,12 @@ def prepare(value: Any, text: str | None = None) -> Any:
     if isinstance(value, list):
         return _each(prepare, value, enumerate(value))
     return value
+
+
+def may_hold_null(text: str) -> bool:
+    """Whether a JSON text has a null in it, or the word in one of its strings."""
+    # From behind: the search from the front looks again at every l, of which a description has many.
+    return text.rfind("null") >= 0
 
 
 ATOMS = frozenset({str, bool, int})
