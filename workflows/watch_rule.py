@@ -13,7 +13,11 @@ from workflows.training_job import job_prefix
 
 WAITING = ("Starting", "Pending", "Interrupted")
 """SecondaryStatus of a job without instances. A launch says `Starting` too: nothing documented tells the two
-apart, which is why no patience is shorter than a launch."""
+apart, which is why no patience is shorter than a launch.
+
+After an interruption a job shows Interrupted, and then Starting or not ("Managed Spot Training Lifecycle",
+SageMaker developer guide, has both): each of the two wakes a watch, though they may be one wait. What a second
+watch costs is less than what an event that was lost would."""
 
 
 def watch_name(pipeline: str) -> str:
