@@ -16,8 +16,8 @@ WAITING = ("Starting", "Pending", "Interrupted")
 apart, which is why no patience is shorter than a launch.
 
 After an interruption a job shows Interrupted, and then Starting or not ("Managed Spot Training Lifecycle",
-SageMaker developer guide, has both): each of the two wakes a watch, though they may be one wait. What a second
-watch costs is less than what an event that was lost would."""
+SageMaker developer guide, has both): each of the two wakes a watch, though they may be one wait. A second
+watch costs less than an event that was lost would."""
 
 
 def watch_name(pipeline: str) -> str:

@@ -104,7 +104,7 @@ def _prepared(scenario: Scenario, compile_after: int | None) -> Any:
 
 
 def _one(prepared: Any, scenario: Scenario, seed: int) -> dict[str, Any]:
-    from workflows.local.sagemaker.modelled import WorkModel
+    from workflows.local.sagemaker.work_model import WorkModel
     from workflows.local.scenario import parse_scenario
 
     model = WorkModel(48 * HOUR, steps=48 * 360, save_every=600, stall=5, restore=60, download=120)

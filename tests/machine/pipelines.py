@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workflows.ledger import RunView
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
 from workflows.pipeline import Pipeline

@@ -10,7 +10,8 @@ from workflows.local.capacity import Capacity, Scripted
 from workflows.local.clock import VirtualClock
 from workflows.local.objects import MemoryObjects
 from workflows.local.sagemaker.api import SageMaker
-from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
+from workflows.local.sagemaker.modelled import ModelledWorkload
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 
 PREFIX = "pipeline/runs/r1/pretrain/checkpoints/"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
 from tests.machine.test_any_pipeline import capacity
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.run_input import RunInputError, check_input
 from workflows.stages import JobStage, TrainStage
 

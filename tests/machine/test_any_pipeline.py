@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline
 from workflows.decisions import FAULT_BUDGET, UNKNOWN_BUDGET
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 
 capacity = st.sampled_from(
     [

@@ -7,7 +7,7 @@ import pytest
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.attempts import NAMESPACE, read
 from workflows.local.errors import ServiceError
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import as_json
 

@@ -23,7 +23,7 @@ from workflows.local.capacity import (
     random_timeline,
     trace_timeline,
 )
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import (
     Random,
     ScenarioError,

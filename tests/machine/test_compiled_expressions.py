@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine import pipelines
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.step_functions import interpreter
 from workflows.local.step_functions.jsonata.compiled.values import MAX_STEPS, UnsureError
 from workflows.local.step_functions.jsonata.expressions import Expression, Expressions

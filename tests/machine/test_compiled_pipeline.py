@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 
 TRAIN = {"name": "train"}
 WORK = {"seconds": 1200, "steps": 100, "save_every": 60}

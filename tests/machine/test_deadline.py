@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows import decisions
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 
 MINUTE = 60
 TRAIN = {"name": "train", "expected": "20m", "changeover": "5m"}  # 1200 s of work in the usual model

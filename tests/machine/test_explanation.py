@@ -10,7 +10,7 @@ from tests.machine.pipelines import Run, pipeline, watch
 from workflows.attempts import read
 from workflows.errors import RelayError
 from workflows.explanation import as_document, as_text
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import as_json
 from workflows.receipt_page import as_html

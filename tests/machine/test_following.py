@@ -10,7 +10,7 @@ from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.following import MOST_READ, Following
 from workflows.live import Narrator
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import as_json
 from workflows.stage_view import STOPPED_WITH_THE_RUN

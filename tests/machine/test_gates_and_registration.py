@@ -3,7 +3,7 @@
 import pytest
 
 from tests.machine.pipelines import SITE, Run, definition, pipeline
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.training_job import checkpoint_bucket
 
 TRAIN = {"name": "train"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.machine.world import machine
 from tests.training_jobs import training_job
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.virtual import VirtualWorld
 
 TRAIN = "arn:aws:states:::sagemaker:createTrainingJob.sync"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, definition, pipeline
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.virtual import VirtualWorld
 
 SHARED = pipeline({"name": "train", "checkpoint": {"s3_uri": "s3://bucket/shared/run-1"}})

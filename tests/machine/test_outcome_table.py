@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows import decisions, tally
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.outcomes import Outcome
 
 LATE = {"after": 400}  # seconds into the training: a third of the work is saved by then

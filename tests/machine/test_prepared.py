@@ -8,7 +8,7 @@ from tests.machine.pipelines import definition, pipeline, watch
 from workflows.local.capacity import Scripted, random_timeline
 from workflows.local.errors import ServiceError
 from workflows.local.prepared import FinishedRun, PreparedMachine
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import Entry, Random, parse_scenario
 from workflows.local.virtual import VirtualWorld
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.machine.pipelines import Run, definition, materials, pipeline
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.state_machine.start import content_digest
 
 PREPARE = {"name": "prepare", "kind": "process", "outputs": ["data"]}

@@ -11,7 +11,7 @@ from tests.machine.pipelines import Run, pipeline
 from workflows.ledger import RunView
 from workflows.live import Narrator, status
 from workflows.local.clock import EPOCH
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import as_json
 from workflows.receipt_text import as_text

@@ -10,7 +10,7 @@ import pytest
 from tests.machine.sagemaker_worlds import World, request
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 
 MODEL = WorkModel(seconds=1000, steps=100, save_every=100, stall=1, restore=5, download=10)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows.local.sagemaker.modelled import Failure, WorkModel
+from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.prices import load_prices
 
 LARGE = {"retry_budget": 200}  # three trials with it could have more events than one history takes

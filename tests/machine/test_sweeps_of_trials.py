@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.machine.pipelines import Run, pipeline
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, WorkModel
 
 TUNE = {
     "name": "tune",

@@ -3,7 +3,7 @@
 import json
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.step_functions.limits import MAX_DEFINITION
 from workflows.state_machine.check import problems_of
 

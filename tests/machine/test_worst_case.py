@@ -8,7 +8,7 @@ import pytest
 from tests.machine.pipelines import Run, definition, pipeline, watch
 from workflows.loading import SpecificationError
 from workflows.local.errors import ServiceError
-from workflows.local.sagemaker.modelled import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.rehearsal import compile_file
 from workflows.stages import MOST_TRIALS
 from workflows.state_machine import worst_case

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from workflows.ledger import RunView
 from workflows.local.prepared import PreparedMachine
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import Watch
 from workflows.rehearsal import SITE, compile_file, open_world, start

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.prices import load_prices
 from workflows.receipt import all_lines, totals
 from workflows.receipt_page import _on_instances, _Scale, as_html
@@ -116,7 +116,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(view):
 
 def test_what_a_script_wrote_cannot_break_the_page():
     found = pipeline({"name": "train"})
-    from workflows.local.sagemaker.modelled import Failure
+    from workflows.local.sagemaker.work_model import Failure
 
     words = Failure(exit_code=1, text='</td><script>alert("x")</script>', after=60)
     run = Run(found, models={"train": WorkModel(seconds=600, failures=(words,))})

@@ -14,7 +14,7 @@ from typing import Any
 
 from workflows.local.capacity import Capacity
 from workflows.local.garbage import uncollected
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
 from workflows.local.step_functions.program import Program

@@ -20,7 +20,8 @@ from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
-from workflows.local.sagemaker.modelled import ModelledWorkload, WorkModel
+from workflows.local.sagemaker.modelled import ModelledWorkload
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.sagemaker.workload import s3_location
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions

@@ -13,7 +13,7 @@ from datetime import timedelta
 from workflows.checkpointing.interval import Interval
 from workflows.durations import format_duration
 from workflows.errors import RelayError
-from workflows.local.sagemaker.modelled import WorkModel
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.pipeline import Pipeline
 from workflows.planning.measured import Measured
 from workflows.stages import JobStage, TrainStage

@@ -16,8 +16,8 @@ import numpy as np
 from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
 from workflows.local.prepared import PreparedMachine
-from workflows.local.sagemaker.modelled import WorkModel
 from workflows.local.sagemaker.records import Record
+from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.virtual import VirtualWorld, Watch
 from workflows.planning.outlook import HistoryCapacity, Outlook
 from workflows.stage_view import stages_in
