@@ -15,6 +15,7 @@ import numpy as np
 
 from workflows.errors import RelayError
 from workflows.ledger import CANNOT_START, RunView
+from workflows.local.garbage import uncollected
 from workflows.local.prepared import PreparedMachine
 from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.work_model import WorkModel
@@ -92,6 +93,10 @@ class Planner:
 
         Raises RelayError when the machine refuses the run at its start.
         """
+        with uncollected():  # the world is dropped before garbage is looked for, and looked through once
+            return self._run(variant, number)
+
+    def _run(self, variant: Variant, number: int) -> Figures:
         world, arn = self._world(variant, number)
         ended = world.describe(arn)
         if ended.get("error") == CANNOT_START:
