@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.local.capacity import Capacity
-from workflows.local.garbage import uncollected
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import Scenario
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
@@ -80,9 +79,8 @@ class PreparedMachine:
         **platform: Any,
     ) -> FinishedRun:
         """Run to the end in a new world; `capacity`, or `scenario`, and `platform` as of `VirtualWorld`."""
-        with uncollected():
-            world = self._world(models, capacity=capacity, scenario=scenario, seed=seed, **platform)
-            return FinishedRun(world, world.run(self._definition, run_input))
+        world = self._world(models, capacity=capacity, scenario=scenario, seed=seed, **platform)
+        return FinishedRun(world, world.run(self._definition, run_input))
 
     def _world(self, models: Mapping[str, WorkModel], **options: Any) -> VirtualWorld:
         return VirtualWorld(
