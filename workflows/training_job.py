@@ -8,7 +8,6 @@ hold what finished stages left.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any
 
 from workflows.attempts import TABLE
 from workflows.errors import RelayError
+from workflows.job_names import job_base
 from workflows.job_settings import own_program, processing_settings, training_settings
-from workflows.pipeline import END_OF_OWNER, Pipeline
+from workflows.pipeline import Pipeline
 from workflows.settings import laid_over
 from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
 
@@ -31,11 +31,6 @@ SLACK, REDONE = "RELAY_SLACK", "RELAY_REDONE"
 NO_DEADLINE = "none"  # in the place of a number of seconds
 # What it reads in an event, which carries the job's tags and not its environment.
 LOOK_AFTER, LEFT_TAG = "relay:look-after", "relay:interruptions-left"
-LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
-STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
-# "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
-LONGEST_OWNER = 20  # characters of a pipeline's name, which leaves its stages at least six
-_SUFFIX = 1 + 10 + 1 + STAGE_ID + CONTENT + 1 + 3 + 1 + 4
 
 
 class RequestError(RelayError):
@@ -73,31 +68,6 @@ def variable(stage: str) -> str:
 def settings(stage: str) -> str:
     """The expression of the stage's settings in this run: limits, ladders, parameters."""
     return f"$run.stages.`{stage}`"
-
-
-def stage_id(pipeline: str, stage: str) -> str:
-    """A few digits that tell the jobs of a stage from all others, whatever is cut off from their names."""
-    return _digits(f"{pipeline}/{stage}")
-
-
-def job_base(pipeline: str, stage: str) -> str:
-    """The beginning of the job names of a stage, for people; what is too long is cut."""
-    return (job_prefix(pipeline) + stage)[: LONGEST_NAME - _SUFFIX].rstrip("-")
-
-
-def job_prefix(pipeline: str) -> str:
-    """The text with which the job names of a pipeline begin, and those of no other.
-
-    Roles, the watch's rule and `relay destroy` tell a pipeline's jobs by it: those of `digits-large` must not
-    be taken for jobs of `digits`, which is why no pipeline's name has two hyphens in a row.
-    """
-    if len(pipeline) > LONGEST_OWNER:
-        pipeline = f"{pipeline[: LONGEST_OWNER - 1 - STAGE_ID].rstrip('-')}-{_digits(pipeline)}"
-    return pipeline + END_OF_OWNER
-
-
-def _digits(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:STAGE_ID]
 
 
 def job_name(pipeline: str, stage: str, *, trial: bool = False) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workflows.job_names import job_prefix
 from workflows.pipeline import WATCH_SUFFIX
-from workflows.training_job import job_prefix
 
 WAITING = ("Starting", "Pending", "Interrupted")
 """SecondaryStatus of a job without instances. A launch says `Starting` too: nothing documented tells the two

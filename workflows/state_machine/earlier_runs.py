@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workflows.job_names import CONTENT, STAGE_ID
 from workflows.outcomes import Hold
 from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
@@ -19,7 +20,7 @@ from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import CONTENT, STAGE_ID, Site, outputs, variable
+from workflows.training_job import Site, outputs, variable
 
 
 def look_up_states(stage: JobStage, site: Site, *, found: Any, entry: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflows import deadlines
+from workflows.job_names import CONTENT, stage_id
 from workflows.outcomes import Hold
 from workflows.pipeline import Pipeline, order
 from workflows.prices import PriceBook
@@ -21,7 +22,7 @@ from workflows.run_input import input_schema
 from workflows.settings import SHORTEST_PATIENCE
 from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
 from workflows.state_machine.input_check import problems_jsonata
-from workflows.training_job import CONTENT, Materials, stage_id
+from workflows.training_job import Materials
 
 Json = Any
 CLOCKS_APART_SECONDS = 60  # at most, those of Step Functions and of what starts it

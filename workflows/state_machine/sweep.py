@@ -16,6 +16,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from workflows.job_names import CONTENT
 from workflows.outcomes import Hold
 from workflows.stages import SweepStage
 from workflows.state_machine import expressions as x
@@ -35,7 +36,7 @@ from workflows.state_machine.stage import (
 from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.trial_result import asked_of_its_job, handed_over, handed_over_failed
 from workflows.state_machine.worst_case import distributed
-from workflows.training_job import CONTENT, parameters, settings, variable
+from workflows.training_job import parameters, settings, variable
 
 
 def sweep_states(stage: SweepStage, place: Place, number: int) -> States:
