@@ -21,6 +21,7 @@ from workflows.job_settings import own_program, processing_settings, training_se
 from workflows.pipeline import Pipeline
 from workflows.settings import laid_over
 from workflows.stages import REFERENCE, JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.watch_rule import AT_ONCE, LEFT_TAG, LOOK_AFTER
 
 Json = Any
 CODE = {"train": "/opt/ml/input/data/code", "process": "/opt/ml/processing/input/code"}
@@ -29,8 +30,6 @@ MARK = "stopped-by-watch.json"
 PATIENCE, INTERRUPTIONS_LEFT = "RELAY_PATIENCE", "RELAY_INTERRUPTIONS_LEFT"
 SLACK, REDONE = "RELAY_SLACK", "RELAY_REDONE"
 NO_DEADLINE = "none"  # in the place of a number of seconds
-# What it reads in an event, which carries the job's tags and not its environment.
-LOOK_AFTER, LEFT_TAG = "relay:look-after", "relay:interruptions-left"
 
 
 class RequestError(RelayError):
@@ -355,7 +354,7 @@ def _for_the_watch(stage: TrainStage, slack: str) -> dict[str, str]:
 
 def _tags_for_the_watch(stage: TrainStage) -> dict[str, str]:
     """How long it may leave a waiting job alone: the patience; not at all where a deadline runs."""
-    wait = f'$exists($run.deadline) ? "0" : $string({settings(stage.name)}.patience)'
+    wait = f'$exists($run.deadline) ? "{AT_ONCE}" : $string({settings(stage.name)}.patience)'
     return {LOOK_AFTER: _expression(wait), LEFT_TAG: _expression(_left(stage))}
 
 

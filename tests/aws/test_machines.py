@@ -16,8 +16,7 @@ from tests.aws.requests import (
     status_rule,
     training_job,
 )
-from workflows.training_job import LOOK_AFTER
-from workflows.watch_rule import watch_name
+from workflows.watch_rule import LOOK_AFTER, watch_name
 
 EVALUATION, TASK = "States.QueryEvaluationError", "States.TaskFailed"
 

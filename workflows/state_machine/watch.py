@@ -46,8 +46,6 @@ from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.training_job import (
     INTERRUPTIONS_LEFT,
-    LEFT_TAG,
-    LOOK_AFTER,
     MARK,
     NO_DEADLINE,
     PATIENCE,
@@ -55,7 +53,7 @@ from workflows.training_job import (
     SLACK,
     Site,
 )
-from workflows.watch_rule import WAITING
+from workflows.watch_rule import LEFT_TAG, LOOK_AFTER, WAITING
 
 _JOB = "$states.input.detail.TrainingJobName"
 _PASSED_ON = jsonata("$states.input")

@@ -83,12 +83,17 @@ def _glancing(pattern: Mapping[str, Any]) -> Glance:
 
 def _known_place(name: str, wanted: Any) -> Glance:
     if name == "$or":
-        return lambda known: None
+        either = [_glancing(each) for each in wanted]
+        return lambda known: _any([each(known) for each in either])
     if isinstance(wanted, Mapping):
         inside = _glancing(wanted)
         return lambda known: inside(known.get(name))
     fits = _listed(wanted)
     return lambda known: fits(known[name]) if name in known else None
+
+
+def _any(answers: list[bool | None]) -> bool | None:
+    return True if True in answers else None if None in answers else False
 
 
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:

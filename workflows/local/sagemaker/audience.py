@@ -37,7 +37,7 @@ class Audience:
         self._rng = random.Random(f"{seed}/events")
         self.everybody: list[Deliver] = []
         self._choosy: list[tuple[Choice, Deliver]] = []
-        self._interested: dict[tuple[str, ...], list[Deliver]] = {}
+        self._interested: dict[tuple[object, ...], list[Deliver]] = {}
 
     def add(self, choice: Choice, deliver: Deliver) -> None:
         """Deliver what is wanted; the choice is asked once of all changes that look alike `at_a_glance`."""
@@ -46,7 +46,8 @@ class Audience:
 
     def job_changed(self, record: Record) -> None:
         """Tell of the job as it is now."""
-        alike = (record.kind, record.name, record.status, record.secondary)
+        tags = tuple(record.tags.items())
+        alike = (record.kind, record.name, record.status, record.secondary, record.started, tags)
         interested = self._interested.get(alike)
         if interested is None:
             interested = self._interested[alike] = self._asking(at_a_glance(record))

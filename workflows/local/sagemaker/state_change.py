@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from workflows.local.messages import in_milliseconds
+from workflows.local.messages import in_milliseconds, milliseconds
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
@@ -32,9 +32,11 @@ def state_change(record: Record, region: str, account: str, number: int) -> JSON
 def at_a_glance(record: Record) -> JSON:
     """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
     job = record.kind.capitalize()
-    known = {f"{job}JobName": record.name, f"{job}JobStatus": record.status}
+    known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": dict(record.tags)}
     if record.kind == "training":
         known["SecondaryStatus"] = record.secondary
+    if record.started is not None:
+        known[f"{job}StartTime"] = milliseconds(record.started)
     return {"source": SOURCE, "detail-type": _kind(record), "detail": known}
 
 
