@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import simpy
 
 from workflows.errors import RelayError
+from workflows.local.events import Later
 from workflows.local.sagemaker.workload import Work, said_of
 from workflows.local.scenario import Entry, Random, Scenario, Trace
 
@@ -105,15 +106,14 @@ class ScriptedSupply:
 
     def granted(self) -> simpy.Event:
         """At once, after `wait` or `back`, or never."""
-        event = self._env.event()
         first = self._asked == 0
         self._asked += 1
         delay = self._entry.wait if first else self._entry.back
         if first and self._entry.error:
-            return event.succeed(CAPACITY_ERROR)
+            return Later(self._env, 0, CAPACITY_ERROR)
         if delay is None or (first and self._entry.capacity == "none"):
-            return event
-        return _after(self._env, delay, event)
+            return self._env.event()
+        return Later(self._env, delay)
 
     def taken(self, work: Work) -> simpy.Event:
         """When the stage's progress, or the seconds of training, have come that far."""
@@ -187,8 +187,7 @@ class TimelineSupply:
         return self._at(self._timeline.next(False, self._env.now), self._notice)
 
     def _at(self, when: float | None, value: object) -> simpy.Event:
-        event = self._env.event()
-        return event if when is None else _after(self._env, when - self._env.now, event, value)
+        return self._env.event() if when is None else Later(self._env, when - self._env.now, value)
 
 
 class Pools:
@@ -268,14 +267,3 @@ def read_trace(path: Path) -> tuple[Sequence[int], float]:
     if not data or tick <= 0 or not all(isinstance(count, int | float) for count in data):
         raise RelayError(f"{path}: not a trace; data must be numbers and gap_seconds positive")
     return data, tick
-
-
-def _after(env: simpy.Environment, delay: float, event: simpy.Event, value: object = None) -> simpy.Event:
-    if delay <= 0:
-        return event.succeed(value)
-
-    def pass_on(_passed: simpy.Event) -> None:
-        event.succeed(value)
-
-    env.timeout(delay).callbacks.append(pass_on)
-    return event

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from workflows.errors import RelayError
 from workflows.local.capacity import Demand, ScriptedSupply, Supply
+from workflows.local.events import Later
 from workflows.local.sagemaker.workload import Work
 from workflows.local.scenario import Entry
 from workflows.planning.histories import History, resampled, together
@@ -173,25 +174,11 @@ class _ZoneSupply:
         soonest = min(when for when, _ in known)
         nearest = [zone for when, zone in known if when == soonest]
         self._at = nearest[int(self._rng.integers(len(nearest)))] if len(nearest) > 1 else nearest[0]
-        return self._after(soonest - now)
+        return Later(self._env, soonest - now)
 
     def taken(self, work: Work) -> simpy.Event:
         """When the job's zone has no room any more, whatever the job is doing then."""
         assert self._at is not None
         now = float(self._env.now)
         when = self._at.next(False, now, self._need)
-        return self._env.event() if when is None else self._after(when - now, 0.0)
-
-    def _after(self, delay: float, value: object = None) -> simpy.Event:
-        event = self._env.event()
-        if delay <= 0:
-            return event.succeed(value)
-
-        # Not the Timeout itself: simpy calls one triggered from its creation on, and a job asks for that.
-        def arrive(_: simpy.Event) -> None:
-            event.succeed(value)
-
-        timeout = self._env.timeout(delay)
-        assert timeout.callbacks is not None
-        timeout.callbacks.append(arrive)
-        return event
+        return self._env.event() if when is None else Later(self._env, when - now, 0.0)

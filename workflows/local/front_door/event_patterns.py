@@ -9,7 +9,7 @@ import fnmatch
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _ABSENT = object()
@@ -75,8 +75,7 @@ def _glancing(pattern: Mapping[str, Any]) -> Glance:
 
     def look(known: Any) -> bool | None:
         there = known if isinstance(known, dict) else {}
-        answers = [glance(there) for glance in glances]
-        return False if False in answers else None if None in answers else True
+        return _all(glance(there) for glance in glances)
 
     return look
 
@@ -84,7 +83,7 @@ def _glancing(pattern: Mapping[str, Any]) -> Glance:
 def _known_place(name: str, wanted: Any) -> Glance:
     if name == "$or":
         either = [_glancing(each) for each in wanted]
-        return lambda known: _any([each(known) for each in either])
+        return lambda known: _any(each(known) for each in either)
     if isinstance(wanted, Mapping):
         inside = _glancing(wanted)
         return lambda known: inside(known.get(name))
@@ -92,8 +91,22 @@ def _known_place(name: str, wanted: Any) -> Glance:
     return lambda known: fits(known[name]) if name in known else None
 
 
-def _any(answers: list[bool | None]) -> bool | None:
-    return True if True in answers else None if None in answers else False
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    sure = True
+    for answer in answers:
+        if answer is False:
+            return False
+        sure = sure and answer is True
+    return True if sure else None
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    sure = True
+    for answer in answers:
+        if answer:
+            return True
+        sure = sure and answer is False
+    return False if sure else None
 
 
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import simpy
 
 from workflows.local.capacity import Demand, Market, Supply
 from workflows.local.clock import Clock
+from workflows.local.events import Earliest
 from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
@@ -215,7 +216,7 @@ class Life:
             events.append(taken)
         if self._out_of_time is not None:
             events.append(self._out_of_time)
-        yield _first(self._env, events)
+        yield Earliest(self._env, events)
         if self._stop.triggered:  # first: a stopping job never goes back to being in progress
             return "stop"
         if phase.processed:
@@ -266,28 +267,6 @@ class Life:
         if end.status != "Failed" and record.started and record.kind == "training":
             record.artifacts = artifacts(self.order)
         self._changed(record)
-
-
-def _first(env: simpy.Environment, events: list[simpy.Event]) -> simpy.Event:
-    """Happens when the first of the events has; simpy's own condition also gathers their values, at a price
-    that each phase of each job would pay."""
-    first = env.event()
-
-    def happen(event: simpy.Event) -> None:
-        if event.ok:
-            if not first.triggered:
-                first.succeed()
-        else:
-            event.defused = True
-            if not first.triggered:
-                first.fail(cast("Exception", event.value))
-
-    for event in events:
-        if event.callbacks is None:
-            happen(event)
-        else:
-            event.callbacks.append(happen)
-    return first
 
 
 def artifacts(order: Order) -> str:
