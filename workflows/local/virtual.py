@@ -17,6 +17,7 @@ from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
+from workflows.local.json_texts import text_of
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
@@ -27,7 +28,6 @@ from workflows.local.scenario import Scenario
 from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import AwsIntegrations
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
-from workflows.local.step_functions.limits import text_of
 from workflows.local.step_functions.program import Program
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"

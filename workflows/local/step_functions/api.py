@@ -10,6 +10,7 @@ import simpy
 
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
+from workflows.local.json_texts import text_of
 from workflows.local.service_model import checked
 from workflows.local.step_functions.aliases import Aliases, Tags
 from workflows.local.step_functions.execution import Execution
@@ -17,7 +18,7 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
-from workflows.local.step_functions.limits import text_of, timestamp
+from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
 from workflows.local.step_functions.records import Machine

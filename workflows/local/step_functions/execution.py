@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import simpy
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 from workflows.local.step_functions.branch import Behaviour, Branch, Waiting
 from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.limits import MAX_EVENTS, text_of, timestamp
+from workflows.local.step_functions.limits import MAX_EVENTS, timestamp
 from workflows.local.step_functions.map_run import MapRun, attempt_map_run
 from workflows.local.step_functions.program import Program, State
 from workflows.local.step_functions.resume import restore, snapshot

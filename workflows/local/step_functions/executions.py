@@ -9,17 +9,12 @@ from typing import Any
 import simpy
 
 from workflows.local.errors import ServiceError
+from workflows.local.json_texts import read_json
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.values import may_hold_null
-from workflows.local.step_functions.limits import (
-    MAX_OPEN_DAYS,
-    MAX_PAYLOAD,
-    REDRIVABLE_DAYS,
-    read_json,
-    size_of,
-)
+from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS, size_of
 from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.map_runs import MapRuns

@@ -1,9 +1,7 @@
-"""Step Functions' quotas on data and history, and JSON and times as it writes them."""
+"""Step Functions' quotas on data and history, and times as it writes them."""
 
 from __future__ import annotations
 
-import json
-import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import orjson
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 
 MAX_PAYLOAD = 262_144
 """Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""
@@ -30,45 +29,7 @@ MAX_OPEN_DAYS = 365
 RUNTIME = "States.Runtime"
 DATA_LIMIT = "States.DataLimitExceeded"
 
-# JSON values are trees: nothing has to be looked at twice to find that out.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-# What only orjson can write is no JSON value: it is refused, as by Python's own writer.
-_ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _WHOLE_SECONDS = orjson.OPT_OMIT_MICROSECONDS
-
-
-def text_of(value: Any) -> str:
-    """Return the compact JSON text of a value, as AWS writes it in histories.
-
-    By orjson, in a tenth of the time; by Python for integers beyond 64 bits and half surrogate pairs.
-    """
-    try:
-        return orjson.dumps(value, None, _ONLY_JSON).decode()
-    except TypeError:
-        return _encode(value)
-
-
-def read_json(text: str) -> Any:
-    """Read strict JSON: Python's reader alone also takes NaN, Infinity and 1e999.
-
-    An integer beyond 64 bits is read as JavaScript does, as the nearest float. Raises ValueError, or
-    RecursionError for what is nested too deeply to walk.
-    """
-    try:
-        return orjson.loads(text)
-    except ValueError:  # for the words of the error, and for half surrogate pairs
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text} is too large")
-    return number
 
 
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again

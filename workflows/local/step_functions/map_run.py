@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.fanout import inputs_of, number_of
-from workflows.local.step_functions.limits import text_of, timestamp
+from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.program import Program, State
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 from workflows.local.messages import Fixed, Grown, Overlaid, form, in_milliseconds
 from workflows.local.service_model import service_model
-from workflows.local.step_functions.limits import RUNTIME, text_of, timestamp
+from workflows.local.step_functions.limits import RUNTIME, timestamp
 
 SERVICES = {
     "s3": ("s3", "S3"),

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as
-from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
+from workflows.local.step_functions.limits import RUNTIME, fitting
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import matches
 

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, NoReturn, cast
 import simpy
 
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import text_of
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
 from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer
 from workflows.local.step_functions.jsonata.templates import evaluate_as
-from workflows.local.step_functions.limits import RUNTIME, fitting, text_of
+from workflows.local.step_functions.limits import RUNTIME, fitting
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
 from workflows.local.step_functions.states import arguments_of

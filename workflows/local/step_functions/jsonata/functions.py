@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 
+from workflows.local.json_texts import read_json
 from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
-from workflows.local.step_functions.limits import read_json
 
 DRAWING = frozenset({"random", "uuid", "shuffle"})
 """Functions that use up random numbers."""
