@@ -204,6 +204,7 @@ def to_written_result(shape: Shape | None, value: Any) -> tuple[Any, str]:
 
 
 Shower = Callable[[Any], Any]
+_ATOMS = frozenset({str, bool, int, float})  # shown as they are, whatever their shape
 _WRITERS: dict[int, tuple[Shape, Shower]] = {}
 """By the shape's id, and with the shape, so that its id stays its own."""
 
@@ -268,7 +269,7 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, each in part.items():
             if each is not None and name in showers:
                 pascal, member = showers[name]
-                shown[pascal] = each if each.__class__ is str else form(each, member)
+                shown[pascal] = each if each.__class__ in _ATOMS else form(each, member)
         return shown
 
     def show(value: Any) -> Any:
@@ -278,11 +279,15 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
             return _moment_or_itself(value)
         shown = {}
         for name, pascal, member in members:
-            each = value.get(name)
-            if each is not None:
-                if each.__class__ is not str:
-                    each = each.form(member) if each.__class__ is Fixed else member(each)
-                shown[pascal] = each
+            if name in value:
+                each = value[name]
+                kind = each.__class__
+                if kind in _ATOMS:
+                    shown[pascal] = each
+                elif kind is datetime:
+                    shown[pascal] = timestamp(each)
+                elif each is not None:
+                    shown[pascal] = each.form(member) if kind is Fixed else member(each)
         return shown
 
     return show
