@@ -279,15 +279,9 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
             return _moment_or_itself(value)
         shown = {}
         for name, pascal, member in members:
-            if name in value:
-                each = value[name]
-                kind = each.__class__
-                if kind in _ATOMS:
-                    shown[pascal] = each
-                elif kind is datetime:
-                    shown[pascal] = timestamp(each)
-                elif each is not None:
-                    shown[pascal] = each.form(member) if kind is Fixed else member(each)
+            each = value.get(name)
+            if each is not None:
+                shown[pascal] = each if each.__class__ in _ATOMS else form(each, member)
         return shown
 
     return show
