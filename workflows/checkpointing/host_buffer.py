@@ -53,7 +53,7 @@ class HostBuffer:
         import torch
 
         address = self.tensor.data_ptr()
-        error = int(torch.cuda.cudart().cudaHostRegister(address, len(self.view), _PORTABLE))
+        error = int(_runtime().cudaHostRegister(address, len(self.view), _PORTABLE))
         self._refused = error != 0
         if not self._refused:
             self._unlock = weakref.finalize(self, _unlock, address)
@@ -71,6 +71,10 @@ class HostBuffer:
 
 
 def _unlock(address: int) -> None:
+    _runtime().cudaHostUnregister(address)
+
+
+def _runtime() -> Any:
     import torch
 
-    torch.cuda.cudart().cudaHostUnregister(address)
+    return torch.cuda.cudart()  # type: ignore[no-untyped-call]
