@@ -12,7 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ training_gpu = pytest.importorskip("scripts.drills.training_gpu", reason="torch 
 
 DEVICE = "cuda"
 ROOT = Path(__file__).parents[2]
+Done = subprocess.CompletedProcess[str]
 LIMIT = 120  # seconds until a process counts as hanging
 SLOW = 200_000_000  # cycles that a kernel spins: about a tenth of a second
 
@@ -77,7 +79,7 @@ def test_the_model_after_interruptions_is_bit_identical(
     assert train(-1, seed=2) == undisturbed
 
 
-def run(script: str | Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(script: str | Path, *arguments: str, **environment: str) -> Done:
     """A process of its own: a script of the drills, or the text of one."""
     command = ["-c", script] if isinstance(script, str) else [str(script)]
     return subprocess.run(
@@ -90,7 +92,14 @@ def run(script: str | Path, *arguments: str, **environment: str) -> subprocess.C
     )
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
+def both(one: Callable[[], Done], other: Callable[[], Done]) -> tuple[Done, Done]:
+    """Two processes beside each other: most of the time of each goes into starting."""
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.submit(one), threads.submit(other)
+        return first.result(), second.result()
+
+
+def last_line(done: Done) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
@@ -102,11 +111,13 @@ OFTEN = {"RELAY_CHECKPOINT_SHORTEST": "0", "RELAY_CHECKPOINT_LONGEST": "0.03"}
 def test_a_killed_training_goes_on_to_the_same_model(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "drills" / "training_gpu.py"
     steps = ("--device", DEVICE, "--steps", "30")
-    undisturbed = run(script, *steps, SAGEMAKER_BASE_DIR=str(tmp_path / "u"), **OFTEN)
     there = {"SAGEMAKER_BASE_DIR": str(tmp_path / "k"), **OFTEN}
 
     # Step 8 is saved for sure; the saves after it run beside the training, and the kill.
-    killed = run(script, *steps, "--save-at", "8", "--die-at", "17", **there)
+    undisturbed, killed = both(
+        lambda: run(script, *steps, SAGEMAKER_BASE_DIR=str(tmp_path / "u"), **OFTEN),
+        lambda: run(script, *steps, "--save-at", "8", "--die-at", "17", **there),
+    )
     resumed = run(script, *steps, "--seed", "2", **there)
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -121,14 +132,15 @@ def test_a_killed_sharded_training_goes_on_to_the_same_model(tmp_path: Path) -> 
     script = ROOT / "scripts" / "drills" / "training_ranks.py"
     one = {"RANK": "0", "WORLD_SIZE": "1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
-    def attempt(base: str, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def attempt(base: str, number: int, *arguments: str) -> Done:
         # They meet by a new file each: the one before was left by a process that was killed.
         options = ["--kind", "fsdp", "--device", DEVICE, "--meet", str(tmp_path / f"{base}-{number}")]
         place = {"SAGEMAKER_BASE_DIR": str(tmp_path / base)}
         return run(script, *options, "--steps", "30", *arguments, **place, **one, **OFTEN)
 
-    undisturbed = attempt("u", 1)
-    killed = attempt("k", 1, "--save-at", "8", "--die-at", "17")
+    undisturbed, killed = both(
+        lambda: attempt("u", 1), lambda: attempt("k", 1, "--save-at", "8", "--die-at", "17")
+    )
     resumed = attempt("k", 2)
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -269,9 +281,10 @@ print(json.dumps(draws))
 def test_a_process_that_comes_to_the_gpu_only_in_its_loop_draws_what_the_undisturbed_one_draws(
     tmp_path: Path,
 ) -> None:
-    undisturbed = run(DRAWS, "1", "-1", DEVICE, SAGEMAKER_BASE_DIR=str(tmp_path / "u"))
-
-    run(DRAWS, "1", "3", DEVICE, SAGEMAKER_BASE_DIR=str(tmp_path / "k"))
+    undisturbed, _ = both(
+        lambda: run(DRAWS, "1", "-1", DEVICE, SAGEMAKER_BASE_DIR=str(tmp_path / "u")),
+        lambda: run(DRAWS, "1", "3", DEVICE, SAGEMAKER_BASE_DIR=str(tmp_path / "k")),
+    )
     # Seeded before CUDA is up: torch keeps the seed for then.
     resumed = run(DRAWS, "2", "-1", DEVICE, SAGEMAKER_BASE_DIR=str(tmp_path / "k"))
 
