@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.checkpointing import DamagedError, files, manifest
+from workflows.checkpointing.host_buffer import HostBuffer
 from workflows.checkpointing.manifest import HashingFile, Manifest
-from workflows.checkpointing.snapshot import HostBuffer, take
+from workflows.checkpointing.snapshot import take
 from workflows.checkpointing.store import Name, Store, newest_whole
 
 
@@ -272,3 +273,13 @@ def test_the_manifest_is_json_with_its_own_digest(tmp_path: Path) -> None:
 
     assert content["step"] == 3
     assert len(content["digest"]) == 64
+
+
+def test_a_buffer_that_found_no_memory_finds_it_the_next_time() -> None:
+    buffer = HostBuffer()
+    with pytest.raises((OSError, OverflowError)):
+        buffer.reserve(1 << 60, pinned=False)
+
+    buffer.reserve(100, pinned=False)
+
+    assert len(buffer.view) >= 100

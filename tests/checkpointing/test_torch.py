@@ -130,6 +130,31 @@ def test_every_kind_of_tensor_comes_back(make: Any) -> None:
     )
 
 
+def test_the_default_device_of_a_script_is_no_business_of_its_checkpoints() -> None:
+    def attempt(tensor: Any, *, stop: bool) -> None:
+        with Checkpointer({"t": tensor}) as checkpoints:
+            for _ in checkpoints.steps(1):
+                if stop:
+                    checkpoints.save(wait=True)
+                drawn.append(torch.rand(1, device="cpu").item())
+                if stop:
+                    raise KeyboardInterrupt
+
+    drawn: list[float] = []
+    before, after = torch.randn(5), torch.zeros(5)
+    # Nothing can be copied out of "meta": what is made without naming a device would show.
+    torch.set_default_device("meta")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            attempt(before, stop=True)
+        attempt(after, stop=False)
+    finally:
+        torch.set_default_device(None)
+
+    assert torch.equal(before, after)
+    assert drawn[0] == drawn[1]
+
+
 def test_a_model_of_another_shape_is_refused_by_name() -> None:
     with Checkpointer({"net": torch.nn.Linear(2, 2)}) as checkpoints:
         list(checkpoints.steps(1))

@@ -7,7 +7,7 @@ below what the sync agent uploads in one part.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ class Contents:
         """The names of the entries, in the order in which they were saved."""
         return [entry["name"] for entry in self._index["entries"]]
 
-    def values(self, live: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of all entries."""
-        return rebuild(self._index, self._objects, self._bulk, live)
+    def values(self, live: Mapping[str, Any], on_host: Collection[str]) -> dict[str, Any]:
+        """The values of all entries; the tensors of those `on_host` are on the CPU."""
+        return rebuild(self._index, self._objects, self._bulk, live, on_host)
 
 
 def write(folder: Path, snapshot: Snapshot) -> dict[str, list[Any]]:

@@ -23,11 +23,9 @@ def capture() -> dict[str, Any]:
     if "torch" in sys.modules:
         import torch
 
-        states["torch"] = (
-            torch.get_rng_state().numpy().tobytes() if _numpy() else bytes(torch.get_rng_state().tolist())
-        )
-        if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            states["cuda"] = [bytes(s.tolist()) for s in torch.cuda.get_rng_state_all()]
+        states["torch"] = _bytes(torch.get_rng_state())
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            states["cuda"] = [_bytes(state) for state in torch.cuda.get_rng_state_all()]
     return states
 
 
@@ -56,7 +54,7 @@ def _set_numpy(state: Any) -> None:
 def _set_torch(state: bytes) -> None:
     import torch
 
-    torch.set_rng_state(torch.tensor(list(state), dtype=torch.uint8))
+    torch.set_rng_state(_tensor(state))
 
 
 def _set_cuda(states: list[bytes]) -> None:
@@ -66,16 +64,27 @@ def _set_cuda(states: list[bytes]) -> None:
     if count != len(states):  # another rung of the ladder: possible, but not bit for bit
         log.warning(
             "The checkpoint has random states of %d CUDA devices and there are %d: the result"
-            " will differ from the undisturbed run's in its last bits",
+            " will not be the undisturbed run's bit for bit",
             len(states),
             count,
         )
+    if count:
+        # Now and not by itself later: at its start torch first sets what was asked for before it, and
+        # then what manual_seed() asked for, so that the seed would win.
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     for device, state in enumerate(states[:count]):
-        torch.cuda.set_rng_state(torch.tensor(list(state), dtype=torch.uint8), device)
+        torch.cuda.set_rng_state(_tensor(state), device)
 
 
-def _numpy() -> bool:
-    return "numpy" in sys.modules
+def _bytes(state: Any) -> bytes:
+    return bytes(state.numpy()) if "numpy" in sys.modules else bytes(state.tolist())
+
+
+def _tensor(state: bytes) -> Any:
+    """A script's default device may be the GPU; the states of generators are on the CPU."""
+    import torch
+
+    return torch.tensor(list(state), dtype=torch.uint8, device="cpu")
 
 
 _SETTERS: dict[str, Callable[[Any], None]] = {

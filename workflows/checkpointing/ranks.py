@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from . import files
 from . import manifest as manifests
 from .errors import CheckpointError
+from .host_buffer import HostBuffer
 from .manifest import Manifest
-from .snapshot import RANDOM, HostBuffer, take
+from .snapshot import RANDOM, take
 from .state import Entry
 from .store import Name, Store, newest_whole
 
@@ -146,7 +147,7 @@ class InMemory:
     def restore(self, entries: Sequence[Entry]) -> Any:
         """Builds every value before the first object is touched."""
         live: Mapping[str, Any] = {e.name: e.target for e in entries if e.referable}
-        values = self._contents.values(live)
+        values = self._contents.values(live, copied(entries))
         for entry in entries:
             if entry.name in values:
                 entry.restore(values[entry.name])
@@ -156,3 +157,8 @@ class InMemory:
 def references(entries: Sequence[Entry]) -> dict[int, str]:
     """The objects that are saved once, and referred to where another entry holds them."""
     return {id(entry.target): entry.name for entry in entries if entry.referable}
+
+
+def copied(entries: Sequence[Entry]) -> set[str]:
+    """The entries that copy what they are given: a second model on the GPU might not fit there."""
+    return {entry.name for entry in entries if entry.copies}

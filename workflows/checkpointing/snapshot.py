@@ -2,22 +2,21 @@
 
 Pickle protocol 5 separates structure from bulk: the structure goes through a pickle stream, and
 the memory of arrays and tensors is copied, as it lies, into one host buffer that is used again
-for every save (fresh memory costs a page fault per 4 KiB: a first copy takes about three times
-as long as the next ones). Tensors that share memory share it again after a restore.
+for every save. Tensors that share memory share it again after a restore.
 """
 
 from __future__ import annotations
 
-import ctypes
 import io
-import mmap
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import devices
 from .errors import CheckpointError, RestoreError, UnsupportedStateError
+from .host_buffer import HostBuffer
 
 ALIGNMENT = 64  # a cache line, and more than any element type needs
 RANDOM = "<random state>"  # the entry that is ours; a user's names are anything else
@@ -37,41 +36,6 @@ class Snapshot:
         return {"entries": self.entries, "table": self.table, "bulk": len(self.bulk)}
 
 
-class HostBuffer:
-    """Memory for the copies: kept between saves, page-locked where the source is a CUDA device."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._pinned = False
-        self._owner: Any = None
-        self.view = memoryview(b"")
-        self.tensor: Any = None  # the same memory as torch sees it, once torch is loaded
-
-    def reserve(self, size: int, *, pinned: bool) -> None:
-        """Makes room for so many bytes; keeps what there is if it is enough."""
-        if size > self._size or (pinned and not self._pinned):
-            self.view, self.tensor, self._owner = memoryview(b""), None, None
-            self._size, self._pinned = max(size, mmap.PAGESIZE), pinned
-            if pinned:
-                self._reserve_pinned()
-            else:
-                self._owner = mmap.mmap(-1, self._size)
-                if hasattr(mmap, "MADV_HUGEPAGE"):
-                    self._owner.madvise(mmap.MADV_HUGEPAGE)
-                self.view = memoryview(self._owner)
-        if self.tensor is None and "torch" in sys.modules:
-            import torch
-
-            self.tensor = torch.frombuffer(self.view, dtype=torch.uint8)
-
-    def _reserve_pinned(self) -> None:
-        import torch
-
-        self.tensor = self._owner = torch.empty(self._size, dtype=torch.uint8, pin_memory=True)
-        memory = (ctypes.c_char * self._size).from_address(self.tensor.data_ptr())
-        self.view = memoryview(memory).cast("B")
-
-
 class _Bulk:
     """The buffers met while pickling, each memory only once."""
 
@@ -79,7 +43,7 @@ class _Bulk:
         self.sources: list[Any] = []  # memoryview or one-dimensional uint8 tensor
         self.table: list[tuple[int, int]] = []
         self.size = 0
-        self.on_cuda = False
+        self.devices: set[Any] = set()  # the GPUs that some of it lies on
         self._storages: dict[tuple[Any, ...], int] = {}
 
     def add(self, source: Any, length: int) -> int:
@@ -95,21 +59,20 @@ class _Bulk:
         key = (str(tensor.device), storage.data_ptr(), storage.nbytes())
         if key not in self._storages or storage.nbytes() == 0:
             flat = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-            self.on_cuda |= tensor.device.type == "cuda"
+            if tensor.device.type == "cuda":
+                self.devices.add(tensor.device)
             self._storages[key] = self.add(flat, storage.nbytes())
         return self._storages[key]
 
     def copy_into(self, host: HostBuffer) -> memoryview:
-        host.reserve(self.size, pinned=self.on_cuda)
+        host.reserve(self.size, pinned=bool(self.devices))
+        devices.settle(self.devices)
         for source, (address, length) in zip(self.sources, self.table, strict=True):
             if isinstance(source, memoryview):
                 host.view[address : address + length] = source
             elif length:
                 host.tensor[address : address + length].copy_(source, non_blocking=True)
-        if self.on_cuda:
-            import torch
-
-            torch.cuda.current_stream().synchronize()
+        devices.settle(self.devices)  # each GPU copies on a stream of its own
         return host.view[: self.size]
 
 
@@ -140,7 +103,7 @@ def _reduce_tensor(obj: Any, bulk: _Bulk) -> Any:
         return NotImplemented  # torch's own pickling: slower, and right
     where = bulk.add_storage(obj.detach())
     shape = (obj.storage_offset(), tuple(obj.shape), tuple(obj.stride()))
-    kind = (str(obj.dtype).removeprefix("torch."), str(obj.device))
+    kind = (str(obj.dtype).removeprefix("torch."), devices.place(obj.device))
     return _tensor, (where, *kind, *shape, type(obj) is torch.nn.Parameter, obj.requires_grad)
 
 
@@ -170,6 +133,7 @@ class _Read:
     """The bulk of a checkpoint in memory; hands out copies, so that it can be let go of."""
 
     def __init__(self, bulk: memoryview, table: Sequence[Sequence[int]]) -> None:
+        self.on_host = False  # whether tensors are built on the CPU, wherever they were
         self._bulk = bulk
         self._table = table
         self._storages: dict[tuple[int, str], Any] = {}
@@ -192,7 +156,7 @@ class _Read:
         import torch
 
         kind = getattr(torch, dtype)
-        storage = self._storage(which, _available(device))
+        storage = self._storage(which, "cpu" if self.on_host else devices.available(device))
         result = torch.empty(0, dtype=kind, device=storage.device)
         result = result.set_(storage, offset, shape, stride)
         if parameter:
@@ -205,20 +169,11 @@ class _Read:
         key = (which, device)
         if key not in self._storages:
             piece = self.piece(which)
-            memory = torch.empty(len(piece), dtype=torch.uint8)
+            memory = torch.empty(len(piece), dtype=torch.uint8, device="cpu")
             if len(piece):
                 memory.copy_(torch.frombuffer(piece, dtype=torch.uint8))
             self._storages[key] = memory.to(device).untyped_storage()
         return self._storages[key]
-
-
-def _available(device: str) -> str:
-    """The device a tensor was on, or the CPU where this machine has no such device."""
-    import torch
-
-    if device == "cpu" or not torch.cuda.is_available():
-        return "cpu"
-    return device if int(device.partition(":")[2] or 0) < torch.cuda.device_count() else "cpu"
 
 
 def take(values: Mapping[str, Callable[[], Any]], host: HostBuffer, live: Mapping[int, str]) -> Snapshot:
@@ -226,6 +181,7 @@ def take(values: Mapping[str, Callable[[], Any]], host: HostBuffer, live: Mappin
     bulk = _Bulk()
     entries: list[dict[str, Any]] = []
     streams: list[bytes] = []
+    devices.settle()  # a state_dict() may read numbers from the GPU
     for name, value in values.items():
         file = io.BytesIO()
         pickler = _Pickler(file, bulk, live)
@@ -239,9 +195,13 @@ def take(values: Mapping[str, Callable[[], Any]], host: HostBuffer, live: Mappin
 
 
 def rebuild(
-    index: Mapping[str, Any], streams: memoryview, bulk: memoryview, live: Mapping[str, Any]
+    index: Mapping[str, Any],
+    streams: memoryview,
+    bulk: memoryview,
+    live: Mapping[str, Any],
+    on_host: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The values of all entries; raises RestoreError where one cannot be built."""
+    """The values of all entries, those `on_host` without a GPU's memory; raises RestoreError."""
     read = _Read(bulk, index["table"])
     values: dict[str, Any] = {}
     start = 0
@@ -249,6 +209,7 @@ def rebuild(
         stream = bytes(streams[start : start + entry["bytes"]])
         start += entry["bytes"]
         buffers = [bytearray(read.piece(which)) for which in entry["buffers"]]
+        read.on_host = entry["name"] in on_host
         try:
             values[entry["name"]] = _Unpickler(stream, buffers, live, read).load()
         except Exception as error:

@@ -24,6 +24,7 @@ class Entry:
     read: Callable[[], Any]
     write: Callable[[Any], Any]
     referable: bool  # other entries that hold this very object refer to it
+    copies: bool = False  # write() copies tensors into the object's own, on whichever device they are
 
     def restore(self, value: Any) -> None:
         """Puts a value back; raises RestoreError with the entry's name."""
@@ -41,11 +42,11 @@ def entry(name: str, target: Any) -> Entry:
     for get, put in _PAIRS:
         read, write = getattr(target, get, None), getattr(target, put, None)
         if callable(read) and callable(write) and not isinstance(target, type):
-            return Entry(name, target, read, write, True)
+            return Entry(name, target, read, write, True, _is("torch", "nn.Module")(target))
     for matches, make in _KINDS:
         if matches(target):
             read, write, referable = make(target)
-            return Entry(name, target, read, write, referable)
+            return Entry(name, target, read, write, referable, _is("torch", "Tensor")(target))
     if isinstance(target, _IMMUTABLE):
         hint = f"which cannot change in place: keep it in a dict, as {{{name!r}: {target!r}}}"
     else:

@@ -26,12 +26,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import files
+from . import devices, files
 from . import manifest as manifests
 from .errors import CheckpointError, DamagedError, RestoreError, UnsupportedStateError
+from .host_buffer import HostBuffer
 from .manifest import HashingFile, Manifest
-from .ranks import Vote, references
-from .snapshot import RANDOM, HostBuffer, take
+from .ranks import Vote, copied, references
+from .snapshot import RANDOM, take
 from .state import Entry
 from .store import Name, Store
 
@@ -67,7 +68,7 @@ class TorchRanks:
 
         due, pause = (vote.due, vote.pause) if self.rank == 0 else (False, 0)
         numbers = [vote.stop, due, vote.busy, vote.time, -vote.published, pause]
-        tensor = torch.tensor([int(number) for number in numbers], dtype=torch.int64)
+        tensor = torch.tensor([int(number) for number in numbers], dtype=torch.int64, device="cpu")
         self._distributed.all_reduce(tensor, op=self._distributed.ReduceOp.MAX, group=self._votes)
         stop, due, busy, time, published, pause = tensor.tolist()
         return Vote(bool(stop), bool(due), bool(busy), time, -published, pause)
@@ -108,6 +109,7 @@ class TorchRanks:
     ) -> Callable[[Path], dict[str, list[Any]]]:
         """Stages the sharded state and copies the rest; the function returned writes both."""
         shards = _Shards(entries)
+        devices.settle()
         state = self._stage(shards.state())
         values = {entry.name: entry.read for entry in shards.others}
         snapshot = take({**values, RANDOM: random}, self._host, references(shards.others))
@@ -132,7 +134,9 @@ class TorchRanks:
         dcp = _dcp()
 
         # sync_files would fall back to os.sync(), which waits for every disk: ours syncs itself.
-        writer = dcp.FileSystemWriter(folder, sync_files=False)
+        # What is written is on the host already; copying ahead would begin on GPU 0, the current one
+        # of a new thread, on every rank.
+        writer = dcp.FileSystemWriter(folder, sync_files=False, per_thread_copy_ahead=0)
         writer.fs = _file_system(folder, digests)
         with _ordinary_errors():
             dcp.save(state, storage_writer=writer, process_group=self._saves)
@@ -143,7 +147,7 @@ class TorchRanks:
         from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
         if self._stager is None:
-            cuda = torch.cuda.is_available()
+            cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
             self._stager = DefaultStager(
                 StagingOptions(
                     use_pinned_memory=cuda,
@@ -221,7 +225,7 @@ class Distributed:
 
         shards = _Shards(entries)
         live = {entry.name: entry.target for entry in shards.others if entry.referable}
-        values = self._contents.values(live)
+        values = self._contents.values(live, copied(shards.others))
         state = shards.state()
         if state:
             reader = dcp.FileSystemReader(self._folder)
