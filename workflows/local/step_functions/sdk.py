@@ -281,7 +281,9 @@ def _of_members(members: list[tuple[str, str, Shower]]) -> Shower:
         for name, pascal, member in members:
             each = value.get(name)
             if each is not None:
-                shown[pascal] = each if each.__class__ in _ATOMS else form(each, member)
+                kind = each.__class__
+                known = kind in _ATOMS
+                shown[pascal] = each if known else timestamp(each) if kind is datetime else form(each, member)
         return shown
 
     return show
