@@ -17,6 +17,7 @@ import orjson
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.events import happen
 from workflows.local.objects import Written
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
@@ -106,7 +107,7 @@ class ModelledWork:
         if self._model.live and not self._stuck and self._order.checkpoints is not None:
             bucket, prefix = self._order.checkpoints
             self._objects.follow(bucket, prefix + "progress.json", self._last_save)
-        self.started.succeed()
+        happen(self.started)
         self._work()
         return self._exit
 
@@ -124,7 +125,7 @@ class ModelledWork:
     def kill(self) -> simpy.Event:
         """End at once; the last published checkpoint is what is left."""
         self._tell_to_end(Exit(137))
-        return self._env.timeout(0)
+        return happen(self._env.event())
 
     def lose(self) -> simpy.Event:
         """The same: what was not published is lost."""
@@ -175,7 +176,7 @@ class ModelledWork:
 
     def _leave(self, ended: Exit) -> None:
         self._measured = self._measure()
-        self._exit.succeed(ended)
+        happen(self._exit, ended)
 
     def _measure(self) -> list[Metric]:
         """A job that has finished a step has written a line."""
