@@ -235,6 +235,25 @@ def test_who_asks_for_what_is_not_known_at_a_glance_gets_what_the_event_says() -
     assert [event["detail"]["SecondaryStatus"] for event in wanted] == ["Starting"]
 
 
+def test_who_chooses_by_a_tag_hears_of_a_job_from_the_change_on_at_which_it_has_the_tag() -> None:
+    # given somebody who wants what has a tag, and a job that trains twice
+    world = World(MODEL, scenario={"spot": {"pretrain": [{"interrupt": "40%", "back": "300s"}]}})
+    wanted: list[dict[str, Any]] = []
+    pattern = {"detail": {"SecondaryStatus": ["Training"], "Tags": {"relay:stage": ["other"]}}}
+    world.sagemaker.subscribe(EventPattern(pattern), wanted.append)
+    world.create()
+    world.clock.run(200)
+    # when it gets the tag during its first training
+    arn = world.describe()["TrainingJobArn"]
+    tags = [{"Key": "relay:stage", "Value": "other"}]
+    world.sagemaker.handle("AddTags", {"ResourceArn": arn, "Tags": tags})
+    world.run()
+    # then only the second one is heard of
+    [event] = wanted
+    assert event["detail"]["Tags"] == {"relay:stage": "other"}
+    assert len(event["detail"]["SecondaryStatusTransitions"]) == 7
+
+
 def test_what_was_described_stays_as_it_was() -> None:
     world = World(MODEL)
     world.create()

@@ -1,13 +1,11 @@
-"""Two events that simpy has not.
+"""Events as simpy has not: some that it makes more of than is needed, in a world of many short lives.
 
 Its Timeout is called `triggered` from its creation on, and a job asks whether its capacity is there already.
-Its conditions gather the values of all their events and happen in an event of their own, which each phase of
-each job would pay for.
+Its `succeed` has an event happen after what happens now, as an event of its own. Its conditions are added to
+all their events anew for each wait, and gather their values.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import simpy
 
@@ -19,33 +17,48 @@ class Later(simpy.Event):
         super().__init__(env)
         if delay > 0:
             self._due = value
-            self.callbacks.append(_happen)
+            self.callbacks.append(_become_due)
             env.schedule(self, delay=delay)
         else:
             self.succeed(value)
 
 
-def _happen(event: simpy.Event) -> None:
+def _become_due(event: simpy.Event) -> None:
     assert isinstance(event, Later)
     event._ok, event._value = True, event._due
 
 
-class Earliest(simpy.Event):
-    """Happens with the first of some events, within that event, and has its value, or its failure."""
+def happen(event: simpy.Event, value: object = None) -> simpy.Event:
+    """Let an event happen now, within what happens already; returns it.
 
-    def __init__(self, env: simpy.Environment, events: Iterable[simpy.Event]) -> None:
-        super().__init__(env)
+    Who waits for it goes on before this returns, so a process must not wait for what it lets happen itself.
+    """
+    event._ok, event._value = True, value
+    waiting, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+    for callback in waiting:
+        callback(event)
+    return event
+
+
+class Bell:
+    """Rings with each of the events that are tied to it; who waits for it then looks at what has happened."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._rung: simpy.Event | None = None
+
+    def tie(self, *events: simpy.Event) -> None:
+        """Ring with these as well; with one that has happened already it does not ring any more."""
         for event in events:
             if event.callbacks is not None:
-                event.callbacks.append(self._pass_on)
-            elif not self.triggered:
-                self.trigger(event)
+                event.callbacks.append(self._ring)
 
-    def _pass_on(self, event: simpy.Event) -> None:
-        if not event._ok:
-            event.defused = True
-        if not self.triggered:
-            self._ok, self._value = event._ok, event._value
-            waiting, self.callbacks = self.callbacks, None  # type: ignore[assignment]
-            for callback in waiting:
-                callback(self)
+    def rung(self) -> simpy.Event:
+        """Happens with the next of the events, within it."""
+        self._rung = simpy.Event(self._env)
+        return self._rung
+
+    def _ring(self, _event: simpy.Event) -> None:
+        rung, self._rung = self._rung, None
+        if rung is not None:
+            happen(rung)

@@ -9,7 +9,7 @@ import fnmatch
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _ABSENT = object()
@@ -71,19 +71,22 @@ def _place(name: str, wanted: Any) -> Question:
 
 
 def _glancing(pattern: Mapping[str, Any]) -> Glance:
-    glances = [_known_place(name, wanted) for name, wanted in pattern.items()]
+    # Most events are ruled out by one text among few. What has to be looked into comes after those, and what
+    # is more than a list of texts (a name's beginning) last.
+    places = sorted(pattern.items(), key=_effort)
+    return _all([_known_place(name, wanted) for name, wanted in places])
 
-    def look(known: Any) -> bool | None:
-        there = known if isinstance(known, dict) else {}
-        return _all(glance(there) for glance in glances)
 
-    return look
+def _effort(place: tuple[str, Any]) -> int:
+    name, wanted = place
+    if name == "$or" or isinstance(wanted, Mapping):
+        return 1
+    return 0 if all(isinstance(each, str) for each in wanted) else 2
 
 
 def _known_place(name: str, wanted: Any) -> Glance:
     if name == "$or":
-        either = [_glancing(each) for each in wanted]
-        return lambda known: _any(each(known) for each in either)
+        return _any([_glancing(each) for each in wanted])
     if isinstance(wanted, Mapping):
         inside = _glancing(wanted)
         return lambda known: inside(known.get(name))
@@ -91,22 +94,31 @@ def _known_place(name: str, wanted: Any) -> Glance:
     return lambda known: fits(known[name]) if name in known else None
 
 
-def _all(answers: Iterable[bool | None]) -> bool | None:
-    sure = True
-    for answer in answers:
-        if answer is False:
-            return False
-        sure = sure and answer is True
-    return True if sure else None
+def _all(glances: list[Glance]) -> Glance:
+    def look(known: Any) -> bool | None:
+        there = known if isinstance(known, dict) else {}
+        sure: bool | None = True
+        for glance in glances:
+            answer = glance(there)
+            if answer is False:
+                return False
+            sure = sure and answer
+        return sure
+
+    return look
 
 
-def _any(answers: Iterable[bool | None]) -> bool | None:
-    sure = True
-    for answer in answers:
-        if answer:
-            return True
-        sure = sure and answer is False
-    return False if sure else None
+def _any(glances: list[Glance]) -> Glance:
+    def look(known: Any) -> bool | None:
+        sure: bool | None = False
+        for glance in glances:
+            answer = glance(known)
+            if answer:
+                return True
+            sure = None if answer is None else sure
+        return sure
+
+    return look
 
 
 def target_input(target: Mapping[str, Any], event: Mapping[str, Any]) -> str:
@@ -128,15 +140,15 @@ def _listed(wanted: list[Any]) -> Question:
     others = [each for each in wanted if not isinstance(each, str)]
 
     def ask(found: Any) -> bool:
-        # A list in the event matches when one of its members does.
-        for value in found if isinstance(found, list) else (found,):
-            if isinstance(value, str) and value in texts:
-                return True
-            if others and any(_fits(each, value) for each in others):
+        if isinstance(found, str) and found in texts:
+            return True
+        for each in others:
+            if _fits(each, found):
                 return True
         return False
 
-    return ask
+    # A list in the event matches when one of its members does.
+    return lambda found: any(map(ask, found)) if isinstance(found, list) else ask(found)
 
 
 def _fits(wanted: Any, found: Any) -> bool:

@@ -238,6 +238,7 @@ class SageMaker:
     def _save(self, item: Record | Group | Package) -> None:
         if isinstance(item, Record):
             self._store.save(item)
+            self._audience.forget()
         else:
             self._registry.save(item)
 

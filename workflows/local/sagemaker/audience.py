@@ -42,12 +42,15 @@ class Audience:
     def add(self, choice: Choice, deliver: Deliver) -> None:
         """Deliver what is wanted; the choice is asked once of all changes that look alike `at_a_glance`."""
         self._choosy.append((choice, deliver))
+        self.forget()
+
+    def forget(self) -> None:
+        """Ask everybody anew; a job's tags, by which people choose as well, have changed."""
         self._interested.clear()
 
     def job_changed(self, record: Record) -> None:
         """Tell of the job as it is now."""
-        tags = tuple(record.tags.items())
-        alike = (record.kind, record.name, record.status, record.secondary, record.started, tags)
+        alike = (record.kind, record.name, record.status, record.secondary, record.started)
         interested = self._interested.get(alike)
         if interested is None:
             interested = self._interested[alike] = self._asking(at_a_glance(record))

@@ -18,7 +18,7 @@ import simpy
 
 from workflows.local.capacity import Demand, Market, Supply
 from workflows.local.clock import Clock
-from workflows.local.events import Earliest
+from workflows.local.events import Bell
 from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
@@ -73,6 +73,8 @@ class Life:
         self._changed = changed
         self._stop = self._env.event()
         self._limit = self._env.event()
+        self._bell = Bell(self._env)  # rings when there may be something to do
+        self._bell.tie(self._stop, self._limit)
         self._aboard_since: float | None = None
         self._out_of_time: simpy.Event | None = None  # MaxRuntime is over, while on the instances
         self._seconds = 0.0
@@ -91,7 +93,8 @@ class Life:
     def run(self) -> Steps:
         """The process of the whole life; whatever happens, it ends with a terminal status."""
         if self._max_wait is not None:
-            self._env.process(self._expire(float(self._max_wait)))
+            over = self._env.timeout(float(self._max_wait))
+            over.callbacks.append(lambda _over: self._limit.succeed())
         try:
             end = None
             while end is None:
@@ -118,6 +121,7 @@ class Life:
         self._message(LAUNCHING)
         work = self._workload.open(self.order)
         taken = self._supply.taken(work)
+        self._bell.tie(taken)
         try:
             cut = yield from self._until(self._env.timeout(self._pace.launch), taken)
             if cut == "taken":  # not yet on the instances: still Starting, nothing was interrupted
@@ -127,6 +131,7 @@ class Life:
             self._message(PREPARING)
             self._aboard_since = self._env.now
             self._out_of_time = self._env.timeout(max(0.0, self._max_runtime - self._seconds))
+            self._bell.tie(self._out_of_time)
             self.record.started = self.record.started or self._clock.now()
             end = yield from self._aboard(work, taken)
             return end
@@ -211,25 +216,19 @@ class Life:
 
     def _until(self, phase: simpy.Event, taken: simpy.Event | None = None) -> Steps:
         """Wait for the end of a phase; None, or what cut it short."""
-        events = [phase, self._stop, self._limit]
-        if taken is not None:
-            events.append(taken)
-        if self._out_of_time is not None:
-            events.append(self._out_of_time)
-        yield Earliest(self._env, events)
-        if self._stop.triggered:  # first: a stopping job never goes back to being in progress
-            return "stop"
-        if phase.processed:
-            return None
-        if self._limit.processed:
-            return "max wait"
-        if self._out_of_time is not None and self._out_of_time.processed:
-            return "max runtime"
-        return "taken"
-
-    def _expire(self, seconds: float) -> Steps:
-        yield self._env.timeout(seconds)
-        self._limit.succeed()
+        self._bell.tie(phase)
+        while True:
+            if self._stop.triggered:  # first: a stopping job never goes back to being in progress
+                return "stop"
+            if phase.processed:
+                return None
+            if self._limit.processed:
+                return "max wait"
+            if self._out_of_time is not None and self._out_of_time.processed:
+                return "max runtime"
+            if taken is not None and taken.processed:
+                return "taken"
+            yield self._bell.rung()
 
     def _stopped(self, cut: str) -> End:
         if cut != "stop" and self.record.status != "Stopping":

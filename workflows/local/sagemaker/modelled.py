@@ -17,6 +17,7 @@ import orjson
 import simpy
 
 from workflows.local.clock import Clock
+from workflows.local.events import happen
 from workflows.local.objects import Written
 from workflows.local.sagemaker.jobs import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
@@ -102,11 +103,11 @@ class ModelledWork:
     def train(self) -> simpy.Event:
         """Work until done, failed, or told to end."""
         self._began = self._env.now
-        self._report(self._resumed, self._resumed)
-        if self._model.live and not self._stuck and self._order.checkpoints is not None:
-            bucket, prefix = self._order.checkpoints
-            self._objects.follow(bucket, prefix + "progress.json", self._last_save)
-        self.started.succeed()
+        if self._model.live and not self._stuck:
+            self._write("progress.json", self._last_save)
+        else:
+            self._report(self._resumed, self._resumed)
+        happen(self.started)
         self._work()
         return self._exit
 
@@ -124,7 +125,7 @@ class ModelledWork:
     def kill(self) -> simpy.Event:
         """End at once; the last published checkpoint is what is left."""
         self._tell_to_end(Exit(137))
-        return self._env.timeout(0)
+        return happen(self._env.event())
 
     def lose(self) -> simpy.Event:
         """The same: what was not published is lost."""
@@ -157,10 +158,10 @@ class ModelledWork:
 
     def _work(self, _passed: simpy.Event | None = None) -> None:
         """Work until the end, unless told to end before; a process would take twice as many events."""
-        failing, end = self._failing, self._seconds_to_end()
-        left = (min(end, failing.after) if failing else end) - self._elapsed()
         if self._told:
             return
+        failing, end = self._failing, self._seconds_to_end()
+        left = (min(end, failing.after) if failing else end) - self._elapsed()
         # A microsecond of slack: a shorter pause may be lost in the clock's float and never end.
         if left > 1e-6:
             self._env.timeout(left).callbacks.append(self._work)
@@ -175,11 +176,11 @@ class ModelledWork:
 
     def _leave(self, ended: Exit) -> None:
         self._measured = self._measure()
-        self._exit.succeed(ended)
+        happen(self._exit, ended)
 
     def _measure(self) -> list[Metric]:
         """A job that has finished a step has written a line."""
-        if not self.started.triggered or self._position()[0] == 0:
+        if not self._values or not self.started.triggered or self._position()[0] == 0:
             return []
         names = [name for name in defined(self._order.request) if name in self._values]
         return [Metric(name, self._values[name], self._clock.now()) for name in names]
@@ -260,11 +261,12 @@ class ModelledWork:
         return Written(self._body(step, step, moment), moment)
 
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
-        location = self._order.checkpoints
-        if location is not None:
-            bucket, prefix = location
-            now = self._clock.now()
-            written = _once(lambda: Written(self._body(step, saved, now), now))
+        now = self._clock.now()
+        self._write(name, _once(lambda: Written(self._body(step, saved, now), now)))
+
+    def _write(self, name: str, written: Read) -> None:
+        if self._order.checkpoints is not None:
+            bucket, prefix = self._order.checkpoints
             self._objects.follow(bucket, prefix + name, written)
 
     def _body(self, step: int, saved: int, moment: datetime) -> bytes:
