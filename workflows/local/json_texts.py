@@ -25,6 +25,34 @@ def text_of(value: Any) -> str:
         return _encode(value)
 
 
+def size_of(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+class Unwritten:
+    """The JSON text of a value that nobody changes any more, written when somebody reads it: `str(text)`.
+
+    A planned run's histories hold the descriptions of its jobs, and nobody reads most of them. `at_most`: the
+    bytes that the text takes in UTF-8, or more. There is no null in it.
+    """
+
+    __slots__ = ("_text", "_value", "at_most")
+
+    def __init__(self, value: Any, at_most: int) -> None:
+        self._value = value
+        self._text: str | None = None
+        self.at_most = at_most
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = text_of(self._value)
+        return self._text
+
+
+Text = str | Unwritten
+
+
 def read_json(text: str) -> Any:
     """Read strict JSON: Python's reader alone also takes NaN, Infinity and 1e999.
 

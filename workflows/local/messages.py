@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+LARGEST_ITEM, LARGEST_ATOM = 512, 64
+
 
 class Fixed(dict[str, Any]):
     """An object that nobody changes any more, nor what is in it; it remembers what was made of it."""
@@ -33,26 +35,39 @@ class Fixed(dict[str, Any]):
 class Overlaid(Fixed):
     """Such an object, like another, its ground, but for the values of a few members.
 
-    Only these are made anew in each form, and laid over that of the ground.
+    Only these are made anew in each form, and laid over that of the ground. A member is a growing list as it
+    was, or a text or a moment of LARGEST_ATOM bytes at most.
     """
 
-    __slots__ = ("_ground", "_over")
+    __slots__ = ("ground", "over")
 
     def __init__(self, ground: Fixed, over: dict[str, Any]) -> None:
         """`over`: members that the ground has too, so that all keep their order."""
         super().__init__(ground)
         self.update(over)
-        self._ground, self._over = ground, over
+        self.ground, self.over = ground, over
+
+    @property
+    def added(self) -> int:
+        """How many bytes of JSON it takes more than its ground, at most and in any form."""
+        most = LARGEST_ATOM * len(self.over)
+        for item in self.over.values():
+            if item.__class__ is Grown:
+                most += LARGEST_ITEM * len(item)
+        return most
 
     def over_ground(
         self, make: Callable[[Any], Any], make_over: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
         """What `make`, which looks at each member alone, makes of it; `make_over` does of a few members."""
-        return {**self._ground.form(make), **make_over(self._over)}
+        return {**self.ground.form(make), **make_over(self.over)}
 
 
 class Growing(list[Any]):
-    """A list of objects to which others are added, and of which none but the last is ever replaced."""
+    """A list of objects to which others are added, and of which none but the last is ever replaced.
+
+    In no form does one of them take more than LARGEST_ITEM bytes of JSON.
+    """
 
     __slots__ = ("_settled",)
 

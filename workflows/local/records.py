@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflows.local.errors import ServiceError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import size_of, text_of
 from workflows.local.service_model import checked
-from workflows.local.step_functions.limits import size_of
 
 LARGEST_ITEM = 400 * 1024  # bytes, DynamoDB's quota
 _CONDITION = re.compile(r"(\w+) = (:\w+)(?: AND begins_with\((\w+), (:\w+)\))?")

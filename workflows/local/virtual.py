@@ -17,11 +17,12 @@ from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Unwritten, text_of
 from workflows.local.objects import MemoryObjects
 from workflows.local.records import MemoryMetrics, MemoryTable
 from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload
+from workflows.local.sagemaker.state_change import Event as StateChange
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.sagemaker.workload import s3_location
 from workflows.local.scenario import Scenario
@@ -164,13 +165,15 @@ class VirtualWorld:
         """Delivers as EventBridge does."""
         machine = self.install("watch", watch.definition)
 
-        def arrive(event: Event, name: str, _passed: object) -> None:
-            self.watches.append(self.step_functions.start(machine, name, event))
+        def arrive(told: dict[str, Any], text: Unwritten, name: str, _passed: object) -> None:
+            self.watches.append(self.step_functions.start(machine, name, told, text))
 
-        def deliver(event: Event) -> None:
-            for copy, delay in enumerate(watch.arrivals(event)):
+        def deliver(event: StateChange) -> None:
+            arrivals, told = watch.arrivals(event), dict(event)
+            text = Unwritten(told, event.at_most)
+            for copy, delay in enumerate(arrivals):
                 name = f"{event['id']}_{copy}"
-                self.clock.env.timeout(delay).callbacks.append(partial(arrive, event, name))
+                self.clock.env.timeout(delay).callbacks.append(partial(arrive, told, text, name))
 
         self.sagemaker.subscribe(EventPattern(watch.pattern), deliver)
 

@@ -12,11 +12,11 @@ from typing import Protocol, TypeVar
 
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record
-from workflows.local.sagemaker.state_change import at_a_glance, package_change, state_change
+from workflows.local.sagemaker.state_change import Event, at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON
 
 T = TypeVar("T")
-Deliver = Callable[[JSON], None]
+Deliver = Callable[[Event], None]
 
 
 class Choice(Protocol):
@@ -69,7 +69,9 @@ class Audience:
             if certain is not False
         ]
 
-    def _tell(self, event_of: Callable[[T, str, str, int], JSON], what: T, interested: list[Deliver]) -> None:
+    def _tell(
+        self, event_of: Callable[[T, str, str, int], Event], what: T, interested: list[Deliver]
+    ) -> None:
         number = self._rng.getrandbits(128)  # each event has its id, whether somebody wants it or not
         if interested or self.everybody:
             event = event_of(what, self._region, self._account, number)
@@ -77,6 +79,6 @@ class Audience:
                 deliver(event)
 
 
-def _deliver_wanted(choice: Choice, deliver: Deliver, event: JSON) -> None:
+def _deliver_wanted(choice: Choice, deliver: Deliver, event: Event) -> None:
     if choice.wants(event):
         deliver(event)

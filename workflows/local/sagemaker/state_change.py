@@ -8,25 +8,45 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
-from workflows.local.messages import in_milliseconds, milliseconds
+from workflows.local.json_texts import size_of, text_of
+from workflows.local.messages import Fixed, in_milliseconds, milliseconds
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
 
 SOURCE = "aws.sagemaker"
+ENVELOPE, LARGEST_TAG = 2048, 1600
+"""Bytes of JSON, at most: of an event besides its detail (two ARNs of 256 characters, and what is short), and
+of a tag (a key of 128 characters and a value of 256)."""
 
 # RFC 9562: four bits say the version, two the variant, the others are random.
 _UUID_4 = uuid.UUID(int=0, version=4).int
 _ANY_UUID = uuid.UUID(int=2**128 - 1, version=4).int
 
 
-def state_change(record: Record, region: str, account: str, number: int) -> JSON:
+class Event(dict[str, Any]):
+    """An event, and how many bytes of JSON it takes at most."""
+
+    __slots__ = ("at_most",)
+
+    at_most: int
+
+
+def state_change(record: Record, region: str, account: str, number: int) -> Event:
     """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
-    detail = {**in_milliseconds(record.described), "Tags": dict(record.tags)}
-    return _event(_kind(record), record.arn, record.modified, detail, region, account, number)
+    described, tags = record.described, dict(record.tags)
+    detail = {**in_milliseconds(described), "Tags": tags}
+    event = _event(_kind(record), record.arn, record.modified, detail, region, account, number)
+    event.at_most = described.ground.form(_size) + described.added + LARGEST_TAG * len(tags) + ENVELOPE
+    return event
+
+
+def _size(ground: Fixed) -> int:
+    return size_of(text_of(ground.form(in_milliseconds)))
 
 
 def at_a_glance(record: Record) -> JSON:
@@ -44,28 +64,34 @@ def _kind(record: Record) -> str:
     return f"SageMaker {record.kind.capitalize()} Job State Change"
 
 
-def package_change(package: Package, region: str, account: str, number: int) -> JSON:
+def package_change(package: Package, region: str, account: str, number: int) -> Event:
     """The event for a model package that was created or updated: what a deployment waits for."""
     detail = {
         name: _text(value) if isinstance(value, datetime) else value
         for name, value in package.describe().items()
     }
     kind = "SageMaker Model Package State Change"
-    return _event(kind, package.arn, package.modified, detail, region, account, number)
+    event = _event(kind, package.arn, package.modified, detail, region, account, number)
+    event.at_most = size_of(text_of(event))
+    return event
 
 
-def _event(kind: str, arn: str, time: datetime, detail: JSON, region: str, account: str, number: int) -> JSON:
-    return {
-        "version": "0",
-        "id": _uuid(number),
-        "detail-type": kind,
-        "source": SOURCE,
-        "account": account,
-        "time": _text(time),
-        "region": region,
-        "resources": [arn],
-        "detail": detail,
-    }
+def _event(
+    kind: str, arn: str, time: datetime, detail: JSON, region: str, account: str, number: int
+) -> Event:
+    return Event(
+        {
+            "version": "0",
+            "id": _uuid(number),
+            "detail-type": kind,
+            "source": SOURCE,
+            "account": account,
+            "time": _text(time),
+            "region": region,
+            "resources": [arn],
+            "detail": detail,
+        }
+    )
 
 
 def _uuid(number: int) -> str:

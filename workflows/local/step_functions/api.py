@@ -10,7 +10,7 @@ import simpy
 
 from workflows.local.clock import Clock
 from workflows.local.errors import ServiceError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Unwritten
 from workflows.local.service_model import checked
 from workflows.local.step_functions.aliases import Aliases, Tags
 from workflows.local.step_functions.execution import Execution
@@ -18,7 +18,7 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
-from workflows.local.step_functions.limits import timestamp
+from workflows.local.step_functions.limits import MAX_PAYLOAD, timestamp
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
 from workflows.local.step_functions.records import Machine
@@ -80,15 +80,17 @@ class StepFunctions:
             raise ServiceError("UnknownOperationException", message)
         return handler(checked("stepfunctions", operation, request))
 
-    def start(self, machine: str, name: str, value: Any) -> str:
+    def start(self, machine: str, name: str, value: Any, text: Unwritten) -> str:
         """StartExecution of a caller in the same process, like a rule's event; returns the execution's ARN.
 
         `value` is what reading its text would give, and nobody changes it any more: the execution takes it,
-        not a copy. (Only a number that JSON does not have is read back, as the null that it is written as.)
+        not a copy.
         """
-        request = {"stateMachineArn": machine, "name": name, "input": text_of(value)}
-        started = self.executions.start(checked("stepfunctions", "StartExecution", request), value)
-        return str(started["executionArn"])
+        request = {"stateMachineArn": machine, "name": name}
+        if text.at_most > MAX_PAYLOAD:  # perhaps
+            return str(self.handle("StartExecution", {**request, "input": str(text)})["executionArn"])
+        kept = checked("stepfunctions", "StartExecution", request)
+        return str(self.executions.start_with(kept, value, text)["executionArn"])
 
     def ended(self, execution_arn: str) -> simpy.Event:
         """Return an event that succeeds with the description of the ended execution."""

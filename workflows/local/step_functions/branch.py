@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, text_of
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
@@ -69,9 +69,9 @@ class Branch:
     output: Any = None
     error: TaskError | None = None
     cut_off = False
-    arguments_text = ""
-    result_text: str | None = None
-    _text: str | None = None
+    arguments_text: Text = ""
+    result_text: Text | None = None
+    _text: Text | None = None
     _prepared: Any = _MISSING
 
     def __init__(
@@ -101,7 +101,7 @@ class Branch:
         if item is not None:
             self.item = item
 
-    def use_input_text(self, text: str | None) -> None:
+    def use_input_text(self, text: Text | None) -> None:
         """Show the input in the first event as it was written, not as we would write it (None)."""
         self._text = text
 
@@ -187,8 +187,8 @@ class Branch:
         else:
             self.at, self.input, self._text = next_state, output, text
 
-    def _text_of(self, output: Any) -> str:
-        text: str | None = None
+    def _text_of(self, output: Any) -> Text:
+        text: Text | None = None
         if output is self.input:  # its text was worked out when it came, like the result's
             text = self._text
         elif output is self.plain[1]:
@@ -197,7 +197,7 @@ class Branch:
 
     # The result of an attempt
 
-    def take(self, result: Any, text: str) -> None:
+    def take(self, result: Any, text: Text) -> None:
         """Take what a task gave, with its text."""
         self.plain, self.result_text = (self.input, result), text
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflows.local.garbage import uncollected
+from workflows.local.json_texts import size_of
 from workflows.local.step_functions.fields import (
     ALLOWED,
     JSONPATH_ONLY,
@@ -21,7 +22,7 @@ from workflows.local.step_functions.fields import (
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.templates import expressions_in
 from workflows.local.step_functions.jsonata.values import ExpressionError
-from workflows.local.step_functions.limits import MAX_DEFINITION, size_of
+from workflows.local.step_functions.limits import MAX_DEFINITION
 
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TRANSITION = "MISSING_TRANSITION_TARGET"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, text_of
 from workflows.local.step_functions.branch import Behaviour, Branch, Waiting
 from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
@@ -57,7 +57,7 @@ class Execution:
     definition: str
     program: Program
     input: Any
-    input_text: str
+    written_input: Text
     version_arn: str | None = None
     alias_arn: str | None = None
     trace_header: str | None = None
@@ -84,7 +84,7 @@ class Execution:
 
     def _new_root(self) -> Branch:
         root = Branch(self, self.program, self.input, history=self.history)
-        root.use_input_text(self.input_text)
+        root.use_input_text(self.written_input)
         return root
 
     # Life
@@ -97,6 +97,11 @@ class Execution:
             if self.stopped:
                 self._ended.succeed(self.describe())
         return self._ended
+
+    @property
+    def input_text(self) -> str:
+        """The input as JSON."""
+        return str(self.written_input)
 
     @property
     def stopped(self) -> bool:
@@ -117,7 +122,7 @@ class Execution:
         """Start walking; the first state is entered when the clock next runs."""
         self.started = self.interpreter.clock.now()
         details: dict[str, Any] = {
-            "input": self.input_text,
+            "input": self.written_input,
             "inputDetails": NOT_TRUNCATED,
             "roleArn": self.role_arn,
         }
@@ -296,7 +301,7 @@ class Execution:
                 definition=self.definition,
                 program=body,
                 input=value,
-                input_text=text_of(value),
+                written_input=text_of(value),
                 started=now,
                 map_run=run,
                 history=History(self.interpreter.clock),

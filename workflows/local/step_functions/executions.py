@@ -9,12 +9,11 @@ from typing import Any
 import simpy
 
 from workflows.local.errors import ServiceError
-from workflows.local.json_texts import read_json
+from workflows.local.json_texts import Text, read_json, size_of
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.jsonata.values import may_hold_null
-from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS, size_of
+from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS
 from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.map_runs import MapRuns
@@ -66,11 +65,13 @@ class Executions:
             known = self.programs[text] = load_program(text, self.interpreter.expressions)
         return known
 
-    def start(self, request: dict[str, Any], known_input: Any = None) -> dict[str, Any]:
-        """`known_input`: what stands in the request's input, if the caller has it and nobody changes it."""
-        target = self.machines.target(request["stateMachineArn"])
+    def start(self, request: dict[str, Any]) -> dict[str, Any]:
         text = request.get("input", "{}")
-        value = _input(text, known_input)
+        return self.start_with(request, _input(text), text)
+
+    def start_with(self, request: dict[str, Any], value: Any, text: Text) -> dict[str, Any]:
+        """The same with an input that has been read, and is not too large."""
+        target = self.machines.target(request["stateMachineArn"])
         prefix = target.machine.arn.replace(":stateMachine:", ":execution:")
         name = request.get("name") or self._new_name(prefix)
         check_name(name)
@@ -107,7 +108,7 @@ class Executions:
                 del self.by_arn[arn]
 
     def _make(
-        self, target: Target, name: str, arn: str, text: str, value: Any, trace: str | None
+        self, target: Target, name: str, arn: str, text: Text, value: Any, trace: str | None
     ) -> Execution:
         revision = target.revision
         return Execution(
@@ -120,7 +121,7 @@ class Executions:
             definition=revision.definition,
             program=self.program(revision.definition),
             input=value,
-            input_text=text,
+            written_input=text,
             version_arn=target.version_arn,
             alias_arn=target.alias_arn,
             trace_header=trace,
@@ -217,12 +218,10 @@ class Executions:
         }
 
 
-def _input(text: str, known: Any) -> Any:
+def _input(text: str) -> Any:
     if size_of(text) > MAX_PAYLOAD:
         message = f"Invalid State Machine Execution Input: input is larger than {MAX_PAYLOAD} bytes"
         raise ServiceError("InvalidExecutionInput", message)
-    if known is not None and not may_hold_null(text):  # which a number that JSON does not have is written as
-        return known
     try:
         return read_json(text)
     except (ValueError, RecursionError) as error:

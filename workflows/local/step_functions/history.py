@@ -7,6 +7,7 @@ from typing import Any
 
 from workflows.local.clock import Clock
 from workflows.local.errors import TaskError
+from workflows.local.json_texts import Unwritten
 from workflows.local.step_functions.limits import MAX_EVENTS, RUNTIME
 
 Event = dict[str, Any]
@@ -52,7 +53,7 @@ class History:
                 "previousEventId": previous,
             }
             if key is not None:
-                event[key] = details
+                event[key] = _read(details)
             written.append(event)
         self._new.clear()
         return written
@@ -86,6 +87,12 @@ class History:
         self._new.append((self._env.now, kind, previous, key, details))
         self.closed = True
         return self.count
+
+
+def _read(details: Any) -> Any:
+    if isinstance(details, dict):
+        return {name: str(item) if item.__class__ is Unwritten else item for name, item in details.items()}
+    return details
 
 
 def without_data(event: Event) -> Event:

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
 from workflows.local.errors import ServiceError, TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, text_of
 from workflows.local.messages import in_milliseconds
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     """What a call answers at once, and its JSON text; only a job or another execution is waited for."""
 
     result: Any
-    text: str
+    text: Text
 
 
 class TaskCall(Protocol):

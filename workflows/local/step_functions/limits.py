@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from workflows.local.errors import TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 
 MAX_PAYLOAD = 262_144
 """Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""
@@ -39,13 +39,12 @@ def timestamp(moment: datetime) -> str:
     return f"{quoted[1:20].decode()}.{moment.microsecond // 1000:03}Z"
 
 
-def size_of(text: str) -> int:
-    """Return the bytes of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def fitting(text: str, name: str) -> str:
+def fitting(text: Text, name: str) -> Text:
     """Return the text of what state or task `name` gave, or raise States.DataLimitExceeded."""
+    if isinstance(text, Unwritten):
+        if text.at_most <= MAX_PAYLOAD:
+            return text
+        text = str(text)
     if len(text) > ALWAYS_FITS and size_of(text) > MAX_PAYLOAD:
         raise TaskError(
             DATA_LIMIT,

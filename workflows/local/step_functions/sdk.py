@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 from workflows.local.messages import Fixed, Grown, Overlaid, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
@@ -195,7 +195,7 @@ def to_result(shape: Shape | None, value: Any) -> Any:
     return to_written_result(shape, value)[0]
 
 
-def to_written_result(shape: Shape | None, value: Any) -> tuple[Any, str]:
+def to_written_result(shape: Shape | None, value: Any) -> tuple[Any, Text]:
     """The same with its JSON text, both made once for an answer that never changes."""
     if shape is None or value is None:
         result = {} if value is None else value
@@ -218,8 +218,13 @@ def _writer(shape: Shape) -> Shower:
 
 
 def _written(shower: Shower) -> Shower:
-    def write(value: Any) -> tuple[Any, str]:
+    def size(ground: Fixed) -> int:
+        return size_of(text_of(ground.form(shower)))
+
+    def write(value: Any) -> tuple[Any, Text]:
         shown = shower(value)
+        if value.__class__ is Overlaid:  # what was sent to AWS, or told by it, has no nulls in it
+            return shown, Unwritten(shown, value.ground.form(size) + value.added)
         return shown, text_of(shown)
 
     return write

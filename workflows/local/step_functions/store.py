@@ -132,11 +132,13 @@ class ExecutionStore:
         events = _events(folder / "history.jsonl")
         fields = {key: record[key] for key in _KEPT}
         fields |= {key: _moment(record[key]) for key in _DATES}
+        text = fields.pop("input_text")
         execution = Execution(
             interpreter=interpreter,
             definition=definition,
             program=program,
-            input=json.loads(record["input_text"]),
+            input=json.loads(text),
+            written_input=text,
             history=History(interpreter.clock, events),
             map_run=run,
             on_save=self.save,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 import simpy
 
 from workflows.local.errors import TaskError
-from workflows.local.json_texts import text_of
+from workflows.local.json_texts import Text, text_of
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
 from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer
@@ -27,7 +27,7 @@ class _Ended(NamedTuple):
     """How a call ended: with a result, or with an error."""
 
     result: Any
-    text: str | None = None
+    text: Text | None = None
     error: TaskError | None = None
 
 
@@ -78,7 +78,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
     if isinstance(ended, _Ended) and ended.error is not None:
         attempt.fail(ended.error)
     result = ended.result
-    text = fitting(ended.text or text_of(result), state.name)
+    text = fitting(text_of(result) if ended.text is None else ended.text, state.name)
     branch.take(result, text)
     done = {**names, "output": text, "outputDetails": NOT_TRUNCATED}
     branch.event("TaskSucceeded", "taskSucceededEventDetails", done)

@@ -8,6 +8,8 @@ from typing import Any
 
 from jsonata.utils import Utils
 
+from workflows.local.json_texts import Text, Unwritten
+
 NULL = Utils.NULL_VALUE
 
 
@@ -23,13 +25,13 @@ class UnsupportedResultError(Exception):
     """An expression returned something that JSON cannot hold: a function, a regular expression."""
 
 
-def prepare(value: Any, text: str | None = None) -> Any:
+def prepare(value: Any, text: Text | None = None) -> Any:
     """Return JSON as an expression may see it: with `NULL_VALUE` for None; the same object if none.
 
     Lists and objects without a null in them are shared, not copied. `text`, the value's own where it is
     known, tells at once that there is none.
     """
-    if text is not None and not may_hold_null(text):
+    if text is not None and (isinstance(text, Unwritten) or not may_hold_null(text)):
         return value
     if value is None:
         return NULL
