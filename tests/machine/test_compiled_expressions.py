@@ -259,10 +259,11 @@ TIMES = st.sampled_from(
 )
 
 
-@given(st.floats() | st.integers() | TIMES)
+@given(st.floats() | st.integers() | st.integers(-(10**14), 10**15) | TIMES)
 def test_numbers_and_times_are_written_and_read_as_by_the_library(value: Any) -> None:
     ours = Expressions(lambda: MOMENT, compile_after=0)
-    for text in ("$string($x)", "'' & $x", "$floor($x)", "$ceil($x)", "$max([0, $x])", "$toMillis($x)"):
+    of_times = ("$toMillis($x)", "$fromMillis($x)")
+    for text in ("$string($x)", "'' & $x", "$floor($x)", "$ceil($x)", "$max([0, $x])", *of_times):
         expression = ours.compile(text)
         expression.used(0)
         assert expression.fast is not None

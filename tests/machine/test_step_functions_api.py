@@ -66,7 +66,7 @@ def test_who_has_the_input_at_hand_starts_the_same_execution_as_with_its_text() 
         name="a",
         input='{"n":1,"text":"ü","not a number":null}',
     )["executionArn"]
-    by_value = given.api.start(given.create(END, "m"), "a", value)
+    by_value = given.api.start(given.create(END, "m"), "a", value, unwritten(value))
     for world in (sent, given):
         world.clock.run()
     # then

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import uuid
+from functools import cached_property
+from random import Random
 
 from workflows.local.clock import Clock
 from workflows.local.step_functions.integrations import Integrations
@@ -29,7 +30,12 @@ class Interpreter:
         self.region = region
         self.account = account
         self.expressions = Expressions(clock.now, seed, compile_after=compile_after)
-        self.random = random.Random(f"states {seed}")
+        self._seed = seed
+
+    @cached_property
+    def random(self) -> Random:
+        """Draws the jitter of retries, the routes of aliases, and new ids."""
+        return Random(f"states {self._seed}")
 
     def new_id(self) -> str:
         """Return a UUID that follows the world's seed."""

@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 from jsonata.functions import Functions
@@ -43,7 +44,7 @@ class OwnFunctions:
 
     def __init__(self, now: Callable[[], datetime], seed: int) -> None:
         self._now = now
-        self._random = random.Random(f"jsonata {seed}")
+        self._seed = seed
         self._mark: Any = None
         self.table: dict[str, Native] = {
             "now": Native(self._now_text, "<s?s?:s>", 2),
@@ -54,6 +55,11 @@ class OwnFunctions:
             **_PURE,
         }
         """Each function by its name in expressions, without the `$`."""
+
+    @cached_property
+    def _random(self) -> random.Random:
+        """Made when it is first asked for: few expressions draw."""
+        return random.Random(f"jsonata {self._seed}")
 
     def millis(self) -> int:
         """The time now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -124,6 +124,19 @@ def to_millis(value: Any) -> Any:
         if moment.tzinfo is not None:
             return int(moment.timestamp() * 1000)
     return _to_millis(value)
+
+
+_from_millis = typed("fromMillis", NUMBER)
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = range(0, 8_000_000_000_000)  # 1970 to 2223: later, the library's float loses milliseconds
+
+
+def from_millis(value: Any) -> Any:
+    """`$fromMillis`; the library reads its picture of a moment part by part."""
+    if value.__class__ is int and value in _YEARS:
+        moment = _1970 + timedelta(milliseconds=value)
+        return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    return _from_millis(value)
 
 
 def parsed(value: Any) -> Any:
@@ -297,7 +310,7 @@ FAST: dict[tuple[str, int], Function] = {
     ("toMillis", 1): to_millis,
     ("floor", 1): to_whole("floor", math.floor),
     ("ceil", 1): to_whole("ceil", math.ceil),
-    ("fromMillis", 1): known("fromMillis", NUMBER),
+    ("fromMillis", 1): from_millis,
     **{
         (name, 1): known(name, TEXT)
         for name in ("length", "trim", "lowercase", "uppercase", "base64encode", "base64decode")
