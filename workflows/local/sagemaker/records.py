@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, Overlaid
+from workflows.local.messages import Fixed, Growing, Overlaid, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -125,14 +125,14 @@ def _moving_training(record: Record) -> JSON:
 
 def _training(record: Record, moving: JSON) -> JSON:
     described: JSON = {
-        **_repeated(record.request),
+        **form(record.request, _repeated),
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TrainingJobStatus": record.status,  # with the next, for their place
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         **moving,
-        **_flags(record.request),
+        **form(record.request, _flags),
     }
     optional = {
         "FailureReason": record.reason,
