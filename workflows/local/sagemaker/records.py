@@ -95,7 +95,9 @@ class Record:
             self.close(now)
         opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
         self.transitions.append(opened)
-        self.__dict__.update(status=status, secondary=secondary, modified=now, _described=None)
+        known = self.__dict__
+        known["status"], known["secondary"], known["modified"] = status, secondary, now
+        known["_described"] = None
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end, if it has none."""
