@@ -82,7 +82,9 @@ class Grown(list[Any]):
         before = len(self) - 1
         if len(settled) < before:
             settled += [make(item) for item in self[len(settled) : before]]
-        return [*settled[:before], make(self[-1])]
+        made = settled[:before]
+        made.append(make(self[-1]))
+        return made
 
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:

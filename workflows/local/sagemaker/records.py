@@ -73,16 +73,23 @@ class Record:
     @property
     def described(self) -> Overlaid:
         """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
-        changes; most changes are transitions, which change the same few members each time."""
+        changes."""
         known = self.__dict__
         kept: Overlaid | None = known["_described"]
         if kept is None:
-            moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
-            if known["_ground"] is None:
-                whole = _training(self, moving) if self.kind == "training" else _processing(self, moving)
-                known["_ground"] = Fixed(whole)
-            kept = known["_described"] = Overlaid(known["_ground"], moving)
+            kept = known["_described"] = Overlaid(*self.parts())
         return kept
+
+    def parts(self) -> tuple[Fixed, JSON]:
+        """The same in two: all of it as it was at some time, and the few members that are now to be put in
+        their place. Most changes are transitions, which change the same few each time."""
+        known = self.__dict__
+        moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
+        ground: Fixed | None = known["_ground"]
+        if ground is None:
+            whole = _training(self, moving) if self.kind == "training" else _processing(self, moving)
+            ground = known["_ground"] = Fixed(whole)
+        return ground, moving
 
     @property
     def terminal(self) -> bool:

@@ -25,14 +25,15 @@ _ANY_UUID = uuid.UUID(int=2**128 - 1, version=4).int
 
 def state_change(record: Record, region: str, account: str, number: int) -> JSON:
     """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
-    detail = {**in_milliseconds(record.described), "Tags": dict(record.tags)}
+    ground, moving = record.parts()
+    detail = {**in_milliseconds(ground), **in_milliseconds(moving), "Tags": dict(record.tags)}
     return _event(_kind(record), record.arn, record.modified, detail, region, account, number)
 
 
 def at_a_glance(record: Record) -> JSON:
     """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
     job = record.kind.capitalize()
-    known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": dict(record.tags)}
+    known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": record.tags}
     if record.kind == "training":
         known["SecondaryStatus"] = record.secondary
     if record.started is not None:
