@@ -47,20 +47,20 @@ class Overlaid(Fixed):
         self.update(over)
         self.ground, self.over = ground, over
 
-    @property
-    def added(self) -> int:
-        """How many bytes of JSON it takes more than its ground, at most and in any form."""
-        most = LARGEST_ATOM * len(self.over)
-        for item in self.over.values():
-            if item.__class__ is Grown:
-                most += LARGEST_ITEM * len(item)
-        return most
-
     def over_ground(
         self, make: Callable[[Any], Any], make_over: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
         """What `make`, which looks at each member alone, makes of it; `make_over` does of a few members."""
         return {**self.ground.form(make), **make_over(self.over)}
+
+
+def added(over: dict[str, Any]) -> int:
+    """How many bytes of JSON an object takes more than its ground, at most and in any form."""
+    most = LARGEST_ATOM * len(over)
+    for item in over.values():
+        if item.__class__ is Grown:
+            most += LARGEST_ITEM * len(item)
+    return most
 
 
 class Growing(list[Any]):
@@ -97,7 +97,9 @@ class Grown(list[Any]):
         before = len(self) - 1
         if len(settled) < before:
             settled += [make(item) for item in self[len(settled) : before]]
-        return [*settled[:before], make(self[-1])]
+        made = settled[:before]
+        made.append(make(self[-1]))
+        return made
 
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:

@@ -70,9 +70,13 @@ class MemoryObjects:
         """
         self._buckets.setdefault(bucket, {})[key] = written
 
+    def followed(self, bucket: str, key: str) -> Read:
+        """What is asked when an object is read; raises KeyError where there is none."""
+        return self._buckets[bucket][key]
+
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object; raises KeyError where there is none."""
-        return self._buckets[bucket][key]().data
+        return self.followed(bucket, key)().data
 
     def list(self, bucket: str, prefix: str) -> list[str]:
         """Return the keys with a prefix, in order."""

@@ -177,6 +177,8 @@ class SageMaker:
 
         Preferences that are over their quota are passed over: nobody has said what AWS does with them.
         """
+        if not self._quotas:
+            return demands(order)
         refusals = {wanted: self._over_quota(order.kind, wanted) for wanted in demands(order)}
         allowed = [wanted for wanted, refusal in refusals.items() if refusal is None]
         if not allowed:

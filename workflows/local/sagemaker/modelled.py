@@ -9,8 +9,9 @@ in progress.json while a job works is worked out when somebody reads it, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -94,10 +95,10 @@ class ModelledWork:
 
     def download(self) -> simpy.Event:
         """Take the step of the newest checkpoint from progress.json."""
-        previous = self._read("progress.json")
-        if previous:
-            self._resumed = int(previous["saved_step"])
-            self._interruptions = int(previous["interruptions"]) + 1
+        previous = self._last_report()
+        if previous is not None:
+            self._resumed = previous.saved
+            self._interruptions = previous.interruptions + 1
         return self._env.timeout(self._model.download)
 
     def train(self) -> simpy.Event:
@@ -225,7 +226,7 @@ class ModelledWork:
         left = self._model.seconds - self._work_before()
         if self._stuck:
             return self._model.restore + left
-        saves = max(1, math.ceil(round(left / self._model.save_every, 9)))
+        saves = max(1, math.ceil(left / self._model.save_every - 1e-9))
         return self._model.restore + left + saves * self._model.stall
 
     def _cycle(self) -> tuple[int, float]:
@@ -262,7 +263,8 @@ class ModelledWork:
 
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
         now = self._clock.now()
-        self._write(name, _once(lambda: Written(self._body(step, saved, now), now)))
+        body = partial(self._body, step, saved, now)
+        self._write(name, _Report(saved, self._interruptions, now, body))
 
     def _write(self, name: str, written: Read) -> None:
         if self._order.checkpoints is not None:
@@ -289,24 +291,31 @@ class ModelledWork:
         }
         return orjson.dumps(body)
 
-    def _read(self, name: str) -> JSON | None:
+    def _last_report(self) -> _Report | None:
         if self._order.checkpoints is None:
             return None
         bucket, prefix = self._order.checkpoints
         try:
-            content: JSON = orjson.loads(self._objects.get(bucket, prefix + name))
+            found = self._objects.followed(bucket, prefix + "progress.json")
         except KeyError:
             return None
-        return content
+        return found if isinstance(found, _Report) else _Report.of(found())
 
 
-def _once(make: Read) -> Read:
-    """The same, made when it is first asked for: most reports are overwritten before anybody reads them."""
-    made: list[Written] = []
+class _Report:
+    """What one work said last: the next needs two numbers of it, and most are never read by anybody else."""
 
-    def written() -> Written:
-        if not made:
-            made.append(make())
-        return made[0]
+    def __init__(self, saved: int, interruptions: int, modified: datetime, body: Callable[[], bytes]) -> None:
+        self.saved, self.interruptions = saved, interruptions
+        self._modified, self._body = modified, body
 
-    return written
+    @classmethod
+    def of(cls, written: Written) -> _Report:
+        """That of a progress.json that came about in another way."""
+        content: JSON = orjson.loads(written.data)
+        numbers = int(content["saved_step"]), int(content["interruptions"])
+        return cls(*numbers, written.modified, lambda: written.data)
+
+    def __call__(self) -> Written:
+        """The object in S3, made when it is read."""
+        return Written(self._body(), self._modified)

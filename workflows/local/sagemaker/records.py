@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflows.local.messages import Fixed, Growing, Overlaid
+from workflows.local.messages import Fixed, Growing, Overlaid, form
 from workflows.local.sagemaker.files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
@@ -73,16 +73,23 @@ class Record:
     @property
     def described(self) -> Overlaid:
         """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
-        changes; most changes are transitions, which change the same few members each time."""
+        changes."""
         known = self.__dict__
         kept: Overlaid | None = known["_described"]
         if kept is None:
-            moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
-            if known["_ground"] is None:
-                whole = _training(self, moving) if self.kind == "training" else _processing(self, moving)
-                known["_ground"] = Fixed(whole)
-            kept = known["_described"] = Overlaid(known["_ground"], moving)
+            kept = known["_described"] = Overlaid(*self.parts())
         return kept
+
+    def parts(self) -> tuple[Fixed, JSON]:
+        """The same in two: all of it as it was at some time, and the few members that are now to be put in
+        their place. Most changes are transitions, which change the same few each time."""
+        known = self.__dict__
+        moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
+        ground: Fixed | None = known["_ground"]
+        if ground is None:
+            whole = _training(self, moving) if self.kind == "training" else _processing(self, moving)
+            ground = known["_ground"] = Fixed(whole)
+        return ground, moving
 
     @property
     def terminal(self) -> bool:
@@ -95,7 +102,9 @@ class Record:
             self.close(now)
         opened = {"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]}
         self.transitions.append(opened)
-        self.__dict__.update(status=status, secondary=secondary, modified=now, _described=None)
+        known = self.__dict__
+        known["status"], known["secondary"], known["modified"] = status, secondary, now
+        known["_described"] = None
 
     def close(self, now: datetime) -> None:
         """Give the last transition its end, if it has none."""
@@ -125,14 +134,14 @@ def _moving_training(record: Record) -> JSON:
 
 def _training(record: Record, moving: JSON) -> JSON:
     described: JSON = {
-        **_repeated(record.request),
+        **form(record.request, _repeated),
         "TrainingJobName": record.name,
         "TrainingJobArn": record.arn,
         "TrainingJobStatus": record.status,  # with the next, for their place
         "SecondaryStatus": record.secondary,
         "CreationTime": record.created,
         **moving,
-        **_flags(record.request),
+        **form(record.request, _flags),
     }
     optional = {
         "FailureReason": record.reason,

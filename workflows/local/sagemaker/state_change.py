@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from workflows.local.json_texts import size_of, text_of
-from workflows.local.messages import Fixed, in_milliseconds, milliseconds
+from workflows.local.messages import Fixed, added, in_milliseconds, milliseconds
 from workflows.local.sagemaker.packages import Package
 from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
@@ -38,10 +38,10 @@ class Event(dict[str, Any]):
 
 def state_change(record: Record, region: str, account: str, number: int) -> Event:
     """The event for the job as it is now; `number` (128 bits) makes its id, so that runs repeat exactly."""
-    described, tags = record.described, dict(record.tags)
-    detail = {**in_milliseconds(described), "Tags": tags}
+    (ground, moving), tags = record.parts(), dict(record.tags)
+    detail = {**in_milliseconds(ground), **in_milliseconds(moving), "Tags": tags}
     event = _event(_kind(record), record.arn, record.modified, detail, region, account, number)
-    event.at_most = described.ground.form(_size) + described.added + LARGEST_TAG * len(tags) + ENVELOPE
+    event.at_most = ground.form(_size) + added(moving) + LARGEST_TAG * len(tags) + ENVELOPE
     return event
 
 
@@ -52,7 +52,7 @@ def _size(ground: Fixed) -> int:
 def at_a_glance(record: Record) -> JSON:
     """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
     job = record.kind.capitalize()
-    known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": dict(record.tags)}
+    known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": record.tags}
     if record.kind == "training":
         known["SecondaryStatus"] = record.secondary
     if record.started is not None:

@@ -16,7 +16,7 @@ from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
-from workflows.local.messages import Fixed, Grown, Overlaid, form, in_milliseconds
+from workflows.local.messages import Fixed, Grown, Overlaid, added, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
 
@@ -224,7 +224,7 @@ def _written(shower: Shower) -> Shower:
     def write(value: Any) -> tuple[Any, Text]:
         shown = shower(value)
         if value.__class__ is Overlaid:  # what was sent to AWS, or told by it, has no nulls in it
-            return shown, Unwritten(shown, value.ground.form(size) + value.added)
+            return shown, Unwritten(shown, value.ground.form(size) + added(value.over))
         return shown, text_of(shown)
 
     return write

@@ -128,7 +128,7 @@ def to_millis(value: Any) -> Any:
 
 _from_millis = typed("fromMillis", NUMBER)
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(0, 8_000_000_000_000)  # 1970 to 2223: later, the library's float loses milliseconds
+_YEARS = range(8_000_000_000_000)  # 1970 to 2223: later, the library's float loses milliseconds
 
 
 def from_millis(value: Any) -> Any:
