@@ -35,7 +35,9 @@ _WHOLE_SECONDS = orjson.OPT_OMIT_MICROSECONDS
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again
 def timestamp(moment: datetime) -> str:
     """Write a time as Step Functions does: UTC, milliseconds, `Z`; by orjson, in a third of the time."""
-    quoted = orjson.dumps(moment.astimezone(UTC), None, _WHOLE_SECONDS)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    quoted = orjson.dumps(moment, None, _WHOLE_SECONDS)
     return f"{quoted[1:20].decode()}.{moment.microsecond // 1000:03}Z"
 
 

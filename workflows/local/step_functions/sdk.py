@@ -6,7 +6,6 @@ strings, blobs and bodies strings. botocore's model of the service says which is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -163,9 +162,12 @@ def _itself(value: Any, where: str) -> Any:
     return value
 
 
+_WRITTEN = (dict, list)
+
+
 def _read_text(value: Any, where: str) -> Any:
     """Step Functions writes JSON given for a string member as its text (SNS Message, Input)."""
-    return text_of(value) if isinstance(value, dict | list) else value
+    return value if value.__class__ is str or not isinstance(value, _WRITTEN) else text_of(value)
 
 
 def _read_blob(value: Any, where: str) -> Any:
@@ -305,7 +307,7 @@ def _moment_or_itself(value: Any) -> Any:
 
 def job_result(description: dict[str, Any]) -> dict[str, Any]:
     """Turn a job's description into a `.sync` result: times in epoch milliseconds, tags a map."""
-    shown = {key: in_milliseconds(item) for key, item in description.items() if item is not None}
+    shown = {key: item for key, item in in_milliseconds(description).items() if item is not None}
     if isinstance(shown.get("Tags"), list):
         shown["Tags"] = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
     return shown
@@ -317,4 +319,5 @@ def _pascal(name: str) -> str:
 
 def request_id(number: int) -> str:
     """Return the id of a request: a fixed pattern, so that runs repeat."""
-    return re.sub(r"(.{8})(.{4})(.{4})(.{4})(.{12})", r"\1-\2-\3-\4-\5", f"{number:032x}")
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
