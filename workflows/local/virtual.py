@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from workflows.attempts import PARTITION_KEY, SORT_KEY, TABLE
@@ -53,6 +53,11 @@ class Watch:
     definition: Mapping[str, Any] | Definition
     pattern: Mapping[str, Any]
     arrivals: Callable[[Event], Iterable[float]] = once
+
+    @cached_property
+    def wanted(self) -> EventPattern:
+        """The pattern, read once for all worlds."""
+        return EventPattern(self.pattern)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class VirtualWorld:
                 name = f"{event['id']}_{copy}"
                 self.clock.env.timeout(delay).callbacks.append(partial(arrive, told, text, name))
 
-        self.sagemaker.subscribe(EventPattern(watch.pattern), deliver)
+        self.sagemaker.subscribe(watch.wanted, deliver)
 
     def _other(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         known = {

@@ -7,11 +7,12 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
+from jsonata.signature import Signature
 
 from workflows.local.json_texts import read_json
 from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
@@ -26,11 +27,18 @@ class Native(Jsonata.JFunction):  # type: ignore[misc]
     """A Python function under a JSONata signature, with the arity that $map and $filter ask for."""
 
     def __init__(self, function: Callable[..., Any], signature: str, arity: int) -> None:
-        super().__init__(Jsonata.JLambda(function), signature)
+        super().__init__(Jsonata.JLambda(function), None)
+        self.signature = _signature(signature, function.__name__)
         self._arity = arity
 
     def get_number_of_args(self) -> int:
         return self._arity
+
+
+@cache
+def _signature(text: str, name: str) -> Signature:
+    """Read once: each world has functions of its own, with the same names and signatures."""
+    return Signature(text, name)
 
 
 class OwnFunctions:
@@ -147,4 +155,4 @@ _PURE = {
     "range": Native(_range, "<nnn?:a>", 3),
     "sort": Native(_sort, "<af?:a>", 2),
 }
-"""Functions that depend on their arguments only, made once: reading a signature takes its time."""
+"""Functions that depend on their arguments only."""
