@@ -60,7 +60,7 @@ def merge(objects: Any) -> Any:
                 return checked("merge", objects)
             made.update(each)
         return made
-    return checked("merge", objects)
+    return dict(objects) if objects.__class__ is dict else checked("merge", objects)
 
 
 def merged(*objects: Any) -> Any:
@@ -230,11 +230,18 @@ def member_calls(function: Closure, value: dict[str, Any]) -> Any:
     return (function.call(None, (item, key, value)) for key, item in value.items())
 
 
+ITEMS = frozenset({str, bool, int, float, dict})
+
+
 def map_over(values: Any, function: Any) -> Any:
     """`$map`."""
-    if values is None and function.__class__ is Closure:
+    if function.__class__ is not Closure:
+        return checked("map", values, function)
+    if values is None:
         return None
-    if not isinstance(values, list) or function.__class__ is not Closure:
+    if values.__class__ in ITEMS:  # what a sequence of one is
+        values = [values]
+    elif not isinstance(values, list):
         return checked("map", values, function)
     return Sequenced([each for each in each_call(function, values) if each is not None])
 
