@@ -10,7 +10,6 @@ import json
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 _ABSENT = object()
@@ -45,13 +44,8 @@ class EventPattern:
     """
 
     def __init__(self, pattern: Mapping[str, Any]) -> None:
-        self.wants, self.glance = _read(json.dumps(pattern))
-
-
-@lru_cache  # each world of a plan has the same watch
-def _read(text: str) -> tuple[Question, Glance]:
-    pattern = json.loads(text)
-    return _matching(pattern), _glancing(pattern)
+        self.wants: Question = _matching(pattern)
+        self.glance: Glance = _glancing(pattern)
 
 
 def _matching(pattern: Mapping[str, Any]) -> Question:
