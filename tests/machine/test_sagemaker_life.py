@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.machine.sagemaker_worlds import World, request
+from tests.machine.sagemaker_worlds import PREFIX, World, request
 from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
@@ -275,3 +275,13 @@ def test_a_job_that_was_in_progress_when_the_world_died_comes_back_failed(tmp_pa
     assert lost["TrainingJobStatus"] == "Failed"
     assert lost["FailureReason"].startswith("InternalServerError: ")
     assert again.run("job-3") == lost
+
+
+def test_a_job_goes_on_from_a_report_that_somebody_else_wrote() -> None:
+    world = World(MODEL)
+    report = {"saved_step": 60, "interruptions": 2}
+    world.objects.put("bucket", PREFIX + "progress.json", json.dumps(report).encode())
+    world.create()
+    job = world.run()
+    assert (world.progress()["resumed_step"], world.progress()["interruptions"]) == (60, 3)
+    assert job["BillableTimeInSeconds"] == 10 + 5 + 400 + 4

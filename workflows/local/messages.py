@@ -20,15 +20,16 @@ class Fixed(dict[str, Any]):
 
     __slots__ = ("_forms",)
 
+    _forms: dict[Callable[[Any], Any], Any]
+
     def form(self, make: Callable[[Any], Any]) -> Any:
         """What `make` makes of it, made once; nobody changes that either."""
-        try:
-            return self._forms[make]
-        except AttributeError:
-            self._forms: dict[Callable[[Any], Any], Any] = {}
-        except KeyError:
-            pass
-        made = self._forms[make] = make(self)
+        known = getattr(self, "_forms", None)
+        if known is None:
+            known = self._forms = {}
+        elif make in known:
+            return known[make]
+        made = known[make] = make(self)
         return made
 
 

@@ -142,10 +142,7 @@ def _listed(wanted: list[Any]) -> Question:
     def ask(found: Any) -> bool:
         if isinstance(found, str) and found in texts:
             return True
-        for each in others:
-            if _fits(each, found):
-                return True
-        return False
+        return bool(others) and any(_fits(each, found) for each in others)
 
     # A list in the event matches when one of its members does.
     return lambda found: any(map(ask, found)) if isinstance(found, list) else ask(found)

@@ -93,8 +93,7 @@ class Life:
     def run(self) -> Steps:
         """The process of the whole life; whatever happens, it ends with a terminal status."""
         if self._max_wait is not None:
-            over = self._env.timeout(float(self._max_wait))
-            over.callbacks.append(lambda _over: self._limit.succeed())
+            self._env.timeout(float(self._max_wait)).callbacks.append(self._expire)
         try:
             end = None
             while end is None:
@@ -229,6 +228,9 @@ class Life:
             if taken is not None and taken.processed:
                 return "taken"
             yield self._bell.rung()
+
+    def _expire(self, _passed: simpy.Event) -> None:
+        self._limit.succeed()
 
     def _stopped(self, cut: str) -> End:
         if cut != "stop" and self.record.status != "Stopping":
