@@ -262,7 +262,7 @@ class Branch:
 
     def show_context(self) -> None:
         """Show the context object, which is costly to make and seldom read, as `$states.context`."""
-        self.seen["states"] = {**self.seen["states"], "context": prepare(self._context())}
+        self.seen["states"] = {**self.seen["states"], "context": self._context()}
 
     def _context(self) -> dict[str, Any]:
         context = self.execution.context()
@@ -273,7 +273,7 @@ class Branch:
             "RetryCount": self.retry_count,
         }
         if self.item is not None:
-            context["Map"] = {"Item": self.item}
+            context["Map"] = {"Item": prepare(self.item)}
         return context
 
 

@@ -17,6 +17,7 @@ from workflows.local.step_functions.branch import Behaviour, Branch, Waiting
 from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import MAX_EVENTS, timestamp
 from workflows.local.step_functions.map_run import MapRun, attempt_map_run
 from workflows.local.step_functions.program import Program, State
@@ -264,11 +265,11 @@ class Execution:
     # What states ask for
 
     def context(self) -> dict[str, Any]:
-        """Return a fresh context object without the parts that belong to a state."""
+        """Return a fresh context object, prepared for JSONata, without the parts that belong to a state."""
         if self._base_context is None:
             execution = {
                 "Id": self.arn,
-                "Input": self.input,
+                "Input": prepare(self.input, self.written_input),
                 "Name": self.name,
                 "RoleArn": self.role_arn,
                 "StartTime": timestamp(self.started),
