@@ -143,8 +143,10 @@ _EVENT = "$states.input"
 _TAGS = f"{_EVENT}.detail.Tags"
 _FIRST = (
     f"($after := {_TAGS}.`{LOOK_AFTER}`; $left := {_TAGS}.`{LEFT_TAG}`; "
-    f'$seen := $count({_EVENT}.detail.SecondaryStatusTransitions[Status = "Interrupted"]); '
-    f"$exists($after) and $exists($left) and $exists({_EVENT}.time) and $seen < $number($left) "
+    f"$changes := {_EVENT}.detail.SecondaryStatusTransitions; "
+    f"$exists($after) and $exists($left) and $exists({_EVENT}.time) and "
+    # Who may take more interruptions than it has had changes of any kind need not count them.
+    f'($count($changes) < $number($left) or $count($changes[Status = "Interrupted"]) < $number($left)) '
     f"? $max([0, $ceil($number($after) - ($millis() - $toMillis({_EVENT}.time)) / 1000)]) : 0)"
 )
 """Seconds from now to the end of the patience, which the event's own time began; 0: look at once.
