@@ -14,12 +14,12 @@ class Later(simpy.Event):
     """Happens after so many seconds, at once for none, and is not `triggered` before."""
 
     def __init__(self, env: simpy.Environment, delay: float, value: object = None) -> None:
-        super().__init__(env)
+        self.env, self._due = env, value
         if delay > 0:
-            self._due = value
-            self.callbacks.append(_become_due)
+            self.callbacks = [_become_due]
             env.schedule(self, delay=delay)
         else:
+            self.callbacks = []
             self.succeed(value)
 
 

@@ -9,7 +9,7 @@ in progress.json while a job works is worked out when somebody reads it, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -56,12 +56,15 @@ class ModelledWorkload:
     def open(self, order: Order) -> ModelledWork:
         """The work of one job; the n-th job of a stage, or of a trial, takes the n-th of its failures."""
         model = said_of(self._models, order.stage, order.trial) or self._default
+        failure = self._failure(order, model.failures) if model.failures else None
+        return ModelledWork(self, order, model.on(order.instances[0][0]), failure)
+
+    def _failure(self, order: Order, failures: Sequence[Failure | None]) -> Failure | None:
         names = self._jobs.setdefault((order.stage, order.trial), [])
         if order.name not in names:
             names.append(order.name)
         index = names.index(order.name)
-        failure = model.failures[index] if index < len(model.failures) else None
-        return ModelledWork(self, order, model.on(order.instances[0][0]), failure)
+        return failures[index] if index < len(failures) else None
 
 
 class ModelledWork:
