@@ -143,7 +143,7 @@ def in_milliseconds(value: Any) -> Any:
     if kind is Overlaid:
         return value.over_ground(_items_in_milliseconds, _items_in_milliseconds)
     if kind is Grown:
-        return value.form(in_milliseconds)
+        return value.form(_items_in_milliseconds)
     if kind is dict:
         return _items_in_milliseconds(value)
     if kind is list or kind is tuple:
@@ -152,14 +152,12 @@ def in_milliseconds(value: Any) -> Any:
 
 
 def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: item
-        if item.__class__ in _ATOMS
-        else milliseconds(item)
-        if item.__class__ is datetime
-        else in_milliseconds(item)
-        for key, item in value.items()
-    }
+    made = {}
+    for key, item in value.items():
+        kind = item.__class__
+        known = kind in _ATOMS
+        made[key] = item if known else milliseconds(item) if kind is datetime else in_milliseconds(item)
+    return made
 
 
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again

@@ -257,7 +257,7 @@ def _of_items(member: Shower) -> Shower:
 
     def show(value: Any) -> Any:
         if value.__class__ is Grown:
-            return value.form(show_one)
+            return value.form(member)
         return [each if each.__class__ is str else show_one(each) for each in value]
 
     return show
