@@ -1,11 +1,13 @@
 """How many runs a second a plan simulates: one stage of 48 hours, its watch, some twenty interruptions.
 
-Two scenarios: with a short patience each interruption becomes an attempt; with the usual one SageMaker
-mends most of them inside the job, and the watches see to it that it may. Every run is a new world with its
-own history of capacity; the machine is prepared once, as a plan does it. Seconds are the processor's, of one
-core. The rounds are the same runs again, and the least of them is the figure, because whatever else the
-machine does can only add to it. The same runs with every expression evaluated by the library alone say what
-the compiled expressions save; that ratio holds on any machine.
+Three scenarios, by what becomes of the interruptions: with a short patience most of them become attempts;
+with the usual one SageMaker mends most of them inside the job, and the watches see to it that it may; where
+the waits are short it mends all of them. An attempt costs several times as much as an interruption.
+
+Every run is a new world with its own history of capacity; the machine is prepared once, as a plan does it.
+Seconds are the processor's, of one core. The rounds are the same runs again, and the least of them is the
+figure, because whatever else the machine does can only add to it. The same runs with every expression
+evaluated by the library alone say what the compiled expressions save; that ratio holds on any machine.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ SCENARIOS = {
         {"random": {"up": "3h", "down": "20m"}},
     ),
     "interruptions_are_mended": Scenario({}, {"random": {"up": "2h40m", "down": "20m"}}),
+    "waits_are_short": Scenario({}, {"random": {"up": "2h40m", "down": "5m"}}),
 }
 
 

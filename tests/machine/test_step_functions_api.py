@@ -75,9 +75,9 @@ def test_who_has_the_input_at_hand_starts_the_same_execution_as_with_its_text() 
     assert given.events(by_value) == sent.events(by_text)
     assert given.describe(by_value) == sent.describe(by_text)
     # and what AWS refuses of a text is refused of a value
+    long = {"long": "ü" * 140_000}
     with pytest.raises(ServiceError, match="larger than 262144"):
-        value = {"long": "ü" * 140_000}
-        given.api.start(f"{ARN}:stateMachine:m", "b", value, Unwritten(value, 300_000))
+        given.api.start(f"{ARN}:stateMachine:m", "b", long, Unwritten(long, 300_000))
     # but not what only might have been too long
     assert given.api.start(f"{ARN}:stateMachine:m", "c", {"n": 1}, Unwritten({"n": 1}, 300_000))
 
