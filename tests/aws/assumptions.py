@@ -69,6 +69,11 @@ KNOWN = {
         "workflows/state_machine/watch.py (the first wait), workflows/local/sagemaker/state_change.py",
         "Each watch looks at its job at once, and again when the patience is over: two transitions more.",
     ),
+    "event-start-time": Assumption(
+        "the event of a job that waits has no TrainingStartTime, or null, until the job has trained",
+        "workflows/watch_rule.py, workflows/local/sagemaker/state_change.py",
+        "A job's first wait wakes no watch and lasts until MaxWait: match Starting whatever else it says.",
+    ),
     "api-source-account": Assumption(
         "API Gateway assumes a role whose trust has aws:SourceAccount, IfExists",
         "stacks/access.py (_told)",

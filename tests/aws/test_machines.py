@@ -84,10 +84,22 @@ def test_the_rule_starts_the_watch_by_its_alias(watches):
     settle("alias-target", len(watches) > 0, f"{len(watches)} executions of the watch")
 
 
-def test_the_event_of_a_waiting_job_carries_its_tags(account, watches):
-    told = account.stepfunctions.describe_execution(executionArn=watches[0]["executionArn"])
+@pytest.fixture
+def details(account, watches):
+    """What the events of those executions say of their jobs."""
+    told = (account.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in watches)
+    return [json.loads(each["input"])["detail"] for each in told]
 
-    tags = json.loads(told["input"])["detail"].get("Tags")
+
+def test_a_job_that_has_not_trained_yet_wakes_the_watch(details):
+    first = [each for each in details if each["SecondaryStatus"] == "Starting"]
+    began = [each.get("TrainingStartTime") for each in first]
+
+    settle("event-start-time", None in began, f"TrainingStartTime of {len(first)} events: {began!r}")
+
+
+def test_the_event_of_a_waiting_job_carries_its_tags(details):
+    tags = details[0].get("Tags")
     settle("event-tags", isinstance(tags, dict) and LOOK_AFTER in tags, f"Tags of the event: {tags!r}")
 
 

@@ -245,6 +245,86 @@ def test_a_job_that_is_gone_is_nothing_to_do():
     assert "not found" in look(VirtualWorld({}, bucket="bucket"), "demo-gone")["why"]
 
 
+# ---------------------------------------------------------------------------------- which events wake it
+def statuses(run):
+    """What the event of each watch said of the job."""
+    told = (json.loads(run.world.describe(arn)["input"]) for arn in run.world.watches)
+    return [event["detail"]["SecondaryStatus"] for event in told]
+
+
+TWICE = {"wait": "2m", "interrupt": ["30%", "60%"], "back": "8m"}
+
+
+def test_each_wait_wakes_one_watch():
+    run = Run(pipeline(TRAIN), scenario=scenario(TWICE), watch=watch())
+
+    assert statuses(run) == ["Starting", "Interrupted", "Interrupted"]
+
+
+def test_both_signs_of_a_wait_wake_a_watch_where_a_deadline_runs():
+    run = Run(pipeline({**TRAIN, "expected": "20m"}, deadline="30h"), scenario=scenario(TWICE), watch=watch())
+
+    assert statuses(run) == ["Starting", *["Interrupted", "Starting"] * 2]
+
+
+def without(status):
+    return lambda event: () if event["detail"]["SecondaryStatus"] == status else (0.0,)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "waited"),
+    [pytest.param("30h", PATIENCE, id="deadline"), pytest.param(None, None, id="none")],
+)
+def test_a_lost_sign_costs_no_deadline_and_otherwise_the_wait_until_max_wait(deadline, waited):
+    changes = {} if deadline is None else {"deadline": deadline}
+    run = Run(
+        pipeline({**TRAIN, "expected": "20m"}, **changes),
+        scenario=scenario({"interrupt": "50%"}),
+        watch=watch(without("Interrupted")),
+    )
+
+    assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
+    trained = LAUNCH + 600
+    assert seconds(run) == (trained + waited if waited else 3600 + PATIENCE)
+
+
+NAMED = "demo--train-0123456789-0-1"
+KNOWN = {"Tags": {"relay:look-after": "600", "relay:interruptions-left": "5"}}
+
+
+@pytest.mark.parametrize(
+    ("detail", "wakes"),
+    [
+        ({"SecondaryStatus": "Starting"}, True),
+        ({"SecondaryStatus": "Starting", **KNOWN}, True),
+        ({"SecondaryStatus": "Starting", **KNOWN, "TrainingStartTime": None}, True),
+        ({"SecondaryStatus": "Starting", **KNOWN, "TrainingStartTime": 1767614400000}, False),
+        ({"SecondaryStatus": "Starting", "TrainingStartTime": 1767614400000}, True),
+        ({"SecondaryStatus": "Starting", "Tags": [], "TrainingStartTime": 1767614400000}, True),
+        (
+            {
+                "SecondaryStatus": "Starting",
+                "Tags": {"relay:look-after": "0"},
+                "TrainingStartTime": 1767614400000,
+            },
+            True,
+        ),
+        ({"SecondaryStatus": "Interrupted", **KNOWN, "TrainingStartTime": 1767614400000}, True),
+        ({"SecondaryStatus": "Pending", **KNOWN}, True),
+        ({"SecondaryStatus": "Training", **KNOWN}, False),
+        ({"SecondaryStatus": "Interrupted", "TrainingJobStatus": "Stopping"}, False),
+    ],
+)
+def test_the_rule_wakes_for_what_may_be_the_only_sign_of_a_wait(detail, wakes):
+    event = {
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Training Job State Change",
+        "detail": {"TrainingJobName": NAMED, "TrainingJobStatus": "InProgress", **detail},
+    }
+
+    assert matches(watch_pattern("demo"), event) is wakes
+
+
 names = st.from_regex(r"[a-z](-?[a-z0-9]){0,38}", fullmatch=True).map(lambda name: name[:40].rstrip("-"))
 
 
