@@ -1,14 +1,16 @@
 """torch.distributed.checkpoint (DCP) as this package uses it, and what its versions lack.
 
-    below 2.3        the file system cannot be replaced, which is how files are hashed while they are
-                     written: refused when the Checkpointer is entered
-    2.3 to 2.8       no stager that keeps its buffers
-    2.9 to 2.12      DefaultStager keeps them or not, and with 2.11 it works once only: it closes
-                     itself after the first copy, and the second fails with KeyError
+    up to 2.2    the file system cannot be replaced, which is how files are hashed while written
+    2.3          a learning rate that a schedule has changed is not restored, without a word
+    up to 2.8    no stager that keeps its buffers from save to save
+    2.11         its DefaultStager works once: it closes itself, and the next copy fails (KeyError)
 
-So no stager of torch is used. DCP asks its planner twice, what there is to be written and, when it
-writes, for each tensor. Planners are there to be derived from, in all versions alike: ours answers
-with a plan that was made, and tensors that were copied, when the save was asked for.
+So below 2.4 a Checkpointer with several ranks is refused when it is entered, and no stager of torch
+is used. DCP asks its planner twice: what there is to be written and, when it writes, for each
+tensor. Planners are made to be derived from, in all versions alike: ours answers with a plan that
+was made, and with tensors that were copied, when the save was asked for.
+
+Tried with 2.4.1, 2.6.0, 2.8.0, 2.9.1, 2.10.0, 2.11.0, 2.12.1 and 2.13.0.
 """
 
 from __future__ import annotations
@@ -26,23 +28,35 @@ from .host_buffer import HostBuffer
 from .manifest import HashingFile
 from .snapshot import ALIGNMENT
 
+LEAST = (2, 4)
+
+
+def require(version: str) -> None:
+    """Raises CheckpointError where this torch cannot save and restore what several ranks hold."""
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST:
+        raise CheckpointError(
+            f"this is torch {version}, which cannot save and restore what several ranks hold: needed"
+            f" is {LEAST[0]}.{LEAST[1]} or newer. Choose a newer image for the training, or train in"
+            " one process, without init_process_group()"
+        )
+
+
 try:
     import torch
+
+    require(torch.__version__)
     from torch.distributed.checkpoint import state_dict as states
     from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
     from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
     from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemReader, FileSystemWriter
 except ImportError as error:
-    from torch import __version__ as version
-
     raise CheckpointError(
-        f"this is torch {version}, with which the checkpoints of several ranks cannot be made"
-        f" ({error}); they need torch 2.3 or newer: choose a newer image for the training, or train"
-        " in one process, without init_process_group()"
+        f"checkpoints of several ranks need torch.distributed.checkpoint ({error}): choose an image with"
+        " another torch, or train in one process, without init_process_group()"
     ) from error
 
-__all__ = ["METADATA", "Staged", "load", "save", "states"]
+__all__ = ["LEAST", "METADATA", "Staged", "load", "require", "save", "states"]
 
 # DCP calls it `.metadata`; dot-files are left out by some copy tools, so it gets a plain name.
 METADATA = "dcp.metadata"
