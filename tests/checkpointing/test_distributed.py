@@ -65,8 +65,11 @@ class Run:
         self.said = "\n".join(log.read_text() for log in logs)
 
 
-def digest(output: str) -> str:
-    return output.split("digest ")[1].split()[0]
+def digest(output: str) -> list[str]:
+    """What each rank holds at the end."""
+    found = [line for line in output.splitlines() if line.startswith("digest ")]
+    assert found, output
+    return found
 
 
 def merge(bases: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
     up to 2.2    the file system cannot be replaced, which is how files are hashed while written
     2.3          a learning rate that a schedule has changed is not restored, without a word
+    up to 2.6    ending a process group may wait for ever (see TorchRanks.close)
     up to 2.8    no stager that keeps its buffers from save to save
     2.11         its DefaultStager works once: it closes itself, and the next copy fails (KeyError)
 
@@ -10,7 +11,7 @@ is used. DCP asks its planner twice: what there is to be written and, when it wr
 tensor. Planners are made to be derived from, in all versions alike: ours answers with a plan that
 was made, and with tensors that were copied, when the save was asked for.
 
-Tried with 2.4.1, 2.6.0, 2.8.0, 2.9.1, 2.10.0, 2.11.0, 2.12.1 and 2.13.0.
+Tried with 2.4.1, 2.6.0, 2.8.0, 2.9.1, 2.10.0, 2.11.0, 2.12.1, 2.13.0 and 2.14.1.
 """
 
 from __future__ import annotations

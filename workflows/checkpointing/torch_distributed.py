@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from .state import Entry
 from .store import Name, Store
 
 log = logging.getLogger(__package__)
+
+_LAST_VOTE = 0.1  # seconds; the moment takes less than a thousandth of that
 
 
 class TorchRanks:
@@ -118,6 +121,9 @@ class TorchRanks:
 
     def close(self) -> None:
         """Ends the groups: threads of theirs that outlive Python abort the process."""
+        # A group's end waits for its threads and, in torch 2.4 to 2.6, holds the interpreter's lock
+        # meanwhile. A thread that has just finished a vote wants that lock too, for a moment.
+        time.sleep(_LAST_VOTE)
         for group in (self._votes, self._saves):
             self._distributed.destroy_process_group(group)
         self._votes = self._saves = None
