@@ -20,19 +20,56 @@ from scripts.drills.training import Sampler, kill_at, leave_trace, parser, save_
 from workflows.checkpointing import Checkpointer
 
 
+class Unwilling:
+    """Does not give its state when it is asked for the n-th time, as a library with a defect does."""
+
+    def __init__(self, time: int) -> None:
+        self._time, self._asked = time, 0
+
+    def state_dict(self) -> dict[str, int]:
+        self._asked += 1
+        if self._asked == self._time:
+            raise KeyError("a defect")
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """There is nothing to restore."""
+
+
 def build(kind: str, device: str) -> nn.Module:
     model = nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.1), nn.ReLU(), nn.Linear(32, 4)).to(device)
     if kind == "fsdp":
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
-
-        mesh = init_device_mesh(device, (dist.get_world_size(),))  # by itself it takes a GPU if it can
-        for layer in model:
-            if isinstance(layer, nn.Linear):
-                fully_shard(layer, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        return model
+        return sharded_by_tensor(model, device)
+    if kind == "fsdp1":
+        return sharded_flat(model, device)
     return nn.parallel.DistributedDataParallel(model)
+
+
+def sharded_by_tensor(model: nn.Module, device: str) -> nn.Module:
+    """FSDP's second edition: parameters are DTensors. Before torch 2.7 it works on GPUs only."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError:  # torch 2.4 and 2.5
+        from torch.distributed._composable.fsdp import fully_shard
+
+    mesh = init_device_mesh(device, (dist.get_world_size(),))  # by itself it takes a GPU if it can
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
+
+
+def sharded_flat(model: nn.Module, device: str) -> nn.Module:
+    """FSDP's first edition: parameters are views of one flat tensor, states are ShardedTensors."""
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    policy = ModuleWrapPolicy({nn.Linear})
+    place = torch.device(device) if device == "cpu" else torch.device(device, torch.cuda.current_device())
+    return FullyShardedDataParallel(model, auto_wrap_policy=policy, device_id=place, use_orig_params=True)
 
 
 def train(options: argparse.Namespace) -> str:
@@ -44,7 +81,13 @@ def train(options: argparse.Namespace) -> str:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 10, 0.9)
     sampler = Sampler(23, options.seed)
-    state = {"model": model, "optimizer": optimizer, "schedule": schedule, "sampler": sampler}
+    state = {
+        "model": model,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "sampler": sampler,
+        "unwilling": Unwilling(options.defect if rank == 1 else 0),
+    }
     with Checkpointer(state) as checkpoints:
         for step in checkpoints.steps(options.steps):
             save_at(options, checkpoints, step)
@@ -64,24 +107,22 @@ def train(options: argparse.Namespace) -> str:
 
 
 def digest(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
-
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    states, moments = get_state_dict(model, optimizer, options=options)
+    """Of every bit that this rank holds: comparable between equal numbers of ranks."""
     hashed = hashlib.sha256()
-    for name in sorted(states):
-        hashed.update(states[name].numpy().tobytes())
-    for name in sorted(moments.get("state", {})):
-        for key in sorted(moments["state"][name]):
-            hashed.update(moments["state"][name][key].numpy().tobytes())
+    for parameter in model.parameters():
+        moments = optimizer.state.get(parameter, {})
+        for tensor in [parameter.detach(), *(moments[name] for name in sorted(moments))]:
+            local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+            hashed.update(local.cpu().numpy().tobytes())
     return hashed.hexdigest()
 
 
 def main() -> None:
     options = parser()
-    options.add_argument("--kind", choices=["ddp", "fsdp"], default="ddp")
+    options.add_argument("--kind", choices=["ddp", "fsdp", "fsdp1"], default="ddp")
     options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options.add_argument("--die-rank", type=int, default=-1)
+    options.add_argument("--defect", type=int, default=0, help="a save in which rank 1 cannot copy")
     options.add_argument("--meet", help="a new file, by which the ranks find each other")
     arguments = options.parse_args()
     torch.set_num_threads(1)
@@ -95,8 +136,7 @@ def main() -> None:
         torch.cuda.set_device(rank)
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=world_size)
     result = train(arguments)
-    if dist.get_rank() == 0:
-        print("digest", result, flush=True)
+    print("digest", result, flush=True)
     dist.destroy_process_group()
 
 

@@ -414,6 +414,29 @@ def test_after_a_failed_save_the_next_one_is_due_at_once(base: Path) -> None:
                 break
 
 
+@pytest.mark.parametrize("defect", [KeyError(type), threading.Lock()], ids=["raises", "unpicklable"])
+def test_a_copy_that_fails_fails_the_save_and_the_next_one_is_due_at_once(
+    base: Path, caplog: pytest.LogCaptureFixture, defect: Any
+) -> None:
+    class Moody(Stateful):
+        def state_dict(self) -> dict[str, int]:
+            if self.count == 2:
+                if isinstance(defect, Exception):
+                    raise defect
+                return {"count": defect}
+            return super().state_dict()
+
+    clock, state = Clock(), {"moody": Moody()}
+    arguments: dict[str, Any] = {"shortest": 10, "longest": 10, "asynchronous": False}
+    with Checkpointer(state, clock=clock, keep=99, **arguments) as checkpoints:
+        for step in checkpoints.steps(5):
+            clock.now += 10 if step < 2 else 1
+            state["moody"].count = step + 1
+
+    assert published(base) == [1, 3, 5]
+    assert "The checkpoint of step 2 failed" in caplog.text
+
+
 def test_a_disk_that_hangs_stalls_no_step_and_gets_one_save_at_a_time(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

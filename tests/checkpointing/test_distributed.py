@@ -18,12 +18,13 @@ import pytest
 from scripts.drills import children, faults
 from workflows.checkpointing import launch
 
-pytest.importorskip("torch", reason="torch is not installed")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "drills" / "training_ranks.py"
+SHARDS_TENSORS_ON_CPUS = [int(part) for part in torch.__version__.split(".")[:2]] >= [2, 7]
 LIMIT = 100  # seconds until a process counts as hanging; torchrun would kill its workers after 110
 
 
@@ -64,8 +65,11 @@ class Run:
         self.said = "\n".join(log.read_text() for log in logs)
 
 
-def digest(output: str) -> str:
-    return output.split("digest ")[1].split()[0]
+def digest(output: str) -> list[str]:
+    """What each rank holds at the end."""
+    found = [line for line in output.splitlines() if line.startswith("digest ")]
+    assert found, output
+    return found
 
 
 def merge(bases: list[Path]) -> None:
@@ -119,17 +123,44 @@ def test_a_rank_that_cannot_write_stops_neither_the_training_nor_the_others(
     assert (done["step"], done["saved_step"]) == (30, 0)  # nothing is saved that not all have
 
 
-def test_a_sharded_training_goes_on_with_another_number_of_ranks(
+def test_a_save_that_fails_on_one_rank_fails_on_all_and_the_training_goes_on(
     forks: multiprocessing.context.ForkServerContext, tmp_path: Path
 ) -> None:
     base = tmp_path / "algo-1"
+
+    # The first save, which both wait for, is whole; in the second the copy of rank 1 fails.
+    run = Run(forks, [base] * 2, "--save-at", "8", "14", "20", "--defect", "2")
+
+    assert run.codes == [0, 0], run.said
+    assert run.said.count("failed: KeyError: 'a defect'; training goes on") == 1, run.said
+    assert run.said.count("failed: CheckpointError: another rank cannot write; training goes on") == 1
+    done = json.loads((base / "checkpoints" / "complete.json").read_text())
+    assert (done["step"], done["saved_step"]) == (30, 30)
+    newest = faults.names(base / "checkpoints")[0]
+    assert newest.startswith("step-30-")
+    assert not faults.bad_files(base / "checkpoints" / newest, ranks=2)
+
+
+@pytest.mark.parametrize("kind", ["fsdp", "fsdp1"])
+def test_a_sharded_training_goes_on_with_another_number_of_ranks(
+    forks: multiprocessing.context.ForkServerContext, tmp_path: Path, kind: str
+) -> None:
+    if kind == "fsdp" and not SHARDS_TENSORS_ON_CPUS:
+        pytest.skip("before torch 2.7 FSDP's second edition works on GPUs only")
+    base = tmp_path / "algo-1"
     # SIGTERM comes to one of them; they agree on the step at which both stop.
     fatal = ("--die-at", "12", "--signal", "SIGTERM", "--die-rank", "1", "--pause", "0.02")
-    stopped = Run(forks, [base] * 2, "--kind", "fsdp", *fatal)
+    undisturbed = Run(forks, [tmp_path / "u"] * 2, "--kind", kind)
+    stopped = Run(forks, [base] * 2, "--kind", kind, *fatal)
+    other = tmp_path / "algo-2"
+    shutil.copytree(base, other)
 
-    alone = Run(forks, [base], "--kind", "fsdp")
+    again = Run(forks, [other] * 2, "--kind", kind)
+    alone = Run(forks, [base], "--kind", kind)
 
     assert stopped.codes == [143, 143], stopped.said
+    assert again.codes == [0, 0], again.said
+    assert digest(again.said) == digest(undisturbed.said)
     assert alone.codes == [0], alone.said
     resumed = int(alone.said.split("Resumed at step ")[1].split()[0])
     assert 13 <= resumed < 30
@@ -162,7 +193,8 @@ def test_sigterm_reaches_the_ranks_under_torchrun_and_one_rank_is_enough(base: P
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    # Gloo says there too, in some versions of torch, that it is connected.
+    assert "ready\n" in iter(process.stdout.readline, ""), process.communicate()[1]
 
     process.send_signal(signal.SIGTERM)
 

@@ -27,11 +27,18 @@ def build(seed: int) -> dict[str, Any]:
         "model": model,
         "optimizer": optimizer,
         "schedule": torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50),
-        "scaler": torch.amp.GradScaler("cpu"),
+        "scaler": scaler(),
         "generator": torch.Generator().manual_seed(seed),
         "average": {"weights": [p.detach().clone() for p in model.parameters()]},
         "running": torch.zeros(3),
     }
+
+
+def scaler() -> Any:
+    """Before torch 2.3 there is none for the CPU, and the one for GPUs passes all through there."""
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cpu")
+    return torch.cuda.amp.GradScaler(enabled=False)
 
 
 def train(until: int, total: int = 20, seed: int = 1) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import manifest as manifests
 from . import random_state
-from .errors import CheckpointError
+from .errors import CheckpointError, UnsupportedStateError
 from .interval import Interval
 from .manifest import Manifest
 from .ranks import Alone, Ranks
@@ -80,7 +80,12 @@ class Saver:
         return _SAFETY * ((self._interval.latency or 0.0) + (self._interval.stall or 0.0))
 
     def begin(self, name: Name, *, wait: bool = False) -> None:
-        """Copies the state and hands it to the writer; with `wait`, until it is on the disk."""
+        """Copies the state and hands it to the writer; with `wait`, until it is on the disk.
+
+        Whatever fails, fails this save and not the training, on all ranks alike. Only a state that
+        cannot be saved at all (UnsupportedStateError before any save succeeded) ends it: at once, and
+        not after days without a checkpoint.
+        """
         self.collect(None)
         self._last = began = self._clock()
         self._wait = math.inf  # until this one has ended
@@ -89,8 +94,11 @@ class Saver:
         problem: Exception | None = None
         try:
             write = self._ranks.take(self._entries, random_state.capture)
-        except (OSError, MemoryError) as error:
+        except Exception as error:
             problem = error  # the writer reports it, to the other ranks too
+        if isinstance(problem, UnsupportedStateError) and self._published is None:
+            self._ranks.ready(False)  # the others are not left waiting
+            raise problem
         background = self._asynchronous and not wait
         job = self._job(name, self._describe(name), write, problem)
         self._writer.start(name.step, job, background=background)

@@ -19,18 +19,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import devices, files
+from . import dcp, devices, files
 from . import manifest as manifests
 from .errors import CheckpointError, DamagedError, RestoreError, UnsupportedStateError
 from .host_buffer import HostBuffer
-from .manifest import HashingFile, Manifest
+from .manifest import Manifest
 from .ranks import Vote, copied, references
 from .snapshot import RANDOM, take
 from .state import Entry
@@ -38,9 +37,7 @@ from .store import Name, Store
 
 log = logging.getLogger(__package__)
 
-# DCP calls it `.metadata`; dot-files are left out by some copy tools, so it gets a plain name.
-_METADATA = "dcp.metadata"
-_WRITTEN_BY = re.compile(r"__(\d+)_")
+_LAST_VOTE = 0.1  # seconds; the moment takes less than a thousandth of that
 
 
 class TorchRanks:
@@ -59,8 +56,7 @@ class TorchRanks:
         peers = self._peers(folder)
         self.prunes = peers[0] == self.rank
         self._share = (peers.index(self.rank), len(peers))
-        self._host = HostBuffer()
-        self._stager: Any = None
+        self._host, self._shards_host = HostBuffer(), HostBuffer()
 
     def agree(self, vote: Vote) -> Vote:
         """One all-reduce: stop if any rank must, save when rank 0 is due and no rank is busy."""
@@ -110,53 +106,27 @@ class TorchRanks:
         """Stages the sharded state and copies the rest; the function returned writes both."""
         shards = _Shards(entries)
         devices.settle()
-        state = self._stage(shards.state())
+        state = shards.state()
+        staged = dcp.Staged(state, self._shards_host, coordinates=self.rank == 0) if state else None
         values = {entry.name: entry.read for entry in shards.others}
         snapshot = take({**values, RANDOM: random}, self._host, references(shards.others))
 
         def write(folder: Path) -> dict[str, list[Any]]:
             digests: dict[str, list[Any]] = {}
-            if state:
-                self._save(state, folder, digests)
+            if staged is not None:
+                dcp.save(staged, folder, digests, self._saves)
             return {**digests, **files.write(folder, snapshot)}
 
         return write
 
     def close(self) -> None:
-        """Ends the groups and the stager: threads of theirs that outlive Python abort the process."""
-        if self._stager is not None:
-            self._stager.close()
+        """Ends the groups: threads of theirs that outlive Python abort the process."""
+        # A group's end waits for its threads and, in torch 2.4 to 2.6, holds the interpreter's lock
+        # meanwhile. A thread that has just finished a vote wants that lock too, for a moment.
+        time.sleep(_LAST_VOTE)
         for group in (self._votes, self._saves):
             self._distributed.destroy_process_group(group)
-        self._votes = self._saves = self._stager = None
-
-    def _save(self, state: Any, folder: Path, digests: dict[str, list[Any]]) -> None:
-        dcp = _dcp()
-
-        # sync_files would fall back to os.sync(), which waits for every disk: ours syncs itself.
-        # What is written is on the host already; copying ahead would begin on GPU 0, the current one
-        # of a new thread, on every rank.
-        writer = dcp.FileSystemWriter(folder, sync_files=False, per_thread_copy_ahead=0)
-        writer.fs = _file_system(folder, digests)
-        with _ordinary_errors():
-            dcp.save(state, storage_writer=writer, process_group=self._saves)
-
-    def _stage(self, state: dict[str, Any]) -> Any:
-        """A copy in host buffers that are kept from save to save."""
-        import torch
-        from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
-
-        if self._stager is None:
-            cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-            self._stager = DefaultStager(
-                StagingOptions(
-                    use_pinned_memory=cuda,
-                    use_shared_memory=False,
-                    use_async_staging=False,
-                    use_non_blocking_copy=cuda,
-                )
-            )
-        return self._stager.stage(state)
+        self._votes = self._saves = None
 
     def _look(self, store: Store, name: Name) -> tuple[Distributed | None, str]:
         """Reads this rank's share of a checkpoint's files; what is wrong with it, if anything."""
@@ -221,18 +191,13 @@ class Distributed:
 
     def restore(self, entries: Sequence[Entry]) -> Any:
         """Builds this rank's own values, loads the sharded ones, then puts all back."""
-        dcp = _dcp()
-
         shards = _Shards(entries)
         live = {entry.name: entry.target for entry in shards.others if entry.referable}
         values = self._contents.values(live, copied(shards.others))
         state = shards.state()
         if state:
-            reader = dcp.FileSystemReader(self._folder)
-            reader.fs = _file_system(self._folder, None)
             try:
-                with _ordinary_errors():
-                    dcp.load(state, storage_reader=reader, process_group=self._group)
+                dcp.load(state, self._folder, self._group)
                 shards.restore(state)
             except Exception as error:
                 raise RestoreError(
@@ -256,22 +221,18 @@ class _Shards:
         self.others = [entry for entry in entries if entry.name not in sharded]
 
     def state(self) -> dict[str, Any]:
-        from torch.distributed.checkpoint import state_dict as states
-
         found: dict[str, Any] = {
-            entry.name: states.get_model_state_dict(entry.target) for entry in self._modules
+            entry.name: dcp.states.get_model_state_dict(entry.target) for entry in self._modules
         }
         for entry, module in self._optimizers:
-            found[entry.name] = states.get_optimizer_state_dict(module, entry.target)
+            found[entry.name] = dcp.states.get_optimizer_state_dict(module, entry.target)
         return found
 
     def restore(self, state: dict[str, Any]) -> None:
-        from torch.distributed.checkpoint import state_dict as states
-
         for entry in self._modules:
-            states.set_model_state_dict(entry.target, state[entry.name])
+            dcp.states.set_model_state_dict(entry.target, state[entry.name])
         for entry, module in self._optimizers:
-            states.set_optimizer_state_dict(module, entry.target, state[entry.name])
+            dcp.states.set_optimizer_state_dict(module, entry.target, state[entry.name])
 
     def _module_of(self, optimizer: Entry) -> Any:
         wanted = {id(p) for group in optimizer.target.param_groups for p in group["params"]}
@@ -282,24 +243,6 @@ class _Shards:
             f"{optimizer.name!r} optimises parameters of no single module in the state: on several"
             " ranks, put the module that holds all of them into the state too"
         )
-
-
-def _dcp() -> Any:
-    from torch.distributed import checkpoint
-
-    return checkpoint
-
-
-@contextlib.contextmanager
-def _ordinary_errors() -> Iterator[None]:
-    """DCP's CheckpointException is a BaseException: one full disk would end the training."""
-    from torch.distributed.checkpoint.api import CheckpointException
-
-    try:
-        yield
-    except CheckpointException as error:
-        causes = [f"rank {rank}: {wrapped[0]}" for rank, wrapped in error.failures.items()]
-        raise CheckpointError("; ".join(causes)) from error
 
 
 def _pairs(names: Sequence[Name]) -> list[tuple[int, int]]:
@@ -335,37 +278,3 @@ def _own(whole: Path, rank: int, part: Manifest) -> files.Contents:
         return files.read(whole / f"rank-{rank}", part)
     except DamagedError as damage:
         raise DamagedError(f"rank-{rank}/{damage.file}", damage.reason) from None
-
-
-def _file_system(folder: Path, digests: dict[str, list[Any]] | None) -> Any:
-    """DCP's file system with our names; with `digests`, files are hashed while written."""
-    from torch.distributed.checkpoint.filesystem import FileSystem
-
-    class Hashing(FileSystem):
-        @contextlib.contextmanager
-        def create_stream(self, path: str | os.PathLike[str], mode: str) -> Iterator[Any]:
-            if digests is None or mode != "wb":
-                with Path(path).open(mode) as stream:
-                    yield stream
-                return
-            file = HashingFile(Path(path))
-            try:
-                yield file
-            except BaseException:
-                file.abandon()
-                raise
-            digests[Path(path).name] = file.close()
-
-        def concat_path(self, path: str | os.PathLike[str], suffix: str) -> Path:
-            plain = suffix.replace(".metadata", _METADATA)
-            if digests is not None:
-                return Path(path) / plain
-            written_by = _WRITTEN_BY.match(suffix)
-            return Path(path) / f"rank-{written_by[1] if written_by else 0}" / plain
-
-        def rename(self, path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> None:
-            super().rename(path, new_path)
-            if digests is not None:
-                digests[Path(new_path).name] = digests.pop(Path(path).name)
-
-    return Hashing()
