@@ -107,8 +107,8 @@ class Branch:
 
     # Walking
 
-    def run(self) -> Generator[simpy.Event, Any, Any]:
-        """Walk to the end and return the output; raises TaskError, or Interrupt when cut off."""
+    def run(self) -> Generator[simpy.Event, Any, None]:
+        """Walk to the end and keep the output; raises TaskError, or Interrupt when cut off."""
         program, behaviour = self.program.states, self.execution.behaviour
         while True:
             if self.history.closed:  # as that of every execution that has ended, however it ended
@@ -127,7 +127,7 @@ class Branch:
                     self.event(f"{state.type}StateAborted")
                 raise
             if self.done:
-                return self.output
+                return
 
     def walk(self, ended: Callable[[Branch], None]) -> Generator[simpy.Event, Any, None]:
         """Walk as a process of its own and say how it ended; never fails."""
@@ -144,7 +144,8 @@ class Branch:
         value = self.input
         if value is not self.plain[0] or self._prepared is _MISSING:  # most states pass their input on
             self._prepared = prepare(value, self._text)
-        self.forget()
+        self.plain, self.result_text = (value, _MISSING), None
+        self.seen["states"] = {"input": self._prepared}
         self.retry_count = 0
         if self.resuming:
             self.resuming = False
@@ -170,7 +171,7 @@ class Branch:
         assigned = texts = _NOTHING
         if after.assign:
             assigned = {name: value.evaluate(expressions, self) for name, value in after.assign}
-        text = fitting(self._text_of(output), state.name)
+        text = self._text_of(output, state)
         details: dict[str, Any] = {"name": state.name, "output": text, "outputDetails": NOT_TRUNCATED}
         if after.assign:
             texts = {name: fitting_variable(value, name) for name, value in assigned.items()}
@@ -187,13 +188,13 @@ class Branch:
         else:
             self.at, self.input, self._text = next_state, output, text
 
-    def _text_of(self, output: Any) -> Text:
+    def _text_of(self, output: Any, state: State) -> Text:
         text: Text | None = None
-        if output is self.input:  # its text was worked out when it came, like the result's
+        if output is self.input:  # its text was worked out, and found to fit, when it came, like the result's
             text = self._text
         elif output is self.plain[1]:
             text = self.result_text
-        return text_of(output) if text is None else text
+        return fitting(text_of(output), state.name) if text is None else text
 
     # The result of an attempt
 

@@ -172,7 +172,7 @@ class Execution:
 
     def _main(self, root: Branch) -> Generator[simpy.Event, Any, None]:
         try:
-            output = yield from root.run()
+            yield from root.run()
         except TaskError as error:
             if not self.stopped:
                 self._fail(root, error)
@@ -180,10 +180,10 @@ class Execution:
             return
         else:
             if not self.stopped:
-                self._succeed(root, output)
+                self._succeed(root)
 
-    def _succeed(self, root: Branch, output: Any) -> None:
-        self.output_text = text_of(output)
+    def _succeed(self, root: Branch) -> None:
+        self.output_text = text_of(root.output)
         details = {"output": self.output_text, "outputDetails": NOT_TRUNCATED}
         self._close(SUCCEEDED, "ExecutionSucceeded", root.last_event, details)
 

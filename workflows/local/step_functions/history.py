@@ -37,7 +37,8 @@ class History:
         self._clock = clock
         self._env = clock.env
         self._written: list[Event] = events if events is not None else []
-        self._new: list[tuple[float, str, int, str | None, Any]] = []
+        # One after the other: seconds, type, the event before, the name of its details, and these.
+        self._new: list[Any] = []
         self.count = len(self._written)
         self.closed = False
 
@@ -45,7 +46,8 @@ class History:
     def events(self) -> list[Event]:
         """The events as GetExecutionHistory shows them; not to be changed."""
         written = self._written
-        for seconds, kind, previous, key, details in self._new:
+        new = iter(self._new)
+        for seconds, kind, previous, key, details in zip(new, new, new, new, new, strict=True):
             event = {
                 "timestamp": self._clock.at(seconds),
                 "type": kind,
@@ -62,7 +64,7 @@ class History:
         """The time of an event."""
         place = number - 1 - len(self._written)
         moment: datetime = (
-            self.events[number - 1]["timestamp"] if place < 0 else self._clock.at(self._new[place][0])
+            self.events[number - 1]["timestamp"] if place < 0 else self._clock.at(self._new[5 * place])
         )
         return moment
 
@@ -78,13 +80,13 @@ class History:
         if number >= MAX_EVENTS:
             raise HistoryFullError
         self.count = number
-        self._new.append((self._env.now, kind, previous, key, details))
+        self._new += (self._env.now, kind, previous, key, details)
         return number
 
     def finish(self, kind: str, previous: int, key: str, details: dict[str, Any]) -> int:
         """Add the event that ends the execution, then close."""
         self.count += 1
-        self._new.append((self._env.now, kind, previous, key, details))
+        self._new += (self._env.now, kind, previous, key, details)
         self.closed = True
         return self.count
 
