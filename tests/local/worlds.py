@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -31,13 +33,17 @@ def channel(name: str, uri: str) -> dict[str, Any]:
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Poll until the condition holds; its value. The limit is for what never comes, not for what is slow."""
+    """Poll until the condition holds; its value. The limit is for what never comes, not for what is slow.
+
+    What every thread was doing then is printed: what never comes is seldom seen twice.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(0.02)
+    faulthandler.dump_traceback(sys.__stderr__)
     raise AssertionError(f"not within {seconds} s: {condition}")
 
 
@@ -49,7 +55,11 @@ def final(world: LocalWorld, name: str, seconds: float = 60.0) -> dict[str, Any]
         job: dict[str, Any] = client.describe_training_job(TrainingJobName=name)
         return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    found: dict[str, Any] = until(ended, seconds)
+    try:
+        found: dict[str, Any] = until(ended, seconds)
+    except AssertionError as error:
+        job = client.describe_training_job(TrainingJobName=name)
+        raise AssertionError(f"{error}; the job: {job['SecondaryStatusTransitions']}") from error
     return found
 
 
