@@ -93,6 +93,8 @@ def _round(options: argparse.Namespace, folder: Path, after: float, wanted: dict
         begun = any(folder.glob("states/executions/*"))
         verb = ("resume", "killed") if begun else ("run", str(options.pipeline), "--name", "killed")
         resumed = _relay(options, folder, *verb)
+        if resumed.returncode == 2 and "has finished" in resumed.stderr:  # killed before it could say so
+            resumed = _receipt(folder)
         told = resumed.stdout
         if resumed.returncode != 0:
             return Round(after, True, 0, (f"{verb[0]} ended {resumed.returncode}: {resumed.stderr[-500:]}",))
@@ -150,6 +152,12 @@ def _document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def _relay(options: argparse.Namespace, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(_command(options, root, *arguments), capture_output=True, text=True, timeout=600)
+
+
+def _receipt(root: Path) -> subprocess.CompletedProcess[str]:
+    """What `run` would have printed, of a run that has finished."""
+    command = [str(RELAY), "receipt", "killed", "--root", str(root), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def _command(options: argparse.Namespace, root: Path, verb: str, *arguments: str) -> list[str]:
