@@ -15,7 +15,6 @@ WAITING = ("Starting", "Pending", "Interrupted")
 """SecondaryStatus of a job without instances. A launch says `Starting` too: nothing documented tells the two
 apart, which is why no patience is shorter than a launch."""
 
-
 LOOK_AFTER, LEFT_TAG = "relay:look-after", "relay:interruptions-left"
 """Tags of a job, which its events carry: the seconds for which its wait may be left alone, and how many more
 interruptions it may take."""

@@ -144,8 +144,7 @@ class Branch:
         value = self.input
         if value is not self.plain[0] or self._prepared is _MISSING:  # most states pass their input on
             self._prepared = prepare(value, self._text)
-        self.plain, self.result_text = (value, _MISSING), None
-        self.seen["states"] = {"input": self._prepared}
+        self.forget()
         self.retry_count = 0
         if self.resuming:
             self.resuming = False

@@ -15,7 +15,7 @@ from botocore.model import OperationModel, Shape
 
 from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
-from workflows.local.messages import Fixed, Grown, Overlaid, added, form, in_milliseconds
+from workflows.local.messages import Fixed, Grown, Overlaid, added, as_uuid, form, in_milliseconds
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
 
@@ -319,5 +319,4 @@ def _pascal(name: str) -> str:
 
 def request_id(number: int) -> str:
     """Return the id of a request: a fixed pattern, so that runs repeat."""
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return as_uuid(number)
