@@ -1,7 +1,7 @@
 """Judges spot rules on capacity histories: `python -m scripts.study --traces DIR`.
 
 Prints the peers' table: the cost of each rule over that of the optimum, which knows the future, with 95 %
-intervals. Without --traces it generates histories. See `workflows/planning/study.py`.
+intervals. Without --traces it generates histories. See `workflows/planning/study/studies.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from workflows.errors import RelayError
 from workflows.planning.histories import POLARITIES, History, read_folder
-from workflows.planning.study import OPTIMUM, Cell, Question, study
+from workflows.planning.study.studies import OPTIMUM, Cell, Question, study
 from workflows.planning.synthetic import CLIMATES, climate, generated
 
 GENERATED_HOURS = 24 * 27

@@ -11,7 +11,7 @@ from stacks.app import synthesize
 from stacks.names import stack_name
 from stacks.settings import load
 from workflows.errors import RelayError
-from workflows.loading import load as load_pipeline
+from workflows.specification.loading import load as load_pipeline
 
 
 def main(arguments: list[str]) -> int:

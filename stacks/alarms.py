@@ -12,7 +12,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from workflows.attempts import DIMENSION, NAMESPACE
+from workflows.ledger.attempts import DIMENSION, NAMESPACE
 
 USUAL_PERIOD = 5  # minutes
 STATES, EVENTS, SQS, SCHEDULER = "AWS/States", "AWS/Events", "AWS/SQS", "AWS/Scheduler"

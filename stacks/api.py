@@ -20,7 +20,7 @@ from stacks.api_mappings import Mappings, run_input_model
 from stacks.grants import ALIAS, Place
 from stacks.trigger_grants import api_grants
 from stacks.trigger_settings import ApiSettings
-from workflows.pipeline import Pipeline
+from workflows.specification.pipeline import Pipeline
 
 JSON = "application/json"
 PARAMETER = "method.request"

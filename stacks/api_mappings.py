@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stacks.grants import ALIAS, Place
-from workflows.pipeline import Pipeline
-from workflows.run_input import LONGEST_KEY, SCHEDULED, input_schema
-from workflows.run_options import LONGEST_RUN_NAME
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.run_input import LONGEST_KEY, SCHEDULED, input_schema
+from workflows.specification.run_options import LONGEST_RUN_NAME
 
 FOLDER = Path(__file__).with_name("mappings")
 USUAL_PAGE = 20  # runs in a list, where nobody says how many

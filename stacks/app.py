@@ -35,8 +35,8 @@ from stacks.trigger_settings import Triggers, check_triggers
 from stacks.triggers import StartedBy
 from stacks.watch_rule import WatchRule
 from workflows.errors import RelayError
-from workflows.stages import RegisterStage
-from workflows.watch_rule import watch_name
+from workflows.jobs.watch_pattern import watch_name
+from workflows.specification.stages import RegisterStage
 
 LARGEST_TEMPLATE = 1_000_000  # bytes, CloudFormation's quota
 

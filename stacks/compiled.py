@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacks.settings import ACCOUNT_DIGITS, Settings
-from workflows.images import image_uri
-from workflows.loading import SpecificationError, load
-from workflows.materials import Packed, gather
-from workflows.pipeline import Pipeline
-from workflows.settings import Encryption, Network
-from workflows.stages import AnyStage, JobStage
+from workflows.jobs.materials import Packed, gather
+from workflows.jobs.requests import Site
+from workflows.specification.images import image_uri
+from workflows.specification.loading import load
+from workflows.specification.mistakes import SpecificationError
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.settings import Encryption, Network
+from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.check import problems_of
 from workflows.state_machine.graph import compile_pipeline
 from workflows.state_machine.watch import compile_watch
-from workflows.training_job import Site
 
 # No user writes these, and JSON and JSONata leave them as they are.
 ACCOUNT = "_0ACCOUNT_0_"

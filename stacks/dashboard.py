@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from workflows.attempts import DIMENSION, NAMESPACE
+from workflows.ledger.attempts import DIMENSION, NAMESPACE
 
 WIDTH = 24  # columns of a dashboard
 RUNS = {

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.settings import Settings
-from workflows.attempts import NAMESPACE
-from workflows.deployed import ALIAS as ALIAS  # what triggers may start
-from workflows.job_names import job_prefix
-from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
+from workflows.jobs.job_names import job_prefix
+from workflows.jobs.requests import MARK
+from workflows.jobs.watch_pattern import watch_name
+from workflows.ledger.attempts import NAMESPACE
+from workflows.runs.deployed import ALIAS as ALIAS  # what triggers may start
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
 from workflows.state_machine.schedule_lock import schedule_key
 from workflows.state_machine.worst_case import distributed
 from workflows.state_machine.writer_lock import SUFFIX as LOCK
-from workflows.training_job import MARK
-from workflows.watch_rule import watch_name
 
 _OF_NAMES = "job names hold the run and the attempt: only their beginning is known"
 OF_RUNS = "keys hold the run and the stage: only their beginning and their end are known"

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from stacks.grants import NO_RESOURCE, OF_RUNS, Grant, Place, shared_prefix, shared_prefixes, use_key
-from workflows.pipeline import Pipeline
-from workflows.stages import REFERENCE, JobStage, TrainStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import REFERENCE, JobStage, TrainStage
 
 _ECR = re.compile(r"^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 

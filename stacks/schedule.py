@@ -13,8 +13,8 @@ from stacks.access import Role
 from stacks.grants import Place
 from stacks.trigger_grants import schedule_grants
 from stacks.trigger_settings import ScheduleSettings
-from workflows.pipeline import Pipeline
-from workflows.run_input import SCHEDULED
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.run_input import SCHEDULED
 
 # EventBridge Scheduler puts the time in its place; nothing else tells that two deliveries are one.
 TIME = "<aws.scheduler.scheduled-time>"

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator
 
-from workflows.settings import problem
+from workflows.specification.settings import problem
 
 EXAMPLES = "cron(0 6 ? * MON-FRI *), rate(12 hours) or at(2026-12-01T06:00:00)"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

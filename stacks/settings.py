@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stacks.trigger_settings import Triggers
 from workflows.errors import RelayError
-from workflows.loading import describe
-from workflows.settings import Model, Network, Tags, problem
-from workflows.training_job import Site
+from workflows.jobs.requests import Site
+from workflows.specification.mistakes import describe
+from workflows.specification.settings import Model, Network, Tags, problem
 
 CONTEXT_KEY = "relay"
 ACCOUNT_DIGITS = 12

@@ -7,7 +7,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from workflows.attempts import PARTITION_KEY, SORT_KEY
+from workflows.ledger.attempts import PARTITION_KEY, SORT_KEY
 
 
 class Table(Construct):

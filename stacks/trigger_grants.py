@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacks.grants import OF_LIVE, Grant, Place
-from workflows.pipeline import Pipeline
+from workflows.specification.pipeline import Pipeline
 
 _OF_GROUPS = "API Gateway refuses a role that may not do so for every group, because it serves every API"
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from stacks.schedule_expression import Expression, Zone
-from workflows.durations import Duration, between
 from workflows.errors import RelayError, unknown
-from workflows.pipeline import Pipeline
-from workflows.run_input import SCHEDULED, RunInputError, check_input
-from workflows.settings import Model
+from workflows.specification.durations import Duration, between
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.run_input import SCHEDULED, RunInputError, check_input
+from workflows.specification.settings import Model
 
 FIELDS_OF_A_START = (SCHEDULED, "key")  # of the run input, that no schedule may fix
 LARGEST_BURST = 5_000  # requests, an account's quota in a region

@@ -8,7 +8,7 @@ from stacks.api import Api
 from stacks.grants import Place
 from stacks.schedule import Schedule
 from stacks.trigger_settings import Triggers
-from workflows.pipeline import Pipeline
+from workflows.specification.pipeline import Pipeline
 
 
 class StartedBy(Construct):

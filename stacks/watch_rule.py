@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_events as events
 from constructs import Construct
 
-from workflows.watch_rule import watch_name, watch_pattern
+from workflows.jobs.watch_pattern import watch_name, watch_pattern
 
 LONGEST_DELIVERY_SECONDS = 3600  # of a day: a job that waits says so again, and MaxWait is behind it
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.jobs.requests import Materials, Site, processing_request, training_request
+from workflows.ledger.vocabulary import variable
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
-from workflows.pipeline import Pipeline
-from workflows.prices import load_prices
-from workflows.stages import JobStage, ProcessStage, TrainStage
+from workflows.policy.prices import load_prices
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, ProcessStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine.arrangement import arrange
 from workflows.state_machine.start import run_variable
 from workflows.state_machine.timing import bindings
-from workflows.training_job import Materials, Site, processing_request, training_request, variable
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 5, tzinfo=UTC), 0)
 CONTEXT = {

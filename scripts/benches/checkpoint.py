@@ -206,7 +206,7 @@ def keeping_stager() -> Any:
 
 
 def dcp(folder: Path, model: Any, optimizer: Any, *, stager: Any) -> Saves:
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint import state_dict_saver
 
     for number in itertools.count():
         path = folder / str(number % 2)
@@ -214,7 +214,7 @@ def dcp(folder: Path, model: Any, optimizer: Any, *, stager: Any) -> Saves:
 
         def save(path: Path = path) -> Any:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            return checkpoint.async_save(state, checkpoint_id=path, async_stager=stager)
+            return state_dict_saver.async_save(state, checkpoint_id=path, async_stager=stager)
 
         began = time.perf_counter()
         stall, future = timed(save)
@@ -292,5 +292,9 @@ def pinned_copy(size: int) -> float:
 
     source = torch.empty(size * MB, dtype=torch.uint8, device="cuda")
     target = torch.empty(size * MB, dtype=torch.uint8, pin_memory=True)
-    times = [timed(lambda: (target.copy_(source), torch.cuda.synchronize()))[0] for _ in range(5)]
-    return min(times)
+
+    def copy() -> None:
+        target.copy_(source)
+        torch.cuda.synchronize()
+
+    return min(timed(copy)[0] for _ in range(5))

@@ -46,7 +46,7 @@ def run() -> dict[str, Any]:
 
 def _run(folder: Path, runs: int) -> dict[str, Any]:
     from workflows.local.scenario import parse_scenario
-    from workflows.rehearsal import compile_file, open_world, start
+    from workflows.runs.rehearsal import compile_file, open_world, start
 
     (folder / "train.py").write_text(SCRIPT)
     (folder / "pipeline.yaml").write_text(PIPELINE)

@@ -45,7 +45,7 @@ def run() -> dict[str, Any]:
 
 def _run(folder: Path) -> dict[str, Any]:
     from workflows.local.scenario import parse_scenario
-    from workflows.rehearsal import compile_file, open_world, start
+    from workflows.runs.rehearsal import compile_file, open_world, start
 
     (folder / "train.py").write_text(SCRIPT)
     (folder / "pipeline.yaml").write_text(PIPELINE)
@@ -96,7 +96,8 @@ def _delay(moments: list[Moment], attempts: list[Any]) -> float:
         created.setdefault(job, moment)
         if status in {"Completed", "Failed", "Stopped"}:
             ended[job] = moment
-    return max(
+    changeovers: list[float] = [
         created[later["job"]] - ended[earlier["job"]] - earlier["wait_seconds"] / SPEED
         for earlier, later in itertools.pairwise(attempts)
-    )
+    ]
+    return max(changeovers)

@@ -94,13 +94,13 @@ def profile(name: str, order: str = "tottime", lines: int = 60) -> None:
 
 
 def _prepared(scenario: Scenario, compile_after: int | None) -> Any:
+    from workflows.jobs.requests import Materials, Site
+    from workflows.jobs.watch_pattern import watch_pattern
     from workflows.local.prepared import PreparedMachine
     from workflows.local.virtual import Watch
-    from workflows.pipeline import Pipeline
+    from workflows.specification.pipeline import Pipeline
     from workflows.state_machine.graph import compile_pipeline
     from workflows.state_machine.watch import compile_watch
-    from workflows.training_job import Materials, Site
-    from workflows.watch_rule import watch_pattern
 
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
     site = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
@@ -167,4 +167,4 @@ def _interruptions(world: Any) -> int:
 
 
 if __name__ == "__main__":  # python -m scripts.benches.plan SCENARIO [tottime|cumulative]
-    profile(*sys.argv[1:3])
+    profile(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "tottime")

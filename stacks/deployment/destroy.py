@@ -16,7 +16,7 @@ from stacks.deployment.stack import Pause, Stack
 from stacks.deployment.status import GONE, NONE, busy, told
 from stacks.names import SHARED, stack_name
 from workflows.errors import unknown
-from workflows.job_names import job_prefix
+from workflows.jobs.job_names import job_prefix
 
 WHY = "The pipeline is removed: relay destroy"
 

@@ -17,8 +17,8 @@ from stacks.doctor.quotas import judged, quotas
 from stacks.doctor.roles import check_roles
 from stacks.doctor.storage import check_bucket, check_key, check_table
 from stacks.names import SHARED, TOPIC, stack_name
-from workflows.pipeline import Pipeline
-from workflows.stages import JobStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage
 
 
 def examine(site: Site, compiled: Sequence[Compiled]) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.doctor.findings import FAIL, OK, UNKNOWN, WARN, Finding
-from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
 
 SPOT, TRAINING, PROCESSING = "spot training job usage", "training job usage", "processing job usage"
 CONSOLE = "ask for more in Service Quotas (SageMaker, that name); it may take days"

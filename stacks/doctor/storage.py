@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stacks.doctor.findings import DENIED, FAIL, OK, UNKNOWN, WARN, Finding, is_missing
-from workflows.attempts import PARTITION_KEY, SORT_KEY
+from workflows.ledger.attempts import PARTITION_KEY, SORT_KEY
 
 DEPLOY = "relay deploy makes it"
 OLD_NAMES = {None: "us-east-1", "EU": "eu-west-1"}  # what GetBucketLocation calls these two

@@ -26,12 +26,12 @@ KNOWN = {
     ),
     "billable-seconds": Assumption(
         "a finished spot job has BillableTimeInSeconds, and with the discount: less than it has trained",
-        "workflows/state_machine/verdict.py (billed seconds), workflows/receipt.py",
+        "workflows/state_machine/verdict.py (billed seconds), workflows/ledger/receipt.py",
         "Costs of attempts are estimated from the wrong seconds: reckon with spot_share in both places.",
     ),
     "pending-with-spot": Assumption(
         "CreateTrainingJob refuses MaxPendingTimeInSeconds together with spot, so Relay never sends it",
-        "workflows/training_job.py (stopping condition)",
+        "workflows/jobs/requests.py (stopping condition)",
         "MaxPendingTimeInSeconds could bound the wait for capacity beside the capacity watch.",
     ),
     "list-bucket": Assumption(
@@ -71,7 +71,7 @@ KNOWN = {
     ),
     "event-start-time": Assumption(
         "the event of a job that waits has no TrainingStartTime, or null, until the job has trained",
-        "workflows/watch_rule.py, workflows/local/sagemaker/state_change.py",
+        "workflows/jobs/watch_pattern.py, workflows/local/sagemaker/state_change.py",
         "A job's first wait wakes no watch and lasts until MaxWait: match Starting whatever else it says.",
     ),
     "api-source-account": Assumption(
@@ -101,7 +101,7 @@ KNOWN = {
     ),
     "redrive-old-version": Assumption(
         "a run that failed can be redriven after its machine was updated, and keeps its old definition",
-        "stacks/machines.py (versions are retained), workflows/runs.py (resume)",
+        "stacks/machines.py (versions are retained), workflows/runs/executions.py (resume)",
         "Say at `relay resume` that a deployment since then changes what is run.",
     ),
     "evaluation-by-name": Assumption(

@@ -82,8 +82,8 @@ def job_role(account):
 @pytest.fixture(scope="session")
 def image(settings):
     """The image of the examples."""
-    from workflows.images import image_uri
-    from workflows.settings import FrameworkImage
+    from workflows.specification.images import image_uri
+    from workflows.specification.settings import FrameworkImage
 
     return image_uri(FrameworkImage(framework="sklearn", version="1.2-1"), "ml.m5.xlarge", settings.region)
 
@@ -127,10 +127,10 @@ def _refuse_existing(account):
 
 
 def _install(account):
-    from scripts.upload import upload_all
     from stacks.app import synthesize
     from stacks.deployment.deploy import Options, deploy
     from stacks.deployment.dialogue import Dialogue
+    from stacks.deployment.upload import upload_all
 
     site = account.site
     templates = synthesize(site.settings, ROOT)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from tests.aws.assumptions import settle
 from tests.aws.requests import PROBE, following_a_job, training_job
-from workflows.job_names import job_prefix
+from workflows.jobs.job_names import job_prefix
 
 
 def job_name():

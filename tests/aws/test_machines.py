@@ -16,7 +16,7 @@ from tests.aws.requests import (
     status_rule,
     training_job,
 )
-from workflows.watch_rule import LOOK_AFTER, watch_name
+from workflows.jobs.watch_pattern import LOOK_AFTER, watch_name
 
 EVALUATION, TASK = "States.QueryEvaluationError", "States.TaskFailed"
 

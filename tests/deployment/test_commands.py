@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.stacks.templates import ROOT
-from workflows import cli
+from workflows.commands import cli
 from workflows.commands import deploy as deploy_command
 from workflows.errors import RelayError
 

@@ -24,8 +24,8 @@ from stacks.doctor.roles import check_roles, trusts
 from stacks.doctor.storage import check_bucket, check_key, check_table
 from stacks.settings import Settings
 from tests.stacks.templates import DIGITS, ROOT, write_everything
-from workflows.loading import load
-from workflows.pipeline import Pipeline
+from workflows.specification.loading import load
+from workflows.specification.pipeline import Pipeline
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 BUCKET = f"relay-{ACCOUNT}-{REGION}"

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.local.worlds import until
 from workflows.local.scenario import read_scenario
-from workflows.rehearsal import compile_file, open_world, start
+from workflows.runs.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/graph"
 

@@ -19,9 +19,9 @@ from botocore.exceptions import ClientError
 
 from tests.local.worlds import channel, final, log_of, statuses, submit, until
 from tests.training_jobs import training_job
+from workflows.jobs.code_archive import pack
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import LocalWorld
-from workflows.source_archive import pack
 
 pytestmark = pytest.mark.processes
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.local.commands import FAST, PIPELINE, RELAY, relay, saved_step
 from tests.local.worlds import until
 from workflows.local.scenario import Scenario
-from workflows.rehearsal import compile_file, open_world, start
+from workflows.runs.rehearsal import compile_file, open_world, start
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
 
@@ -269,7 +269,7 @@ def test_help_imports_nothing_heavy():
         "numpy",
         "simpy",
     }
-    code = "import sys, workflows.cli; print(*sys.modules)"
+    code = "import sys, workflows.commands.cli; print(*sys.modules)"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

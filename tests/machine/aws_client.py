@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from workflows.local.errors import ServiceError
 from workflows.local.virtual import VirtualWorld
-from workflows.runs import Runs
+from workflows.runs.executions import Runs
 
 TOKENS = {
     "stepfunctions": ("nextToken", "maxResults"),

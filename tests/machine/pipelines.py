@@ -7,17 +7,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from workflows.ledger import RunView
+from workflows.jobs.requests import Materials, Site
+from workflows.jobs.watch_pattern import watch_pattern
+from workflows.ledger.run_view import RunView
+from workflows.ledger.stage_view import stages_in
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import VirtualWorld, Watch, once
-from workflows.pipeline import Pipeline
-from workflows.stage_view import stages_in
-from workflows.stages import JobStage, RegisterStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, RegisterStage
 from workflows.state_machine.graph import compile_pipeline
 from workflows.state_machine.watch import compile_watch
-from workflows.training_job import Materials, Site
-from workflows.watch_rule import watch_pattern
 
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"

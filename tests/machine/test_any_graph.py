@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.machine.pipelines import Run, pipeline, watch
 from tests.machine.test_any_pipeline import capacity
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
-from workflows.run_input import RunInputError, check_input
-from workflows.stages import JobStage, TrainStage
+from workflows.specification.run_input import RunInputError, check_input
+from workflows.specification.stages import JobStage, TrainStage
 
 JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 USER = Failure(exit_code=1, text="ValueError", after=60)

@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline
-from workflows.decisions import FAULT_BUDGET, UNKNOWN_BUDGET
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
+from workflows.policy.decisions import FAULT_BUDGET, UNKNOWN_BUDGET
 
 capacity = st.sampled_from(
     [

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows.attempts import NAMESPACE, read
+from workflows.ledger.attempts import NAMESPACE, read
+from workflows.ledger.receipt import as_json
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import Failure, WorkModel
-from workflows.prices import load_prices
-from workflows.receipt import as_json
+from workflows.policy.prices import load_prices
 
 TRAIN = {"name": "train"}
 LOST = {"interrupt": "50%"}

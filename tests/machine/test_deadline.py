@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows import decisions
 from workflows.local.sagemaker.work_model import WorkModel
+from workflows.policy import decisions
 
 MINUTE = 60
 TRAIN = {"name": "train", "expected": "20m", "changeover": "5m"}  # 1200 s of work in the usual model

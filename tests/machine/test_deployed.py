@@ -8,14 +8,14 @@ import pytest
 
 from tests.machine.aws_client import Client, runs_of
 from tests.machine.pipelines import Run, definition, pipeline
-from workflows.attempts import read
 from workflows.commands import looked_up, start
 from workflows.commands.resume import start_anew
-from workflows.deployed import differing_states, site_of
 from workflows.errors import RelayError
-from workflows.runs import RunExistsError, Runs, UnknownRunError
+from workflows.jobs.requests import Site
+from workflows.ledger.attempts import read
+from workflows.runs.deployed import differing_states, site_of
+from workflows.runs.executions import RunExistsError, Runs, UnknownRunError
 from workflows.state_machine.watch import compile_watch
-from workflows.training_job import Site
 
 TRAIN = {"name": "train"}
 SWEEP = {"name": "tune", "kind": "sweep", "grid": {"rate": [1, 2]}, "best": {"metric": "accuracy"}}

@@ -7,16 +7,16 @@ import pytest
 from rich.console import Console
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows.attempts import read
 from workflows.errors import RelayError
-from workflows.explanation import as_document, as_text
+from workflows.ledger.attempts import read
+from workflows.ledger.explanation import as_document, as_text
+from workflows.ledger.receipt import as_json
+from workflows.ledger.receipt_page import as_html
+from workflows.ledger.receipt_text import money
+from workflows.ledger.remembered import view_of
+from workflows.ledger.statistics import statistics
 from workflows.local.sagemaker.work_model import Failure, WorkModel
-from workflows.prices import load_prices
-from workflows.receipt import as_json
-from workflows.receipt_page import as_html
-from workflows.receipt_text import money
-from workflows.remembered import view_of
-from workflows.statistics import statistics
+from workflows.policy.prices import load_prices
 
 PRICES = load_prices()
 LOST = {"interrupt": "50%"}

@@ -8,12 +8,12 @@ import pytest
 
 from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows.following import MOST_READ, Following
-from workflows.live import Narrator
+from workflows.ledger.receipt import as_json
+from workflows.ledger.stage_view import STOPPED_WITH_THE_RUN
 from workflows.local.sagemaker.work_model import Failure, WorkModel
-from workflows.prices import load_prices
-from workflows.receipt import as_json
-from workflows.stage_view import STOPPED_WITH_THE_RUN
+from workflows.policy.prices import load_prices
+from workflows.runs.following import MOST_READ, Following
+from workflows.runs.live import Narrator
 
 USUAL = WorkModel(
     seconds=1200, steps=100, save_every=60, metrics={"accuracy": lambda h: float(h["rate"]) / 99}

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.machine.pipelines import SITE, Run, definition, pipeline
+from workflows.jobs.requests import checkpoint_bucket
 from workflows.local.sagemaker.work_model import WorkModel
-from workflows.training_job import checkpoint_bucket
 
 TRAIN = {"name": "train"}
 GATE = {"name": "good-enough", "kind": "gate", "when": "{{ train.metrics.acc }} >= 0.9"}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.machine.pipelines import SITE, definition, pipeline
-from workflows.loading import load
+from workflows.jobs.watch_pattern import watch_pattern
+from workflows.specification.loading import load
 from workflows.state_machine.watch import compile_watch
-from workflows.watch_rule import watch_pattern
 
 GOLDEN = Path(__file__).with_name("golden")
 EXAMPLES = Path(__file__).parents[2] / "workflows/examples"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.machine.pipelines import SITE, definition, pipeline
 from tests.machine.test_thirty_stages import thirty_stages
-from workflows.rehearsal import compile_file
+from workflows.runs.rehearsal import compile_file
 from workflows.state_machine.watch import compile_watch
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
-from workflows import decisions, tally
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
-from workflows.outcomes import Outcome
+from workflows.policy import decisions, tally
+from workflows.policy.outcomes import Outcome
 
 LATE = {"after": 400}  # seconds into the training: a third of the work is saved by then
 EARLY = {"after": 30}  # nothing is saved yet

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline
 from tests.requests import evaluate
-from workflows.run_input import RunInputError, check_input, input_schema
+from workflows.specification.run_input import RunInputError, check_input, input_schema
 from workflows.state_machine.input_check import problems_jsonata
 
 TRAIN = {

@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from tests.machine.pipelines import Run, pipeline
-from workflows.ledger import RunView
-from workflows.live import Narrator, status
+from workflows.ledger.receipt import as_json
+from workflows.ledger.receipt_text import as_text
+from workflows.ledger.run_view import RunView
+from workflows.ledger.stage_view import stages_in
 from workflows.local.clock import EPOCH
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
-from workflows.prices import load_prices
-from workflows.receipt import as_json
-from workflows.receipt_text import as_text
-from workflows.stage_view import stages_in
+from workflows.policy.prices import load_prices
+from workflows.runs.live import Narrator, status
 
 WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
 LOST = {"interrupt": "50%"}

@@ -13,7 +13,7 @@ from workflows.local.clock import EPOCH
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.virtual import VirtualWorld
-from workflows.run_input import RunInputError, check_input
+from workflows.specification.run_input import RunInputError, check_input
 from workflows.state_machine import worst_case
 from workflows.state_machine.schedule_lock import MOST_TRIES, schedule_key
 

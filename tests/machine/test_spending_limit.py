@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline
-from workflows.prices import load_prices
+from workflows.policy.prices import load_prices
 
 TRAIN = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
 HOUR = load_prices().hourly("ml.m5.xlarge", "on-demand")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.local.sagemaker.work_model import Failure, WorkModel
-from workflows.prices import load_prices
+from workflows.policy.prices import load_prices
 
 LARGE = {"retry_budget": 200}  # three trials with it could have more events than one history takes
 USUAL = {"seconds": 1200, "steps": 100, "save_every": 60}

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import SITE, Run, pipeline, watch
 from tests.machine.watched import LAUNCH, PATIENCE, READINGS, TRAIN, endings, job, scenario, seconds, tags
-from workflows.job_names import job_base, job_prefix
+from workflows.jobs.job_names import job_base, job_prefix
+from workflows.jobs.watch_pattern import watch_pattern
 from workflows.local.front_door.event_patterns import matches
 from workflows.local.virtual import VirtualWorld
 from workflows.state_machine.watch import compile_watch
-from workflows.watch_rule import watch_pattern
 
 
 # ------------------------------------------------------------------------------------------- patience

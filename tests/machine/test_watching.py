@@ -10,8 +10,8 @@ from rich.console import Console
 
 from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline
-from workflows.runs import Runs
-from workflows.watching import GoneError, Watcher
+from workflows.runs.executions import Runs
+from workflows.runs.watching import GoneError, Watcher
 
 LOST = {"interrupt": "50%"}
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
-from workflows.loading import SpecificationError
 from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
-from workflows.rehearsal import compile_file
-from workflows.stages import MOST_TRIALS
+from workflows.runs.rehearsal import compile_file
+from workflows.specification.mistakes import SpecificationError
+from workflows.specification.stages import MOST_TRIALS
 from workflows.state_machine import worst_case
 from workflows.state_machine.check import MOST_EVENTS, MOST_VALUE, problems_of
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.planning.test_plan import planned  # noqa: F401 - the fixture
 from tests.unit.test_receipt_page import PRICES, view  # noqa: F401
+from workflows.ledger.receipt_page import as_html as receipt_page
 from workflows.planning.page import as_html as plan_page
-from workflows.receipt_page import as_html as receipt_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ("--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run")

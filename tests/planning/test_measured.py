@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.machine.pipelines import pipeline
-from workflows.attempts import Attempt
+from workflows.ledger.attempts import Attempt
 from workflows.planning.assumptions import Said, assume
 from workflows.planning.measured import measured
 

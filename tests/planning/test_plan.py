@@ -10,6 +10,7 @@ import pytest
 
 from tests.machine.pipelines import SITE, definition, pipeline
 from workflows.errors import RelayError
+from workflows.jobs.watch_pattern import watch_pattern
 from workflows.planning import questions as ask
 from workflows.planning.advice import advise, best
 from workflows.planning.answers import make_plan
@@ -20,7 +21,6 @@ from workflows.planning.page import as_html
 from workflows.planning.plan import Simulation, Summary, summary, wilson
 from workflows.planning.virtual_runs import Figures, Planner, Scene, Variant
 from workflows.state_machine.watch import compile_watch
-from workflows.watch_rule import watch_pattern
 
 HOUR = 3600
 TRAIN = {"name": "train", "script": "train.py", "expected": "6h", "limit": "2d", "changeover": "6m"}

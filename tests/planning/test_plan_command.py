@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.planning.test_measured import attempt
-from workflows.cli import app
+from workflows.commands.cli import app
 from workflows.errors import RelayError
 from workflows.planning.measured import measured
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workflows.planning.histories import read_folder
-from workflows.planning.study import OPTIMUM, Question, study
+from workflows.planning.study.studies import OPTIMUM, Question, study
 
 BESIDE = Path(__file__).parents[3] / "shared" / "traces"
 TRACES = Path(os.environ.get("RELAY_TRACES", BESIDE)) / "aws-v100-2023"

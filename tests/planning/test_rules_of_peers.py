@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.planning.optimum import optimal_cost, optimal_costs, whole_ticks
-from workflows.planning.peers import RULES, budget, greedy, spot_only, uniform_progress
-from workflows.planning.replay import SECONDS_PER_HOUR, Mode, Situation, Task, replay
+from workflows.planning.study.optimum import optimal_cost, optimal_costs, whole_ticks
+from workflows.planning.study.peers import RULES, budget, greedy, spot_only, uniform_progress
+from workflows.planning.study.replay import SECONDS_PER_HOUR, Mode, Situation, Task, replay
 
 HOUR = SECONDS_PER_HOUR
 

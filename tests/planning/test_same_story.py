@@ -3,15 +3,15 @@
 import pytest
 from rich.console import Console
 
-from workflows.ledger import RunView
+from workflows.jobs.watch_pattern import watch_pattern
+from workflows.ledger.run_view import RunView
+from workflows.ledger.stage_view import stages_in
 from workflows.local.prepared import PreparedMachine
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 from workflows.local.virtual import Watch
-from workflows.rehearsal import SITE, compile_file, open_world, start
-from workflows.stage_view import stages_in
+from workflows.runs.rehearsal import SITE, compile_file, open_world, start
 from workflows.state_machine.watch import compile_watch
-from workflows.watch_rule import watch_pattern
 
 SCRIPT = """\
 import time

@@ -8,7 +8,7 @@ import pytest
 from scripts.study import main
 from workflows.errors import RelayError
 from workflows.planning.histories import History
-from workflows.planning.study import OPTIMUM, Question, study
+from workflows.planning.study.studies import OPTIMUM, Question, study
 from workflows.planning.synthetic import CLIMATES, generated
 
 SMALL = Question(work=6, deadlines=(8.0, 12.0), changeovers=(0.2,))

@@ -13,8 +13,8 @@ from tests.stacks.templates import Resolved
 from tests.stacks.test_template_runs import deploy
 from tests.stacks.velocity import render
 from workflows.local.server import LocalWorld
-from workflows.run_input import check_input, input_schema
-from workflows.run_options import run_name
+from workflows.specification.run_input import check_input, input_schema
+from workflows.specification.run_options import run_name
 
 LIVE = "arn:aws:states:us-east-1:123456789012:stateMachine:digits:live"
 RUN = "arn:aws:states:us-east-1:123456789012:execution:digits"

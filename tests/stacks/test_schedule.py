@@ -13,7 +13,7 @@ from stacks.settings import SettingsError, read
 from stacks.trigger_settings import ScheduleSettings, Triggers, check_triggers
 from tests.stacks.templates import DIGITS, ROOT, Resolved
 from workflows.errors import RelayError
-from workflows.loading import load
+from workflows.specification.loading import load
 
 LIVE = "arn:aws:states:us-east-1:123456789012:stateMachine:digits:live"
 

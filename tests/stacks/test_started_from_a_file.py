@@ -9,9 +9,9 @@ import pytest
 from stacks.compiled import compile_for
 from stacks.settings import Settings
 from workflows.commands.start import _tell_differences
-from workflows.deployed import differing_states, site_of
-from workflows.loading import load
-from workflows.rehearsal import compile_loaded
+from workflows.runs.deployed import differing_states, site_of
+from workflows.runs.rehearsal import compile_loaded
+from workflows.specification.loading import load
 
 EXAMPLE = Path(__file__).parents[2] / "workflows/examples/digits"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"

@@ -11,12 +11,12 @@ from tests.stacks.gateway import Gateway, needs_of
 from tests.stacks.needs import of_call
 from tests.stacks.policy import allowed
 from tests.stacks.templates import DIGITS, ROOT, Resolved
-from workflows.ledger import RunView
+from workflows.jobs.materials import upload
+from workflows.ledger.run_view import RunView
 from workflows.local.scenario import parse_scenario
 from workflows.local.server import ACCOUNT, LocalWorld
 from workflows.local.step_functions.integrations import AwsIntegrations
-from workflows.materials import upload
-from workflows.runs import ENDED, Runs
+from workflows.runs.executions import ENDED, Runs
 
 # Taken away once, and not given back: the watch must end that attempt.
 SCENARIO = {"spot": {"finetune": [{"interrupt": "40%"}]}}

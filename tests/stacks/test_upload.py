@@ -24,7 +24,7 @@ def account(monkeypatch):
 
 
 def test_everything_that_a_machine_names_is_there_and_the_second_time_nothing_is_uploaded(templates, account):
-    from scripts.upload import upload_all
+    from stacks.deployment.upload import upload_all
     from stacks.settings import Settings
 
     first, second = (line for _ in range(2) for line in upload_all([DIGITS], Settings(), ROOT, account))

@@ -6,9 +6,9 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from workflows import cli
-from workflows.aws_errors import AwsError, explained, passes_by_itself
+from workflows.commands import cli
 from workflows.errors import RelayError
+from workflows.runs.aws_errors import AwsError, explained, passes_by_itself
 
 DENIED = (
     "User: arn:aws:sts::123456789012:assumed-role/dev/me is not authorized to perform: "

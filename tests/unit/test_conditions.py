@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.requests import evaluate
-from workflows.conditions import parse
+from workflows.specification.conditions import parse
 
 A, B = ("a", "acc"), ("b-c", "val:loss")
 number = st.integers(-5, 5).map(str) | st.sampled_from(["0.5", "1e-3", "-2.5"])

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ProfileNotFound
 
-from workflows.connection import Connection, Target, at_address, at_aws, connect, is_aws
 from workflows.errors import RelayError
 from workflows.local.presence import Presence, announce, present
+from workflows.runs.connection import Connection, Target, at_address, at_aws, connect, is_aws
 
 LOCAL = "http://127.0.0.1:4566"
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.requests import evaluate
-from workflows import deadlines
-from workflows.pipeline import Pipeline
+from workflows.specification import deadlines
+from workflows.specification.pipeline import Pipeline
 from workflows.state_machine.start import DURATION_SECONDS, deadline_function
 
 START = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)  # an hour before the clocks of Europe go forward

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.durations import format_duration, parse_duration
+from workflows.specification.durations import format_duration, parse_duration
 
 
 @given(st.integers(1, 10**11))

@@ -25,12 +25,12 @@ from sagemaker.workflow.parameters import ParameterInteger
 from sagemaker.xgboost import XGBoost
 
 from workflows.checkpointing.launch import decoded, hyperparameter_arguments
-from workflows.estimator_parameters import CARRIED, IGNORED, REFUSED, TRANSLATED
-from workflows.estimators import EstimatorError, from_estimator, offline_session
-from workflows.images import image_uri
-from workflows.pipeline import Pipeline, TrainStage
-from workflows.settings import FrameworkImage
-from workflows.training_job import parameters
+from workflows.jobs.requests import parameters
+from workflows.specification.estimator_parameters import CARRIED, IGNORED, REFUSED, TRANSLATED
+from workflows.specification.estimators import EstimatorError, from_estimator, offline_session
+from workflows.specification.images import image_uri
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.settings import FrameworkImage
 
 REGION = "eu-west-1"
 SESSION = offline_session(REGION)
@@ -444,7 +444,7 @@ def test_a_tag_of_relays_own_is_refused():
 
 # ------------------------------------------------------------------------------------------- independence
 def test_the_class_method_is_the_function():
-    assert TrainStage.from_estimator("train", pytorch()) == stage(pytorch())
+    assert from_estimator("train", pytorch()) == stage(pytorch())
 
 
 OFFLINE = """
@@ -453,7 +453,7 @@ def refuse(*_, **__):
     raise OSError("no network here")
 socket.socket.connect = socket.getaddrinfo = refuse
 from sagemaker.sklearn import SKLearn
-from workflows.estimators import from_estimator, offline_session
+from workflows.specification.estimators import from_estimator, offline_session
 estimator = SKLearn("train.py", framework_version="1.2-1", role="{role}", instance_type="ml.m5.xlarge",
                     sagemaker_session=offline_session())
 print(from_estimator("train", estimator).image.model_dump_json())
@@ -475,7 +475,8 @@ def test_an_estimator_becomes_a_stage_without_network_and_without_an_account(tmp
 
 
 def test_importing_the_module_does_not_import_the_sdk():
-    code = "import sys, workflows.estimators, workflows.pipeline; print('sagemaker' in sys.modules)"
+    modules = "workflows.specification.estimators, workflows.specification.pipeline"
+    code = f"import sys, {modules}; print('sagemaker' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"

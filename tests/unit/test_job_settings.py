@@ -8,11 +8,11 @@ import yaml
 from pydantic import ValidationError
 
 from tests.requests import request_of
+from workflows.jobs.code_archive import SourceError
+from workflows.jobs.materials import MaterialError, gather
+from workflows.jobs.requests import Materials, Site
 from workflows.local.service_model import checked
-from workflows.materials import MaterialError, gather
-from workflows.pipeline import Pipeline, ProcessStage, TrainStage
-from workflows.source_archive import SourceError
-from workflows.training_job import Materials, Site
+from workflows.specification.pipeline import Pipeline, ProcessStage, TrainStage
 
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workflows.loading import SpecificationError, json_schema, load
+from workflows.specification.loading import json_schema, load
+from workflows.specification.mistakes import SpecificationError
 
 GOOD = """\
 name: demo

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflows.outcomes import Outcome, classify
+from workflows.policy.outcomes import Outcome, classify
 
 BASE = {
     "status": "Failed",

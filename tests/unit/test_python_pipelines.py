@@ -2,10 +2,11 @@
 
 import pytest
 
-from workflows.loading import SpecificationError, load
+from workflows.specification.loading import load
+from workflows.specification.mistakes import SpecificationError
 
 GOOD = """\
-from workflows.pipeline import Pipeline, TrainStage
+from workflows.specification.pipeline import Pipeline, TrainStage
 
 pipeline = Pipeline(
     name="demo",
@@ -117,13 +118,11 @@ def test_a_missing_file_names_the_one_that_was_meant(write):
 def test_an_estimator_that_cannot_be_carried_is_refused_at_its_line(write):
     estimator = """\
 from sagemaker.sklearn import SKLearn
-from workflows.estimators import offline_session
+from workflows.specification.estimators import from_estimator, offline_session
 made = SKLearn("train.py", framework_version="1.2-1", role="training", instance_type="ml.m5.xlarge",
                sagemaker_session=offline_session())
 """
-    made = GOOD.replace(
-        'TrainStage(name="train", script="train.py", ', 'TrainStage.from_estimator("train", made, '
-    )
+    made = GOOD.replace('TrainStage(name="train", script="train.py", ', 'from_estimator("train", made, ')
 
     (problem,) = problems(write(estimator + made))
 

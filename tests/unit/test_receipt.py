@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from workflows.ledger import RunView
-from workflows.prices import PriceBook
-from workflows.receipt import as_json
-from workflows.receipt_text import as_text
-from workflows.stage_view import stages_in
+from workflows.ledger.receipt import as_json
+from workflows.ledger.receipt_text import as_text
+from workflows.ledger.run_view import RunView
+from workflows.ledger.stage_view import stages_in
+from workflows.policy.prices import PriceBook
 
 PRICES = PriceBook(date="2026-01-01", region="us-east-1", spot_share=0.25, on_demand={"ml.m5.xlarge": 3.6})
 ENTRY = {

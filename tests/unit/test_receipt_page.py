@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
+from workflows.ledger.receipt import all_lines, totals
+from workflows.ledger.receipt_page import _on_instances, _Scale, as_html
+from workflows.ledger.receipt_text import money
 from workflows.local.sagemaker.work_model import WorkModel
-from workflows.prices import load_prices
-from workflows.receipt import all_lines, totals
-from workflows.receipt_page import _on_instances, _Scale, as_html
-from workflows.receipt_text import money
+from workflows.policy.prices import load_prices
 
 PRICES = load_prices()
 SCENARIO = {

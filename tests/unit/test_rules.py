@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows import decisions, outcomes, tally
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
-from workflows.outcomes import Outcome
-from workflows.rules import FUNCTIONS
+from workflows.policy import decisions, outcomes, tally
+from workflows.policy.outcomes import Outcome
+from workflows.policy.rules import FUNCTIONS
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0, native_rules=False)
 NATIVE = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from workflows.commands import options
-from workflows.run_list import ListedRun
-from workflows.run_list_text import as_text
+from workflows.runs.run_list import ListedRun
+from workflows.runs.run_list_text import as_text
 
 RUN = ListedRun(
     run="digits-20261125-231307",

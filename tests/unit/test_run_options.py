@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from workflows.pipeline import Pipeline
-from workflows.run_input import RunInputError, check_input
-from workflows.run_options import RunOptions, run_name, scalar
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.run_input import RunInputError, check_input
+from workflows.specification.run_options import RunOptions, run_name, scalar
 
 PIPELINE = Pipeline.model_validate(
     {

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from workflows.attempts import Attempt, AttemptError, attempt_of_item, read, read_all
-from workflows.prices import PriceBook
-from workflows.statistics import statistics
-from workflows.statistics_text import as_text
+from workflows.ledger.attempts import Attempt, AttemptError, attempt_of_item, read, read_all
+from workflows.ledger.statistics import statistics
+from workflows.ledger.statistics_text import as_text
+from workflows.policy.prices import PriceBook
 
 PRICES = PriceBook(date="2026-01-01", region="x", spot_share=0.5, on_demand={"ml.g5.2xlarge": 2.4})
 START = datetime(2026, 11, 25, 22, 0, tzinfo=UTC)

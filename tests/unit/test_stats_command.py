@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner
 
-from workflows import cli
+from workflows.commands import cli
 from workflows.errors import RelayError
 
 

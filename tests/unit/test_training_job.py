@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.job_names import job_base, stage_id
+from workflows.jobs.code_archive import SourceError, pack
+from workflows.jobs.job_names import job_base, stage_id
+from workflows.jobs.requests import job_name
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
-from workflows.source_archive import SourceError, pack
 from workflows.state_machine.start import identity
-from workflows.training_job import job_name
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # TrainingJobName, CreateTrainingJob API reference

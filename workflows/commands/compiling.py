@@ -15,8 +15,8 @@ from workflows.errors import RelayError
 
 def check(pipeline: o.PipelineFile, as_json: o.Json = False) -> None:
     """Checks a pipeline: every mistake with its place, what was found and what is allowed."""
-    from workflows.loading import SpecificationError
-    from workflows.rehearsal import compile_file
+    from workflows.runs.rehearsal import compile_file
+    from workflows.specification.mistakes import SpecificationError
 
     try:
         compiled = compile_file(pipeline)
@@ -44,7 +44,7 @@ def compile_(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write to a file instead")] = None,
 ) -> None:
     """Prints the state machine (Amazon States Language) that the pipeline becomes."""
-    from workflows.rehearsal import compile_file
+    from workflows.runs.rehearsal import compile_file
 
     text = json.dumps(compile_file(pipeline).definition, indent=2, ensure_ascii=False)
     if output is None:
@@ -65,7 +65,7 @@ def schema(
 
     The run input is what `relay run --input`, the console, a schedule and the API may say.
     """
-    from workflows.loading import json_schema, load
-    from workflows.run_input import input_schema
+    from workflows.specification.loading import json_schema, load
+    from workflows.specification.run_input import input_schema
 
     print(json.dumps(input_schema(load(pipeline)) if pipeline else json_schema(), indent=2))

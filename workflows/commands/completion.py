@@ -47,6 +47,6 @@ def _root(context: typer.Context) -> Path:
 
 def _stages(definition: dict[str, object]) -> list[str]:
     """In whatever order; the import of all that knows the order would take half a second."""
-    from workflows.stage_view import stages_in
+    from workflows.ledger.stage_view import stages_in
 
     return list(stages_in(definition))

@@ -59,7 +59,7 @@ def deploy(
         templates = _synthesize(settings, folder)
 
     def upload() -> None:
-        from scripts.upload import upload_all
+        from stacks.deployment.upload import upload_all
 
         for line in upload_all(list(settings.pipelines), settings, folder, site.session):
             console.print(line, markup=False)

@@ -61,6 +61,6 @@ def destroy(
 def _name(pipeline: str | None) -> str | None:
     if pipeline is None or not Path(pipeline).suffix:
         return pipeline
-    from workflows.loading import load
+    from workflows.specification.loading import load
 
     return load(Path(pipeline)).name

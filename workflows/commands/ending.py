@@ -13,8 +13,8 @@ from workflows.errors import RelayError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.ledger import RunView
-    from workflows.runs import Runs
+    from workflows.ledger.run_view import RunView
+    from workflows.runs.executions import Runs
 
 
 def show_end(runs: Runs, view: RunView, console: Console, as_json: bool, *, digests: bool = True) -> None:
@@ -38,9 +38,9 @@ def show_end(runs: Runs, view: RunView, console: Console, as_json: bool, *, dige
 
 def show_receipt(runs: Runs, view: RunView, console: Console, as_json: bool, *, digests: bool) -> None:
     """What the run has cost so far, as text or as the document."""
-    from workflows.prices import load_prices
-    from workflows.receipt import as_json as document
-    from workflows.receipt_text import as_text
+    from workflows.ledger.receipt import as_json as document
+    from workflows.ledger.receipt_text import as_text
+    from workflows.policy.prices import load_prices
 
     runs.add_stopped_jobs(view)
     prices, found = load_prices(), runs.digests(view) if digests else {}

@@ -28,9 +28,9 @@ def explain(
     From the run's history; when that has gone (after 90 days), from the table of attempts.
     """
     from workflows.commands.looked_up import TABLE, look_up
-    from workflows.connection import connect
-    from workflows.explanation import as_document, as_text
-    from workflows.prices import load_prices
+    from workflows.ledger.explanation import as_document, as_text
+    from workflows.policy.prices import load_prices
+    from workflows.runs.connection import connect
 
     with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
         found = look_up(connection, run)

@@ -14,7 +14,7 @@ from workflows.errors import RelayError
 
 if TYPE_CHECKING:
     from workflows.local.presence import Presence
-    from workflows.runs import Runs
+    from workflows.runs.executions import Runs
 
 app = typer.Typer(
     help="Keeps a local AWS on this computer: `up`, `down`, `status`, `env`.",
@@ -54,7 +54,7 @@ def up(
         )
     if foreground:
         from workflows.local.daemon import serve
-        from workflows.rehearsal import restore
+        from workflows.runs.rehearsal import restore
 
         serve(root, speed=speed, scenario=chosen, seed=seed, port=port, restore=restore, ready=_tell)
         return
@@ -137,7 +137,7 @@ def _exports(presence: Presence) -> list[str]:
 
 def _runs(presence: Presence) -> Runs:
     from workflows.local.clients import LocalClients
-    from workflows.runs import Runs
+    from workflows.runs.executions import Runs
 
     return Runs(LocalClients(presence.address))
 
@@ -150,7 +150,7 @@ def _in_progress(runs: Runs) -> list[str]:
 def _stop_runs(presence: Presence, yes: bool) -> None:
     """Stops what is in progress, asking before, and waits until its jobs have saved."""
     from workflows.commands.stop import confirm
-    from workflows.rehearsal import wait_for_jobs
+    from workflows.runs.rehearsal import wait_for_jobs
 
     runs = _runs(presence)
     running = runs.listed(runs.pipelines().values(), limit=1000, status="RUNNING")

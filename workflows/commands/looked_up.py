@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workflows.connection import Connection
-    from workflows.ledger import RunView
-    from workflows.runs import Runs
+    from workflows.ledger.run_view import RunView
+    from workflows.runs.connection import Connection
+    from workflows.runs.executions import Runs
 
 HISTORY, TABLE = "history", "table"
 
@@ -25,8 +25,8 @@ class LookedUp:
 
 def look_up(connection: Connection, run: str) -> LookedUp:
     """The run of that id, or beginning of one. Raises UnknownRunError when nothing knows it."""
-    from workflows.following import Following
-    from workflows.runs import ENDED, Runs, UnknownRunError
+    from workflows.runs.executions import ENDED, Runs, UnknownRunError
+    from workflows.runs.following import Following
 
     runs = Runs(connection.client)
     try:
@@ -49,9 +49,9 @@ def _remembered(connection: Connection, runs: Runs, run: str) -> RunView | None:
     """From the table, which keeps attempts longer; only by the whole id."""
     from botocore.exceptions import ClientError
 
-    from workflows.attempts import read
-    from workflows.deployed import site_of
-    from workflows.remembered import view_of
+    from workflows.ledger.attempts import read
+    from workflows.ledger.remembered import view_of
+    from workflows.runs.deployed import site_of
 
     query = connection.client("dynamodb").query
     for pipeline, machine in runs.pipelines().items():

@@ -14,7 +14,7 @@ from workflows.commands import completion
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.connection import Target
+    from workflows.runs.connection import Target
 
 FAILED, BAD_INPUT, NOT_UP, INTERRUPTED = 1, 2, 1, 130
 DEFAULT_ROOT = completion.DEFAULT_ROOT
@@ -98,7 +98,7 @@ Name = Annotated[str | None, typer.Option(help="the run's id; made from name and
 
 def target(root: Path, profile: str | None, region: str | None, endpoint_url: str | None) -> Target:
     """Where the options say that the runs are."""
-    from workflows.connection import Target
+    from workflows.runs.connection import Target
 
     return Target(root, profile, region, endpoint_url)
 

@@ -17,14 +17,14 @@ from workflows.errors import RelayError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workflows.connection import Target
-    from workflows.pipeline import Pipeline
     from workflows.planning.answers import Plan
     from workflows.planning.assumptions import Said
     from workflows.planning.measured import Measured
     from workflows.planning.outlook import Outlook
     from workflows.planning.plan import Progress
     from workflows.planning.virtual_runs import Scene
+    from workflows.runs.connection import Target
+    from workflows.specification.pipeline import Pipeline
 
 LEAST_SECONDS = 3 * 86400.0  # of capacity to draw: a short run may wait long
 
@@ -87,14 +87,14 @@ def plan(
     Needs no account, no data and no network; with --traces it uses recorded capacity.
     """
 
-    from workflows.loading import load
     from workflows.planning.answers import make_plan
     from workflows.planning.assumptions import assume
     from workflows.planning.plan_text import as_text
-    from workflows.prices import load_prices
-    from workflows.rehearsal import compile_loaded
-    from workflows.run_input import check_input
-    from workflows.run_options import RunOptions
+    from workflows.policy.prices import load_prices
+    from workflows.runs.rehearsal import compile_loaded
+    from workflows.specification.loading import load
+    from workflows.specification.run_input import check_input
+    from workflows.specification.run_options import RunOptions
 
     if html and not html.parent.is_dir():
         raise RelayError(f"{html}: cannot be written: no such folder")  # before minutes of work, not after
@@ -125,10 +125,10 @@ def plan(
 # ------------------------------------------------------------------------------------------------ parts
 def _measured(pipeline: str, target: Target) -> dict[str, Measured]:
     """What the table of attempts teaches. Raises RelayError when that is nothing."""
-    from workflows.attempts import TABLE
     from workflows.commands.stats import written_attempts
-    from workflows.connection import connect
+    from workflows.ledger.attempts import TABLE
     from workflows.planning.measured import measured
+    from workflows.runs.connection import connect
 
     with connect(target, own_world=True) as connection:
         found = measured(written_attempts(connection.client("dynamodb"), TABLE, pipeline))
@@ -169,7 +169,7 @@ def _pairs(option: str, texts: Sequence[str] | None) -> Iterator[tuple[str, str]
 
 
 def _seconds(option: str, text: str) -> float:
-    from workflows.durations import parse_duration
+    from workflows.specification.durations import parse_duration
 
     try:
         seconds = parse_duration(text).total_seconds()
@@ -218,11 +218,11 @@ def _outlook(
 
 
 def _scene(pipeline: Pipeline, definition: dict[str, Any], work: Any, outlook: Outlook, seed: int) -> Scene:
+    from workflows.jobs.watch_pattern import watch_pattern
     from workflows.planning.questions import spot_types
     from workflows.planning.virtual_runs import Scene
-    from workflows.rehearsal import SITE
+    from workflows.runs.rehearsal import SITE
     from workflows.state_machine.watch import compile_watch
-    from workflows.watch_rule import watch_pattern
 
     return Scene(
         definition=definition,

@@ -35,10 +35,10 @@ def receipt(
 ) -> None:
     """Prints what a run has cost, attempt by attempt; of one that goes on, so far."""
     from workflows.commands.looked_up import look_up
-    from workflows.connection import connect
-    from workflows.prices import load_prices
-    from workflows.receipt import as_json as document
-    from workflows.receipt_text import as_text
+    from workflows.ledger.receipt import as_json as document
+    from workflows.ledger.receipt_text import as_text
+    from workflows.policy.prices import load_prices
+    from workflows.runs.connection import connect
 
     if plan and not html:
         raise RelayError("--plan goes with --html: the page shows it beside what the run has cost")
@@ -49,7 +49,7 @@ def receipt(
         hashes = found.runs.digests(found.view) if wanted else {}
     prices = load_prices()
     if html:
-        from workflows.receipt_page import as_html
+        from workflows.ledger.receipt_page import as_html
 
         o.write_page(html, as_html(found.view, prices, hashes, planned))
     if as_json:

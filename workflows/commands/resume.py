@@ -14,8 +14,8 @@ from workflows.errors import RelayError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.connection import Connection, Target
-    from workflows.runs import Runs
+    from workflows.runs.connection import Connection, Target
+    from workflows.runs.executions import Runs
 
 ONCE = ("key", "scheduled")  # of a run's input: they name the run that was, and no other
 
@@ -60,8 +60,8 @@ def resume(
 
 def _elsewhere(target: Target, run: str, new: bool, watch: bool, console: Console, as_json: bool) -> None:
     from workflows.commands.watch import follow
-    from workflows.connection import connect
-    from workflows.runs import Runs
+    from workflows.runs.connection import connect
+    from workflows.runs.executions import Runs
 
     with connect(target) as connection:
         runs = Runs(connection.client)
@@ -79,8 +79,8 @@ def _elsewhere(target: Target, run: str, new: bool, watch: bool, console: Consol
 
 def _gone_on(connection: Connection, runs: Runs, run: str, new: bool) -> str:
     """The ARN of the execution that goes on. Raises RelayError where none can."""
-    from workflows.rehearsal import redrivable, restore
-    from workflows.runs import NotRedrivableError
+    from workflows.runs.executions import NotRedrivableError
+    from workflows.runs.rehearsal import redrivable, restore
 
     execution = redrivable(runs, run)
     runs.view(execution["executionArn"])  # its machine's text names the bucket
@@ -116,9 +116,9 @@ def _in_own_world(
     """As `relay run`: the world lasts as long as the command."""
     from workflows.commands.run import follow
     from workflows.local.scenario import find_scenario
-    from workflows.rehearsal import SITE, Rehearsal, open_world, redrivable, restore
-    from workflows.rehearsal import resume as resume_run
-    from workflows.runs import Runs
+    from workflows.runs.executions import Runs
+    from workflows.runs.rehearsal import SITE, Rehearsal, open_world, redrivable, restore
+    from workflows.runs.rehearsal import resume as resume_run
 
     if not root.is_dir():
         raise RelayError(

@@ -14,7 +14,7 @@ from workflows.errors import RelayError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.rehearsal import Rehearsal
+    from workflows.runs.rehearsal import Rehearsal
 
 
 def run(
@@ -38,12 +38,12 @@ def run(
 
     Options go before what --input says of the same field.
     """
-    from workflows.loading import load
     from workflows.local.scenario import find_scenario
-    from workflows.rehearsal import compile_loaded, open_world, start
-    from workflows.run_input import check_input
-    from workflows.run_options import RunOptions
-    from workflows.stages import SweepStage
+    from workflows.runs.rehearsal import compile_loaded, open_world, start
+    from workflows.specification.loading import load
+    from workflows.specification.run_input import check_input
+    from workflows.specification.run_options import RunOptions
+    from workflows.specification.stages import SweepStage
 
     said = RunOptions(run_input, deadline, budget_usd, from_, only or (), reuse, set_ or (), key)
     found = load(pipeline)
@@ -63,7 +63,7 @@ def run(
 
 def new_name(pipeline: str, wanted: dict[str, object], name: str | None) -> str:
     """The id of a new run: the one that was given, the key's, or one made of the time. Raises RelayError."""
-    from workflows.run_options import run_name
+    from workflows.specification.run_options import run_name
 
     if name and "key" in wanted:
         raise RelayError("--name and a key exclude each other: a key names the run PIPELINE-KEY")

@@ -13,8 +13,8 @@ from workflows.commands import options as o
 from workflows.errors import RelayError, unknown
 
 if TYPE_CHECKING:
-    from workflows.connection import Connection
-    from workflows.run_list import ListedRun
+    from workflows.runs.connection import Connection
+    from workflows.runs.run_list import ListedRun
 
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
@@ -40,8 +40,8 @@ def runs(
 
     Attempts and costs are those that have ended, from the table in which the machines write them.
     """
-    from workflows.connection import connect
-    from workflows.run_list_text import as_text
+    from workflows.runs.connection import connect
+    from workflows.runs.run_list_text import as_text
 
     wanted = status.upper().replace("-", "_") if status else None
     if wanted and wanted not in STATUSES:
@@ -59,8 +59,8 @@ def runs(
 
 
 def _listed(connection: Connection, pipeline: str | None, status: str | None, limit: int) -> list[ListedRun]:
-    from workflows.run_list import listed
-    from workflows.runs import Runs
+    from workflows.runs.executions import Runs
+    from workflows.runs.run_list import listed
 
     runs = Runs(connection.client)
     machines = runs.pipelines()

@@ -12,9 +12,9 @@ from workflows.commands import options as o
 from workflows.errors import RelayError, unknown
 
 if TYPE_CHECKING:
-    from workflows.connection import Connection
-    from workflows.pipeline import Pipeline
-    from workflows.runs import Runs
+    from workflows.runs.connection import Connection
+    from workflows.runs.executions import Runs
+    from workflows.specification.pipeline import Pipeline
 
 MOST_STATES = 3  # in a message
 
@@ -46,9 +46,9 @@ def start(
     """
     from workflows.commands.run import new_name
     from workflows.commands.watch import follow
-    from workflows.connection import connect
-    from workflows.run_options import RunOptions
-    from workflows.runs import Runs
+    from workflows.runs.connection import connect
+    from workflows.runs.executions import Runs
+    from workflows.specification.run_options import RunOptions
 
     said = RunOptions(run_input, deadline, budget_usd, from_, only or (), reuse, set_ or (), key)
     wanted = said.run_input()
@@ -90,8 +90,8 @@ def _loaded(pipeline: str, wanted: Any) -> Pipeline | None:
         if not isinstance(wanted, dict):
             raise RelayError("--input: expected a JSON object")
         return None  # the machine's first state checks the input, before anything costs money
-    from workflows.loading import load
-    from workflows.run_input import check_input
+    from workflows.specification.loading import load
+    from workflows.specification.run_input import check_input
 
     found = load(Path(pipeline))
     check_input(found, wanted)
@@ -101,7 +101,7 @@ def _loaded(pipeline: str, wanted: Any) -> Pipeline | None:
 def _rehearse(
     connection: Connection, runs: Runs, pipeline: Pipeline, path: Path, run: str, wanted: dict[str, Any]
 ) -> str:
-    from workflows.rehearsal import SITE, compile_loaded, install_and_start
+    from workflows.runs.rehearsal import SITE, compile_loaded, install_and_start
 
     runs.bucket = SITE.bucket
     with o.console(True).status("Compiling the pipeline ..."):
@@ -117,7 +117,7 @@ def _start_deployed(
     run: str,
     wanted: dict[str, Any],
 ) -> str:
-    from workflows.deployed import site_of
+    from workflows.runs.deployed import site_of
 
     name = loaded.name if loaded else pipeline
     machines = runs.pipelines()
@@ -135,8 +135,8 @@ def _start_deployed(
 
 def _tell_differences(pipeline: Pipeline, path: Path, deployed: dict[str, Any], region: str) -> None:
     """A warning only: a setting of the installation, or another version of Relay, may be the difference."""
-    from workflows.deployed import differing_states, site_of
-    from workflows.rehearsal import compile_loaded
+    from workflows.runs.deployed import differing_states, site_of
+    from workflows.runs.rehearsal import compile_loaded
 
     ours = compile_loaded(pipeline, path, site_of(deployed), region).definition
     found = differing_states(ours, deployed)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflows.attempts import TABLE
 from workflows.commands import completion
 from workflows.commands import options as o
 from workflows.errors import RelayError, unknown
+from workflows.ledger.attempts import TABLE
 
 if TYPE_CHECKING:
-    from workflows.attempts import Attempt
-    from workflows.connection import Connection
+    from workflows.ledger.attempts import Attempt
+    from workflows.runs.connection import Connection
 
 
 def stats(
@@ -41,10 +41,10 @@ def stats(
 
     Reads the table in which the machines write each attempt, here or in AWS.
     """
-    from workflows.connection import connect
-    from workflows.prices import load_prices
-    from workflows.statistics import statistics
-    from workflows.statistics_text import as_text
+    from workflows.ledger.statistics import statistics
+    from workflows.ledger.statistics_text import as_text
+    from workflows.policy.prices import load_prices
+    from workflows.runs.connection import connect
 
     name = _name(pipeline)
     with connect(o.target(root, profile, region, endpoint_url), own_world=True) as connection:
@@ -65,7 +65,7 @@ def stats(
 
 def _pipelines(connection: Connection) -> list[str]:
     """The names that are known here."""
-    from workflows.runs import Runs
+    from workflows.runs.executions import Runs
 
     return list(Runs(connection.client).pipelines())
 
@@ -74,7 +74,7 @@ def _name(pipeline: str | None) -> str | None:
     """A pipeline may be given as everywhere else, by its file."""
     if pipeline is None or not Path(pipeline).suffix:
         return pipeline
-    from workflows.loading import load
+    from workflows.specification.loading import load
 
     return load(Path(pipeline)).name
 
@@ -83,7 +83,7 @@ def written_attempts(client: Any, table: str, pipeline: str | None) -> list[Atte
     """What the table holds of a pipeline, or of all. Raises RelayError where there is no such table."""
     from botocore.exceptions import ClientError
 
-    from workflows.attempts import read, read_all
+    from workflows.ledger.attempts import read, read_all
 
     try:
         return list(read(client.query, table, pipeline) if pipeline else read_all(client.scan, table))

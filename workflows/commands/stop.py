@@ -20,8 +20,8 @@ def stop(
     endpoint_url: o.EndpointUrl = None,
 ) -> None:
     """Stops a run and its jobs, which get time to save; `relay resume` goes on from there."""
-    from workflows.connection import connect
-    from workflows.runs import Runs
+    from workflows.runs.connection import connect
+    from workflows.runs.executions import Runs
 
     with connect(o.target(root, profile, region, endpoint_url)) as connection:
         runs = Runs(connection.client)

@@ -11,8 +11,8 @@ from workflows.commands import options as o
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.connection import Connection
-    from workflows.runs import Runs
+    from workflows.runs.connection import Connection
+    from workflows.runs.executions import Runs
 
 
 def watch(
@@ -28,8 +28,8 @@ def watch(
     Ctrl-C leaves the run going (exit code 130); the same command takes it up again. While the network is
     away it keeps trying. At the end it prints the receipt, and ends as the run did.
     """
-    from workflows.connection import connect
-    from workflows.runs import Runs
+    from workflows.runs.connection import connect
+    from workflows.runs.executions import Runs
 
     console = o.console(as_json)
     with connect(o.target(root, profile, region, endpoint_url)) as connection:
@@ -57,7 +57,7 @@ def follow(
 
 def watcher(connection: Connection, runs: Runs, arn: str, console: Console, **more: Any) -> Any:
     """A watcher of a run over there; a local history may be looked at more often."""
-    from workflows.watching import LOOK_EVERY, LOOK_EVERY_REMOTE, Watcher
+    from workflows.runs.watching import LOOK_EVERY, LOOK_EVERY_REMOTE, Watcher
 
     return Watcher(
         runs,

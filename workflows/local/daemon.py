@@ -70,7 +70,16 @@ def launch(root: Path, arguments: Sequence[str], pause: Callable[[float], None] 
     with log.open("ab") as out:
         before = out.tell()
         # -P: a folder `workflows` where the user stands is not ours.
-        command = [sys.executable, "-P", "-m", "workflows.cli", "local", "up", "--foreground", *arguments]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "workflows.commands.cli",
+            "local",
+            "up",
+            "--foreground",
+            *arguments,
+        ]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )

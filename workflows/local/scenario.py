@@ -29,8 +29,8 @@ from pydantic import (
     model_validator,
 )
 
-from workflows.durations import parse_duration
 from workflows.errors import RelayError
+from workflows.specification.durations import parse_duration
 
 BUILTIN = Path(__file__).with_name("scenarios")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.pipeline import Pipeline
 from workflows.planning import questions as ask
 from workflows.planning.plan import LATE_ALLOWED, Summary
 from workflows.planning.virtual_runs import Variant
+from workflows.specification.pipeline import Pipeline
 
 WORTH = 0.03  # a setting is changed for no less than this share of the cost
 SUITABLE = 0.10  # spot is worth its trouble from this share of on-demand's cost on

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workflows.deadlines import due
 from workflows.local.clock import EPOCH
-from workflows.pipeline import Pipeline
 from workflows.planning import comparison
 from workflows.planning import questions as ask
 from workflows.planning.advice import Advice, advise, best
@@ -22,6 +20,8 @@ from workflows.planning.assumptions import Assumption, Work
 from workflows.planning.comparison import Compared
 from workflows.planning.plan import Progress, Simulation, Summary, summary
 from workflows.planning.virtual_runs import Figures, Scene, Variant
+from workflows.specification.deadlines import due
+from workflows.specification.pipeline import Pipeline
 
 
 @dataclass(frozen=True)

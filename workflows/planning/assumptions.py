@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from workflows.checkpointing.interval import Interval
-from workflows.durations import format_duration
 from workflows.errors import RelayError
 from workflows.local.sagemaker.work_model import WorkModel
-from workflows.pipeline import Pipeline
 from workflows.planning.measured import Measured
-from workflows.stages import JobStage, TrainStage
+from workflows.specification.durations import format_duration
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, TrainStage
 
 LAUNCH_SECONDS = 120.0  # one to three minutes, as job histories on AWS show
 UNKNOWN_STALL = 2.0  # seconds that training stands still for a save, until a script has measured its own;

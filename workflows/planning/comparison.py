@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from workflows.pipeline import Pipeline
 from workflows.planning import questions as ask
-from workflows.planning.optimum import optimal_cost
 from workflows.planning.outlook import HistoryCapacity
-from workflows.planning.peers import RULES
 from workflows.planning.plan import Summary
-from workflows.planning.replay import Task, replay
+from workflows.planning.study.optimum import optimal_cost
+from workflows.planning.study.peers import RULES
+from workflows.planning.study.replay import Task, replay
 from workflows.planning.virtual_runs import Scene, Variant
-from workflows.settings import laid_over
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.settings import laid_over
 
 IN_THE_MACHINE = (1, 3, 10)
 REPLAYED = ("greedy", "uniform progress")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from workflows.attempts import Attempt
-from workflows.statistics import Speed, speeds_of
+from workflows.ledger.attempts import Attempt
+from workflows.ledger.statistics import Speed, speeds_of
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from workflows.pages.render import page
+from workflows.ledger.pages.render import page
 from workflows.planning.answers import Plan
 from workflows.planning.plan_text import VERDICTS, hours, usd
 from workflows.planning.plots import plots_of

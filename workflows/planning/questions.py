@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from workflows.pipeline import Pipeline
 from workflows.planning.virtual_runs import Variant
-from workflows.settings import laid_over
-from workflows.stages import TrainStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.settings import laid_over
+from workflows.specification.stages import TrainStage
 
 BUDGETS = (1, 3, 5, 10, 20, 50, 200)
 PATIENCES = ("5m", "15m", "45m", "2h", "6h")

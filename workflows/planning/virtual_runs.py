@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from workflows.errors import RelayError
-from workflows.ledger import CANNOT_START, RunView
+from workflows.ledger.run_view import RunView
+from workflows.ledger.stage_view import stages_in
+from workflows.ledger.vocabulary import CANNOT_START
 from workflows.local.garbage import uncollected
 from workflows.local.prepared import PreparedMachine
 from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.virtual import VirtualWorld, Watch
 from workflows.planning.outlook import HistoryCapacity, Outlook
-from workflows.stage_view import stages_in
 
 Json = Any
 RUN_NAME = "plan"

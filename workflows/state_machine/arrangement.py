@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from workflows.pipeline import Pipeline, order
+from workflows.specification.pipeline import Pipeline, order
 
 
 @dataclass(frozen=True)

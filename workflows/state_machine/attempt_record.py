@@ -16,15 +16,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.attempts import DIMENSION, NAMESPACE, PARTITION_KEY, SORT_KEY
-from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, SweepStage, TrainStage
+from workflows.jobs.requests import Site
+from workflows.ledger.attempts import DIMENSION, NAMESPACE, PARTITION_KEY, SORT_KEY
+from workflows.ledger.vocabulary import variable
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, SweepStage, TrainStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.expressions import fields
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import whatever_it_was
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import Site, variable
 
 ONWARD = "onward"  # in the place of a decision: the stage is done
 LONGEST_TEXT = 1000  # characters of an attribute: a script may report texts in the place of steps

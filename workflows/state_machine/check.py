@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.pipeline import Pipeline
-from workflows.stages import SweepStage, TrainStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import SweepStage, TrainStage
 from workflows.state_machine import worst_case
 from workflows.state_machine.lint import INNER, inside, problems_in
 

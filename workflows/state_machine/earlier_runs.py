@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.job_names import CONTENT, STAGE_ID
-from workflows.outcomes import Hold
-from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.jobs.job_names import CONTENT, STAGE_ID
+from workflows.jobs.requests import Site, outputs
+from workflows.ledger.vocabulary import variable
+from workflows.policy.outcomes import Hold
+from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import Site, outputs, variable
 
 
 def look_up_states(stage: JobStage, site: Site, *, found: Any, entry: Any) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 
-from workflows import outcomes, tally
-from workflows.stages import JobStage, TrainStage
-from workflows.training_job import settings, variable
-from workflows.watch_rule import WAITING
+from workflows.jobs.requests import settings
+from workflows.jobs.watch_pattern import WAITING
+from workflows.ledger.vocabulary import variable
+from workflows.policy import outcomes, tally
+from workflows.specification.stages import JobStage, TrainStage
 
 LONGEST_CAUSE = 1000  # characters of a create call's error
 REDRIVES = "$states.context.Execution.RedriveCount"

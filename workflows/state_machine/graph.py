@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflows import decisions
-from workflows.pipeline import Pipeline
-from workflows.prices import PriceBook, load_prices
-from workflows.run_input import SCHEDULED, input_schema
-from workflows.stages import GateStage, JobStage, RegisterStage, SweepStage
+from workflows.jobs.requests import Materials, Site
+from workflows.policy import decisions
+from workflows.policy.prices import PriceBook, load_prices
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.run_input import SCHEDULED, input_schema
+from workflows.specification.stages import GateStage, JobStage, RegisterStage, SweepStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 from workflows.state_machine.holds import Scope, spent_in
@@ -27,7 +28,6 @@ from workflows.state_machine.stage import Place, StageStates, States
 from workflows.state_machine.start import run_variable
 from workflows.state_machine.sweep import sweep_states
 from workflows.state_machine.timing import bindings
-from workflows.training_job import Materials, Site
 
 LONGEST_STATE_NAME = 80
 REFUSED = "Relay.CannotStart"

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from workflows.decisions import reserve_jsonata
-from workflows.outcomes import Hold
-from workflows.settings import SHORTEST_PATIENCE
-from workflows.stages import JobStage, SweepStage, TrainStage
+from workflows.jobs.requests import rung, settings
+from workflows.ledger.vocabulary import variable
+from workflows.policy.decisions import reserve_jsonata
+from workflows.policy.outcomes import Hold
+from workflows.specification.settings import SHORTEST_PATIENCE
+from workflows.specification.stages import JobStage, SweepStage, TrainStage
 from workflows.state_machine.expressions import REDRIVES
-from workflows.training_job import rung, settings, variable
 
 SHORTEST_WAIT = round(SHORTEST_PATIENCE.total_seconds())  # less would stop jobs that are being launched
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflows.jobs.requests import Site
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import S3_BUSY, retry, states_busy
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import Site
 
 _HOLDER = '{"holder": $merge([$parse($states.result.Body), {"etag": $states.result.ETag}])}'
 # S3 answers a conditional write that met another with a conflict: then it is looked at, not tried again.

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workflows.outcomes import Hold
-from workflows.pipeline import Pipeline
-from workflows.stages import GateStage, RegisterStage
+from workflows.jobs.requests import settings
+from workflows.policy.outcomes import Hold
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import GateStage, RegisterStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.expressions import fields
 from workflows.state_machine.holds import Scope, said_stop, unwanted
@@ -16,7 +17,6 @@ from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import settings
 
 GATE_FAILED = "Relay.GateFailed"
 MOST_METRICS = 20  # of the 50 properties that a model package may have

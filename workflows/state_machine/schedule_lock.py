@@ -17,12 +17,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.run_input import DROPPED
+from workflows.jobs.requests import Site
+from workflows.specification.run_input import DROPPED
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.lock import Lock
-from workflows.training_job import Site
 
 MOST_TRIES = 3  # to take it over: another was faster, then what it wrote is seen
 CANNOT_TAKE = "Relay.CannotTakeSchedule"

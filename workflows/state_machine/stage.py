@@ -21,20 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflows.decisions import Next
-from workflows.pipeline import Pipeline
-from workflows.stages import JobStage, ProcessStage, SweepStage, TrainStage
-from workflows.state_machine import expressions as x
-from workflows.state_machine import language as asl
-from workflows.state_machine import verdict
-from workflows.state_machine.attempt_record import ONWARD, record_states
-from workflows.state_machine.earlier_runs import look_up_states
-from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
-from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import CREATE_BUSY, retry, s3_busy, sagemaker_busy
-from workflows.state_machine.tasks import sdk_task
-from workflows.state_machine.writer_lock import lock_states
-from workflows.training_job import (
+from workflows.jobs.requests import (
     Materials,
     Site,
     checkpoint_bucket,
@@ -45,8 +32,21 @@ from workflows.training_job import (
     processing_request,
     settings,
     training_request,
-    variable,
 )
+from workflows.ledger.vocabulary import variable
+from workflows.policy.decisions import Next
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.state_machine import expressions as x
+from workflows.state_machine import language as asl
+from workflows.state_machine import verdict
+from workflows.state_machine.attempt_record import ONWARD, record_states
+from workflows.state_machine.earlier_runs import look_up_states
+from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
+from workflows.state_machine.language import jsonata
+from workflows.state_machine.retries import CREATE_BUSY, retry, s3_busy, sagemaker_busy
+from workflows.state_machine.tasks import sdk_task
+from workflows.state_machine.writer_lock import lock_states
 
 LOOK_AGAIN_SECONDS = 60
 NOTHING: dict[str, Any] = {"outputs": {}, "metrics": {}, "ledger": []}  # what a stage without a job leaves

@@ -13,16 +13,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from workflows import deadlines
-from workflows.job_names import CONTENT, stage_id
-from workflows.outcomes import Hold
-from workflows.pipeline import Pipeline, order
-from workflows.prices import PriceBook
-from workflows.run_input import input_schema
-from workflows.settings import SHORTEST_PATIENCE
-from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
+from workflows.jobs.job_names import CONTENT, stage_id
+from workflows.jobs.requests import Materials
+from workflows.policy.outcomes import Hold
+from workflows.policy.prices import PriceBook
+from workflows.specification import deadlines
+from workflows.specification.pipeline import Pipeline, order
+from workflows.specification.run_input import input_schema
+from workflows.specification.settings import SHORTEST_PATIENCE
+from workflows.specification.stages import AnyStage, JobStage, SweepStage, TrainStage
 from workflows.state_machine.input_check import problems_jsonata
-from workflows.training_job import Materials
 
 Json = Any
 CLOCKS_APART_SECONDS = 60  # at most, those of Step Functions and of what starts it

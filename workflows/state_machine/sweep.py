@@ -16,9 +16,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from workflows.job_names import CONTENT
-from workflows.outcomes import Hold
-from workflows.stages import SweepStage
+from workflows.jobs.job_names import CONTENT
+from workflows.jobs.requests import parameters, settings
+from workflows.ledger.vocabulary import variable
+from workflows.policy.outcomes import Hold
+from workflows.specification.stages import SweepStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import Scope, spent_in, unwanted
@@ -36,7 +38,6 @@ from workflows.state_machine.stage import (
 from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.trial_result import asked_of_its_job, handed_over, handed_over_failed
 from workflows.state_machine.worst_case import distributed
-from workflows.training_job import parameters, settings, variable
 
 
 def sweep_states(stage: SweepStage, place: Place, number: int) -> States:

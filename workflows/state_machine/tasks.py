@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workflows.jobs.requests import Site
 from workflows.state_machine import language as asl
-from workflows.training_job import Site
 
 
 def sdk_task(

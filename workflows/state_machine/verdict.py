@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 
-from workflows import decisions, outcomes, tally
-from workflows.rules import FUNCTIONS
-from workflows.settings import Backoff
-from workflows.stages import JobStage, SweepStage, TrainStage
+from workflows.jobs.requests import Site, checkpoint_uri, rung, settings
+from workflows.ledger.vocabulary import variable
+from workflows.policy import decisions, outcomes, tally
+from workflows.policy.rules import FUNCTIONS
+from workflows.specification.settings import Backoff
+from workflows.specification.stages import JobStage, SweepStage, TrainStage
 from workflows.state_machine.expressions import (
     MARK_READ,
     REDRIVES,
@@ -22,7 +24,6 @@ from workflows.state_machine.expressions import (
     second,
 )
 from workflows.state_machine.holds import SHORTEST_WAIT, late, slack
-from workflows.training_job import Site, checkpoint_uri, rung, settings, variable
 
 LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
 # In the place of a decision: the watch left no mark, so progress.json is to be read; or all has been read.

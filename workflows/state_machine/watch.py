@@ -2,7 +2,7 @@
 
 SageMaker itself restarts an interrupted spot job until MaxWaitTimeInSeconds, and MaxWait must not be below
 MaxRuntime: it cannot say "wait 45 minutes, then give up". So EventBridge starts one watch for each event that
-says that a job of the pipeline waits (`watch_rule.py`):
+says that a job of the pipeline waits (`watch_pattern.py`):
 
     wait for capacity -> look at the job -> does it wait for capacity -> nothing to do
                            ^                  |            |
@@ -39,12 +39,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.state_machine import expressions as x
-from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
-from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
-from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import (
+from workflows.jobs.requests import (
     INTERRUPTIONS_LEFT,
     MARK,
     NO_DEADLINE,
@@ -53,7 +48,12 @@ from workflows.training_job import (
     SLACK,
     Site,
 )
-from workflows.watch_rule import LEFT_TAG, LOOK_AFTER, WAITING
+from workflows.jobs.watch_pattern import LEFT_TAG, LOOK_AFTER, WAITING
+from workflows.state_machine import expressions as x
+from workflows.state_machine import language as asl
+from workflows.state_machine.language import jsonata
+from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
+from workflows.state_machine.tasks import sdk_task
 
 _JOB = "$states.input.detail.TrainingJobName"
 _PASSED_ON = jsonata("$states.input")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from workflows.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
-from workflows.pipeline import Pipeline
-from workflows.stages import AnyStage, JobStage, SweepStage, TrainStage
+from workflows.policy.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import AnyStage, JobStage, SweepStage, TrainStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
 # Events of a history.

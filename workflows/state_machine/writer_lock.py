@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.stages import TrainStage
+from workflows.jobs.requests import Site, checkpoint_bucket, checkpoint_folder
+from workflows.ledger.vocabulary import variable
+from workflows.specification.stages import TrainStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
 from workflows.state_machine.lock import Lock
 from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
-from workflows.training_job import Site, checkpoint_bucket, checkpoint_folder, variable
 
 SUFFIX = ".writer.json"  # beside the prefix, not in it: what is in it is copied into every job
 WAIT_SECONDS = 60

@@ -8,8 +8,8 @@ reason; `fit` is never called. Paths are relative to the folder of this file.
 
 from sagemaker.sklearn import SKLearn
 
-from workflows.estimators import offline_session
-from workflows.pipeline import Pipeline, TrainStage
+from workflows.specification.estimators import from_estimator, offline_session
+from workflows.specification.pipeline import Pipeline
 
 estimator = SKLearn(
     entry_point="train.py",
@@ -29,7 +29,7 @@ pipeline = Pipeline(
     name="estimator",
     description="An SKLearn estimator of the SageMaker SDK as a stage.",
     stages=[
-        TrainStage.from_estimator(
+        from_estimator(
             "train",
             estimator,
             spot={"retry_budget": 3, "backoff": {"first": "30s", "max": "5m"}},

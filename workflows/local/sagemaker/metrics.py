@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workflows.local.sagemaker.workload import JSON
+JSON = dict[str, Any]
 
 
 class Metric(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import simpy
 
@@ -16,9 +16,6 @@ from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
 
-if TYPE_CHECKING:
-    from workflows.local.step_functions.map_run import MapRun
-
 Waiting = Generator[simpy.Event, Any, Any]
 
 _MISSING: Any = object()
@@ -29,12 +26,34 @@ _ABORTABLE = frozenset({"Task", "Wait", "Parallel", "Map"})
 _GOES_ON = frozenset({"Task", "Wait", "Parallel", "Map", "Choice"})
 
 
+class MapRunOfBranch(Protocol):
+    """What a branch in a distributed Map asks of the run of that Map (`map_run.py`)."""
+
+    arn: str
+    redrive_count: int
+
+    def redrive(self) -> None:
+        """Run again, with the children that have not succeeded."""
+
+    def walk(self, branch: Branch) -> Waiting:
+        """Run the children until all have ended."""
+
+    def end(self, status: str) -> None:
+        """Close the run and stop the children that still run."""
+
+    def results(self) -> list[Any]:
+        """What each child left, in order; of one that failed, why."""
+
+
 class Owner(Protocol):
     """What a branch asks of the execution that it belongs to."""
 
     interpreter: Interpreter
     arn: str
-    map_runs: list[MapRun]
+
+    @property
+    def map_runs(self) -> Sequence[MapRunOfBranch]:
+        """The runs of distributed Maps that it has begun."""
 
     @property
     def behaviour(self) -> Mapping[str, Behaviour]:
@@ -46,7 +65,7 @@ class Owner(Protocol):
     def context(self) -> dict[str, Any]:
         """Return a fresh context object without the parts that belong to a state."""
 
-    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun:
+    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRunOfBranch:
         """Make a run of a distributed Map, its children not begun yet."""
 
 
@@ -60,7 +79,7 @@ class Branch:
     # What most branches never have stands here, and is set on the others.
     item: dict[str, Any] | None = None
     children: list[Branch] | None = None
-    map_run: MapRun | None = None
+    map_run: MapRunOfBranch | None = None
     process: simpy.Process | None = None
     entered_id = 0
     resuming = False

@@ -70,8 +70,8 @@ class Execution:
     cause: str | None = None
     redrive_count: int = 0
     redriven_at: datetime | None = None
-    map_run: MapRun | None = None  # of which the execution is a child
-    map_runs: list[MapRun] = field(default_factory=list)
+    map_run: MapRun[Execution] | None = None  # of which the execution is a child
+    map_runs: list[MapRun[Execution]] = field(default_factory=list)
     history: History
     on_save: Callable[[Execution], None] | None = None
     on_end: Callable[[Execution], None] | None = None
@@ -281,7 +281,7 @@ class Execution:
             self._base_context = {"Execution": execution, "StateMachine": machine}
         return dict(self._base_context)
 
-    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun:
+    def open_map_run(self, label: str, body: Program, inputs: list[Any], **limits: Any) -> MapRun[Execution]:
         """Make a run of a distributed Map, its children not begun yet."""
         now = self.interpreter.clock.now()
         # Their ids follow from the execution: a run repeats with its seed, and yet no two worlds of one

@@ -13,19 +13,16 @@ import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import simpy
 
 from workflows.local.errors import TaskError
 from workflows.local.json_texts import text_of
-from workflows.local.step_functions.branch import Branch, Waiting
+from workflows.local.step_functions.branch import Branch, MapRunOfBranch, Owner, Waiting
 from workflows.local.step_functions.fanout import inputs_of, number_of
 from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.program import Program, State
-
-if TYPE_CHECKING:
-    from workflows.local.step_functions.execution import Execution
 
 MOST_AT_ONCE = 10_000
 THRESHOLD = "States.ExceedToleratedFailureThreshold"
@@ -35,11 +32,54 @@ LONGEST_LABEL = 40
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
+class MapExecution(Owner, Protocol):
+    """What a Map run asks of the execution that began it, and of those that are its children."""
+
+    name: str
+    machine_arn: str
+    input: Any
+    status: str
+    started: datetime
+    stopped_at: datetime | None
+    error: str | None
+    cause: str | None
+    redrive_count: int
+    root: Branch
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended, however it ended."""
+
+    @property
+    def full(self) -> bool:
+        """Whether its history has no room for a redrive."""
+
+    @property
+    def ended(self) -> simpy.Event:
+        """An event that succeeds when it has ended."""
+
+    def begin(self) -> None:
+        """Start walking."""
+
+    def redrive(self) -> None:
+        """Go on from where it failed or was stopped."""
+
+    def stop(self, error: str | None, cause: str | None) -> None:
+        """Abort."""
+
+
+E = TypeVar("E", bound=MapExecution)
+
+
 @dataclass(slots=True, kw_only=True)
-class MapRun:
+class MapRun(Generic[E]):
     """`max_concurrency` 0 stands for no limit; a tolerance that is None is not asked about."""
 
-    owner: Execution
+    owner: E
     arn: str
     label: str
     started: datetime
@@ -50,8 +90,8 @@ class MapRun:
     stopped_at: datetime | None = None
     redrive_count: int = 0
     redriven_at: datetime | None = None
-    children: list[Execution] = field(default_factory=list)
-    waiting: deque[Execution] = field(default_factory=deque)
+    children: list[E] = field(default_factory=list)
+    waiting: deque[E] = field(default_factory=deque)
     _changed: simpy.Event = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +126,7 @@ class MapRun:
     def walk(self, branch: Branch) -> Waiting:
         """Run the children until all have ended; raises THRESHOLD when too many fail."""
         self.waiting = deque(child for child in self.children if child.status != SUCCEEDED)
-        ended: deque[Execution] = deque()
+        ended: deque[E] = deque()
         live = failed = 0
         while self.waiting or live:
             while self.waiting and live < (self.max_concurrency or MOST_AT_ONCE):
@@ -104,7 +144,7 @@ class MapRun:
             if failed > self._tolerated():
                 raise TaskError(THRESHOLD, "The specified tolerated failure threshold was exceeded")
 
-    def _go_on(self, child: Execution, ended: deque[Execution]) -> None:
+    def _go_on(self, child: E, ended: deque[E]) -> None:
         if child.full:  # no room in its history: it stays as it is
             ended.append(child)
             return
@@ -130,6 +170,10 @@ class MapRun:
         if self.tolerated_percentage is not None:
             limits.append(math.floor(len(self.children) * min(self.tolerated_percentage, 100) / 100))
         return min(limits, default=0)
+
+    def results(self) -> list[Any]:
+        """What each child left, in order; of one that failed, why."""
+        return [child.root.output if child.status == SUCCEEDED else _failed(child) for child in self.children]
 
     # What the API shows
 
@@ -195,7 +239,7 @@ def attempt_map_run(branch: Branch, state: State) -> Waiting:
     run.end(SUCCEEDED)
     branch.event("MapRunSucceeded")
     branch.event("MapStateSucceeded")
-    return [child.root.output if child.status == SUCCEEDED else _failed(child) for child in run.children]
+    return run.results()
 
 
 def label_of(state: State) -> str:
@@ -222,7 +266,7 @@ def _processors(program: Program) -> list[tuple[str, Program]]:
     return found
 
 
-def _open(branch: Branch, state: State) -> MapRun:
+def _open(branch: Branch, state: State) -> MapRunOfBranch:
     label = label_of(state)
     most = number_of(branch, state, "MaxConcurrency", "integer")
     count = number_of(branch, state, "ToleratedFailureCount", "integer")
@@ -238,7 +282,7 @@ def _open(branch: Branch, state: State) -> MapRun:
     )
 
 
-def _failed(child: Execution) -> dict[str, Any]:
+def _failed(child: MapExecution) -> dict[str, Any]:
     """What stands in the result for a child whose failure was tolerated.
 
     "If a child workflow execution fails, Step Functions returns its execution result unchanged" (developer

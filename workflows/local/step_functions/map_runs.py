@@ -18,7 +18,7 @@ class MapRuns:
     def __init__(self, executions: dict[str, Execution]) -> None:
         self._executions = executions
 
-    def find(self, arn: str) -> MapRun:
+    def find(self, arn: str) -> MapRun[Execution]:
         """Return a Map run; raises InvalidArn or ResourceNotFound."""
         parse_arn(arn, "mapRun")
         for run in self._all():
@@ -47,7 +47,7 @@ class MapRuns:
         run.owner.save()
         return {}
 
-    def _all(self) -> Iterator[MapRun]:
+    def _all(self) -> Iterator[MapRun[Execution]]:
         waiting = list(self._executions.values())
         while waiting:
             for run in waiting.pop().map_runs:
@@ -55,7 +55,7 @@ class MapRuns:
                 waiting += run.children
 
 
-def _item(run: MapRun) -> dict[str, Any]:
+def _item(run: MapRun[Execution]) -> dict[str, Any]:
     shown = {
         "executionArn": run.owner.arn,
         "mapRunArn": run.arn,

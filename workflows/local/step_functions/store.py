@@ -126,7 +126,7 @@ class ExecutionStore:
         interpreter: Interpreter,
         definition: str,
         program: Program,
-        run: MapRun | None = None,
+        run: MapRun[Execution] | None = None,
     ) -> Execution:
         record = json.loads((folder / "execution.json").read_text("utf-8", "surrogatepass"))
         events = _events(folder / "history.jsonl")
@@ -154,7 +154,7 @@ class ExecutionStore:
                 each.end(ABORTED)
         return execution
 
-    def _read_run(self, folder: Path, owner: Execution, kept: dict[str, Any]) -> MapRun:
+    def _read_run(self, folder: Path, owner: Execution, kept: dict[str, Any]) -> MapRun[Execution]:
         fields: dict[str, Any] = {key: kept[key] for key in _KEPT_OF_RUN}
         fields |= {key: _moment(kept[key]) for key in _DATES}
         run = MapRun(owner=owner, **fields)
@@ -184,7 +184,7 @@ def latest_moment(root: Path) -> datetime | None:
     return max(moments, default=None)
 
 
-def _kept(run: MapRun) -> dict[str, Any]:
+def _kept(run: MapRun[Execution]) -> dict[str, Any]:
     kept = {key: getattr(run, key) for key in (*_KEPT_OF_RUN, *_DATES)}
     return {**kept, "children": [child.name for child in run.children]}
 

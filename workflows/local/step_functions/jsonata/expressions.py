@@ -43,7 +43,7 @@ from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MA
 from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
 from workflows.local.step_functions.jsonata.values import ATOMS, ExpressionError, UndefinedError, plain
-from workflows.rules import FUNCTIONS, first_rule, met
+from workflows.policy.rules import FUNCTIONS, first_rule, met
 
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.

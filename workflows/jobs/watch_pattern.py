@@ -1,0 +1,52 @@
+"""Which events wake the capacity watch of a pipeline: those that say that a training job waits.
+
+Apart from the watch's machine (`state_machine/watch.py`), because who only installs the rule again, in a
+local world that was opened anew, needs no compiler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflows.jobs.job_names import job_prefix
+from workflows.specification.pipeline import WATCH_SUFFIX
+
+WAITING = ("Starting", "Pending", "Interrupted")
+"""SecondaryStatus of a job without instances. A launch says `Starting` too: nothing documented tells the two
+apart, which is why no patience is shorter than a launch."""
+
+LOOK_AFTER, LEFT_TAG = "relay:look-after", "relay:interruptions-left"
+"""Tags of a job, which its events carry: the seconds for which its wait may be left alone, and how many more
+interruptions it may take."""
+AT_ONCE = "0"
+"""LOOK_AFTER of a job that runs against a deadline."""
+
+
+def watch_name(pipeline: str) -> str:
+    """The name of the watch's state machine and of its rule."""
+    return pipeline + WATCH_SUFFIX
+
+
+def watch_pattern(pipeline: str) -> dict[str, Any]:
+    """The rule's pattern: one watch for each wait.
+
+    The first wait of a job begins with Starting, each later one with Interrupted, and then Starting or not
+    ("Managed Spot Training Lifecycle", SageMaker developer guide, has both). So the Starting of a job that
+    has trained before says nothing new. It wakes a second watch only where a lost event would cost more than
+    that: where a deadline runs (it would be missed; otherwise the wait ends with MaxWait), and where the
+    event does not say that none runs.
+    """
+    starting = {"SecondaryStatus": ["Starting"]}
+    return {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {
+            "TrainingJobName": [{"prefix": job_prefix(pipeline)}],
+            "TrainingJobStatus": ["InProgress"],
+            "$or": [
+                {"SecondaryStatus": ["Interrupted", "Pending"]},
+                {**starting, "TrainingStartTime": [{"exists": False}, None]},
+                {**starting, "Tags": {LOOK_AFTER: [{"exists": False}, AT_ONCE]}},
+            ],
+        },
+    }
