@@ -209,9 +209,5 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 def _expiring(settings: Settings, pipelines: list[Compiled]) -> dict[str, int]:
     """Pipeline -> days that its runs are kept. The registry points at models in them, so those stay."""
-    names = [
-        each.pipeline.name
-        for each in pipelines
-        if not any(isinstance(stage, RegisterStage) for stage in each.pipeline.stages)
-    ]
+    names = [each.pipeline.name for each in pipelines if not each.pipeline.of_kind(RegisterStage)]
     return dict.fromkeys(names, settings.keep_runs_days) if settings.keep_runs_days else {}

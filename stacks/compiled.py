@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stacks.settings import ACCOUNT_DIGITS, Settings
 from workflows.jobs.materials import Packed, gather
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 from workflows.specification.images import image_uri
 from workflows.specification.loading import load
 from workflows.specification.mistakes import SpecificationError
@@ -60,8 +60,8 @@ def compile_for(path: Path, settings: Settings) -> Compiled:
         raise SpecificationError([f"{path}: {problem}" for problem in problems])
     images = [
         uri
-        for stage in pipeline.stages
-        if isinstance(stage, JobStage) and stage.role is None
+        for stage in pipeline.jobs
+        if stage.role is None
         for uri in packed.stages[stage.name].images.values()
     ]
     watch = compile_watch(pipeline.name, site)

@@ -19,12 +19,14 @@ from typing import Any
 
 from stacks.settings import Settings
 from workflows.jobs.job_names import job_prefix
-from workflows.jobs.requests import MARK
+from workflows.jobs.job_types import JobType
+from workflows.jobs.kinds import job_of, job_types
+from workflows.jobs.variables import MARK
 from workflows.jobs.watch_pattern import watch_name
 from workflows.ledger.attempts import NAMESPACE
 from workflows.runs.deployed import ALIAS as ALIAS  # what triggers may start
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, ProcessStage, RegisterStage, SweepStage, TrainStage
+from workflows.specification.stages import RegisterStage
 from workflows.state_machine.schedule_lock import schedule_key
 from workflows.state_machine.worst_case import distributed
 from workflows.state_machine.writer_lock import SUFFIX as LOCK
@@ -77,8 +79,8 @@ class Place:
 # ------------------------------------------------------------------------------------ the pipeline's machine
 def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[Grant]:
     """What the pipeline's machine calls, and what Step Functions calls in its name."""
-    for kind, name in _kinds(pipeline):
-        yield from _run_jobs(pipeline, place, kind, name)
+    for each in job_types(pipeline):
+        yield from _run_jobs(pipeline, place, each)
     yield from _pass_roles(pipeline, job_role)
     yield from _read_results(pipeline, place)
     yield from _lock(pipeline, place)
@@ -90,18 +92,11 @@ def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[
     yield from _logs_and_traces()
 
 
-def _kinds(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """(word of the API, word of ARNs) of the jobs that the pipeline has."""
-    if any(isinstance(stage, TrainStage) for stage in pipeline.stages):
-        yield "Training", "training-job"
-    if any(isinstance(stage, ProcessStage) for stage in pipeline.stages):
-        yield "Processing", "processing-job"
-
-
-def _run_jobs(pipeline: Pipeline, place: Place, kind: str, name: str) -> Iterator[Grant]:
+def _run_jobs(pipeline: Pipeline, place: Place, job_type: JobType) -> Iterator[Grant]:
     """`.sync` asks, besides the create call, for the calls with which Step Functions follows and stops it."""
+    kind = job_type.word
     calls = [f"sagemaker:{verb}{kind}Job" for verb in ("Create", "Describe", "Stop")]
-    own = [place.arn("sagemaker", f"{name}/{job_prefix(pipeline.name)}*")]
+    own = [place.arn("sagemaker", f"{job_type.lower}-job/{job_prefix(pipeline.name)}*")]
     # Step Functions adds two tags of its own to those of the request.
     yield Grant(f"{kind}Jobs", [*calls, "sagemaker:AddTags", "sagemaker:ListTags"], own, _OF_NAMES)
     yield Grant(f"Find{kind}Jobs", [f"sagemaker:List{kind}Jobs"], ["*"], NO_RESOURCE)
@@ -112,7 +107,7 @@ def _run_jobs(pipeline: Pipeline, place: Place, kind: str, name: str) -> Iterato
 
 
 def _pass_roles(pipeline: Pipeline, job_role: str) -> Iterator[Grant]:
-    roles = {stage.role or job_role: None for stage in pipeline.stages if isinstance(stage, JobStage)}
+    roles = {stage.role or job_role: None for stage in pipeline.jobs}
     if roles:
         to = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         yield Grant("PassJobRoles", ["iam:PassRole"], list(roles), condition=to)
@@ -122,23 +117,23 @@ def _read_results(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """Not models and not checkpoints: three small files by their names, and whether outputs are there."""
     runs = f"{pipeline.name}/runs/*"
     prefixes = [runs]
-    if any(isinstance(stage, ProcessStage) and not stage.outputs for stage in pipeline.stages):
+    if any(not stage.output_names for stage in pipeline.jobs):
         prefixes.append("")  # for want of an output such a stage asks whether there is any object
     listed = {"StringLike": {"s3:prefix": prefixes}}
     yield Grant("FindOutputs", ["s3:ListBucket"], [place.s3(place.bucket)], condition=listed)
-    trained = [stage for stage in pipeline.stages if isinstance(stage, TrainStage)]
-    own = [stage for stage in trained if not shared_prefix(stage)]
+    trained = [stage for stage in pipeline.jobs if job_of(stage).resumes]
+    own = [stage for stage in trained if not stage.shared_prefix]
     files = [MARK] * bool(trained) + ["progress.json", "complete.json"] * bool(own)
     keys = [f"{place.bucket}/{runs}/{file}" for file in files]
-    for stage, shared in shared_prefixes(pipeline):
-        keys += [f"{shared}{_trial(stage)}/{file}" for file in ("progress.json", "complete.json")]
+    for shared in shared_prefixes(pipeline):
+        keys += [f"{shared}/{file}" for file in ("progress.json", "complete.json")]
     if keys:
         yield Grant("ReadWhatJobsSay", ["s3:GetObject"], [place.s3(key) for key in keys], OF_RUNS)
 
 
 def _lock(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """The one writer of a prefix that outlives its runs (`state_machine/writer_lock.py`)."""
-    keys = [place.s3(f"{shared}{_trial(stage)}{LOCK}") for stage, shared in shared_prefixes(pipeline)]
+    keys = [place.s3(f"{shared}{LOCK}") for shared in shared_prefixes(pipeline)]
     if not keys:
         return
     yield Grant(
@@ -157,7 +152,7 @@ def _schedule(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 
 def _register(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
-    stages = [stage for stage in pipeline.stages if isinstance(stage, RegisterStage)]
+    stages = pipeline.of_kind(RegisterStage)
     if not stages:
         return
     groups = list(dict.fromkeys(stage.group or pipeline.name for stage in stages))
@@ -177,7 +172,7 @@ def _register(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 def _trials_of_their_own(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """A Distributed Map starts the machine itself once more for each trial."""
-    if not any(isinstance(stage, SweepStage) and distributed(stage) for stage in pipeline.stages):
+    if not any(distributed(stage) for stage in pipeline.jobs):
         return
     name = pipeline.name
     yield Grant("StartTrials", ["states:StartExecution"], [place.arn("states", f"stateMachine:{name}")])
@@ -197,7 +192,7 @@ def _trials_of_their_own(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 def _record(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """Items and metrics of this pipeline's own; no machine reads them."""
-    if not any(isinstance(stage, JobStage) for stage in pipeline.stages):
+    if not pipeline.jobs:
         return
     table = place.arn("dynamodb", f"table/{place.settings.table_name}")
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [pipeline.name]}}
@@ -222,10 +217,9 @@ def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
         "LookAndStop", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], jobs, _OF_NAMES
     )
     runs = f"{place.bucket}/{pipeline.name}/runs/*"
-    trained = [stage for stage in pipeline.stages if isinstance(stage, TrainStage)]
-    own = any(stage.checkpoint and not shared_prefix(stage) for stage in trained)
+    own = any(stage.checkpoints and not stage.shared_prefix for stage in pipeline.jobs)
     progress = [f"{runs}/progress.json"] * own
-    progress += [f"{shared}{_trial(stage)}/progress.json" for stage, shared in shared_prefixes(pipeline)]
+    progress += [f"{shared}/progress.json" for shared in shared_prefixes(pipeline)]
     if progress:
         yield Grant("SeeProgress", ["s3:GetObject"], [place.s3(key) for key in progress], OF_RUNS)
     yield Grant("MarkStops", ["s3:PutObject"], [place.s3(f"{runs}/{MARK}")], OF_RUNS)
@@ -247,19 +241,8 @@ def use_key(place: Place, *, write: bool) -> Iterator[Grant]:
         yield Grant("UseKey", ["kms:Decrypt", *["kms:GenerateDataKey"] * write], [key])
 
 
-def shared_prefixes(pipeline: Pipeline) -> Iterator[tuple[TrainStage, str]]:
-    """Each stage whose checkpoints outlive its runs, and their BUCKET/PREFIX without the `/` at its end."""
-    for stage in pipeline.stages:
-        if isinstance(stage, TrainStage) and (prefix := shared_prefix(stage)):
-            yield stage, prefix
-
-
-def shared_prefix(stage: TrainStage) -> str:
-    """BUCKET/PREFIX of checkpoints that the pipeline has named; empty for those of a run."""
-    uri = stage.checkpoint.s3_uri if stage.checkpoint else None
-    return uri.removeprefix("s3://").rstrip("/") if uri else ""
-
-
-def _trial(stage: TrainStage) -> str:
-    """Each trial of a sweep has its own part of a shared prefix."""
-    return "/*" if isinstance(stage, SweepStage) else ""
+def shared_prefixes(pipeline: Pipeline) -> Iterator[str]:
+    """BUCKET/PREFIX of the checkpoints that outlive their runs, each trial of a sweep with a part of it."""
+    for stage in pipeline.jobs:
+        if stage.shared_prefix:
+            yield stage.shared_prefix + ("/*" if stage.has_trials else "")

@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from stacks.grants import NO_RESOURCE, OF_RUNS, Grant, Place, shared_prefix, shared_prefixes, use_key
+from stacks.grants import NO_RESOURCE, OF_RUNS, Grant, Place, use_key
+from workflows.jobs.kinds import job_of
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import REFERENCE, JobStage, TrainStage
+from workflows.specification.stages import REFERENCE, JobStage
 
 _ECR = re.compile(r"^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 
 
 def job_grants(pipeline: Pipeline, place: Place, images: Iterable[str]) -> Iterator[Grant]:
     """What SageMaker and the script do in the role of a stage that names none of its own."""
-    stages = [stage for stage in pipeline.stages if isinstance(stage, JobStage) and stage.role is None]
+    stages = [stage for stage in pipeline.jobs if stage.role is None]
     if not stages:
         return
     yield from _job_files(pipeline, place, stages)
@@ -42,15 +43,13 @@ def _job_files(pipeline: Pipeline, place: Place, stages: Sequence[JobStage]) -> 
     written = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     runs = f"{pipeline.name}/runs/*"
     yield Grant("OwnFiles", written, [place.s3(f"{place.bucket}/{runs}")], OF_RUNS)
-    if any(
-        isinstance(stage, TrainStage) and stage.checkpoint and not shared_prefix(stage) for stage in stages
-    ):
+    if any(stage.checkpoints and not stage.shared_prefix for stage in stages):
         # What the library prunes goes in S3, too; models and other outputs cannot be deleted.
         checkpoints = place.s3(f"{place.bucket}/{runs}/checkpoints/*")
         yield Grant("PruneCheckpoints", ["s3:DeleteObject"], [checkpoints], OF_RUNS)
     listed = {"StringLike": {"s3:prefix": [*given, runs]}}
     yield Grant("ListOwnBucket", ["s3:ListBucket"], [place.s3(place.bucket)], condition=listed)
-    shared = [place.s3(f"{prefix}/*") for stage, prefix in shared_prefixes(pipeline) if stage in stages]
+    shared = [place.s3(f"{stage.shared_prefix}/*") for stage in stages if stage.shared_prefix]
     if shared:
         yield Grant("SharedCheckpoints", [*written, "s3:DeleteObject"], shared, "a checkpoint is many files")
 
@@ -61,8 +60,7 @@ def _other_buckets(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
     if read:
         keys = [place.s3(f"{key}*") for key in read]
         yield Grant("ReadInputs", ["s3:GetObject"], keys, "an input is every object under a prefix")
-    trained = [stage for stage in stages if isinstance(stage, TrainStage)]
-    shared = [f"{prefix}/" for prefix in map(shared_prefix, trained) if prefix]
+    shared = [f"{stage.shared_prefix}/" for stage in stages if stage.shared_prefix]
     by_bucket: dict[str, list[str]] = {}
     for key in (*read, *shared):
         bucket, _, prefix = key.partition("/")
@@ -85,7 +83,7 @@ def _pull(place: Place, images: Iterable[str]) -> Iterator[Grant]:
 
 
 def _job_logs(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
-    kinds = dict.fromkeys("Training" if isinstance(stage, TrainStage) else "Processing" for stage in stages)
+    kinds = dict.fromkeys(job_of(stage).type.word for stage in stages)
     groups = [place.arn("logs", f"log-group:/aws/sagemaker/{kind}Jobs*") for kind in kinds]
     verbs = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents")
     yield Grant("WriteLogs", [f"logs:{verb}" for verb in verbs], groups, "SageMaker names the streams")

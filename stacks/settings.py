@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stacks.trigger_settings import Triggers
 from workflows.errors import RelayError
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 from workflows.specification.mistakes import describe
 from workflows.specification.settings import Model, Network, Tags, problem
 

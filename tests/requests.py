@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.jobs.requests import Materials, Site, processing_request, training_request
+from workflows.jobs.kinds import job_of
+from workflows.jobs.site import Materials, Site
 from workflows.ledger.vocabulary import variable
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
 from workflows.policy.prices import load_prices
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, ProcessStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine.arrangement import arrange
 from workflows.state_machine.start import run_variable
@@ -46,12 +47,8 @@ def request_of(
     pipeline: Pipeline, stage: JobStage, site: Site, materials: Materials, *, spot: bool = True
 ) -> dict[str, Any]:
     """The stage's first request as AWS gets it."""
-    request: dict[str, Any]
-    if isinstance(stage, ProcessStage):
-        request = processing_request(pipeline, stage, site, materials)
-    else:
-        assert isinstance(stage, TrainStage)
-        request = training_request(pipeline, stage, site, materials, spot=spot, slack="0")
+    requests = dict(job_of(stage).requests(pipeline, site, materials, slack="0"))
+    request = requests["spot" if spot and "spot" in requests else "on-demand"]
     run = run_of(pipeline, {each.name: materials for each in pipeline.stages})
     states = {"context": CONTEXT}
     own = evaluate(x.fresh(stage), run=run, states=states)

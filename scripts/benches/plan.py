@@ -94,7 +94,7 @@ def profile(name: str, order: str = "tottime", lines: int = 60) -> None:
 
 
 def _prepared(scenario: Scenario, compile_after: int | None) -> Any:
-    from workflows.jobs.requests import Materials, Site
+    from workflows.jobs.site import Materials, Site
     from workflows.jobs.watch_pattern import watch_pattern
     from workflows.local.prepared import PreparedMachine
     from workflows.local.virtual import Watch

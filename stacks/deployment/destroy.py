@@ -17,6 +17,7 @@ from stacks.deployment.status import GONE, NONE, busy, told
 from stacks.names import SHARED, stack_name
 from workflows.errors import unknown
 from workflows.jobs.job_names import job_prefix
+from workflows.jobs.job_types import JOB_TYPES
 
 WHY = "The pipeline is removed: relay destroy"
 
@@ -168,16 +169,11 @@ def _stop_runs(site: Site, pipeline: str) -> None:
     for name in _running(site, pipeline):
         states.stop_execution(executionArn=f"{_arn(site, 'execution', pipeline)}:{name}", cause=WHY)
     sagemaker, prefix = site.client("sagemaker"), job_prefix(pipeline)
-    for kind in ("training", "processing"):
-        word = kind.title()
-        pages = sagemaker.get_paginator(f"list_{kind}_jobs").paginate(
-            NameContains=prefix, StatusEquals="InProgress"
-        )
-        for page in pages:
-            for job in page[f"{word}JobSummaries"]:
-                name = job[f"{word}JobName"]
-                if name.startswith(prefix):
-                    getattr(sagemaker, f"stop_{kind}_job")(**{f"{word}JobName": name})
+    for its in JOB_TYPES:
+        for page in its.pages(sagemaker, NameContains=prefix, StatusEquals="InProgress"):
+            for job in page[its.summaries]:
+                if job[its.name].startswith(prefix):
+                    its.call(sagemaker, "stop", **{its.name: job[its.name]})
 
 
 def _arn(site: Site, kind: str, name: str) -> str:

@@ -18,7 +18,6 @@ from stacks.doctor.roles import check_roles
 from stacks.doctor.storage import check_bucket, check_key, check_table
 from stacks.names import SHARED, TOPIC, stack_name
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage
 
 
 def examine(site: Site, compiled: Sequence[Compiled]) -> Iterator[Finding]:
@@ -28,7 +27,7 @@ def examine(site: Site, compiled: Sequence[Compiled]) -> Iterator[Finding]:
     yield _region(site)
     yield from looked("SageMaker", partial(_sagemaker, site.client("sagemaker")))
     yield from looked("quotas", partial(_quotas, site.client("service-quotas"), pipelines))
-    own = [s.image for p in pipelines for s in _jobs(p) if isinstance(s.image, str)]
+    own = [s.image for p in pipelines for s in p.jobs if isinstance(s.image, str)]
     images = [
         uri
         for c in compiled
@@ -37,7 +36,7 @@ def examine(site: Site, compiled: Sequence[Compiled]) -> Iterator[Finding]:
         if uri
     ]
     yield from looked("images", partial(check_images, site.client("ecr"), images, site.region, own))
-    roles = [stage.role for pipeline in pipelines for stage in _jobs(pipeline) if stage.role]
+    roles = [stage.role for pipeline in pipelines for stage in pipeline.jobs if stage.role]
     if roles:
         yield from looked("roles", partial(check_roles, site.client("iam"), roles))
     yield from _storage(site)
@@ -62,15 +61,11 @@ def check_obstacles(site: Site) -> None:
 def subnets(pipelines: Sequence[Pipeline]) -> dict[str, int]:
     """Subnet -> the most instances that one job has there; a job is put into any one of its subnets."""
     needs: dict[str, int] = {}
-    for stage in (stage for pipeline in pipelines for stage in _jobs(pipeline)):
-        most = max(count for _, count in (*stage.spot_rungs(), *stage.on_demand_rungs()))
+    for stage in (stage for pipeline in pipelines for stage in pipeline.jobs):
+        most = max(rung.count for rung in stage.rungs())
         for subnet in stage.network.subnets:
             needs[subnet] = max(most, needs.get(subnet, 0))
     return needs
-
-
-def _jobs(pipeline: Pipeline) -> Iterator[JobStage]:
-    return (stage for stage in pipeline.stages if isinstance(stage, JobStage))
 
 
 def _region(site: Site) -> Finding:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.doctor.findings import FAIL, OK, UNKNOWN, WARN, Finding
+from workflows.jobs.kinds import job_of
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.specification.settings import PlacedRung
+from workflows.specification.stages import JobStage
 
-SPOT, TRAINING, PROCESSING = "spot training job usage", "training job usage", "processing job usage"
 CONSOLE = "ask for more in Service Quotas (SageMaker, that name); it may take days"
 
 
@@ -30,15 +31,17 @@ class Rung:
 
 def ladders(pipeline: Pipeline) -> Iterator[tuple[str, Sequence[Rung]]]:
     """(stage, rungs) of each market that a stage may use; on one of its rungs it has to fit."""
-    for stage in pipeline.stages:
-        if not isinstance(stage, JobStage):
-            continue
-        at_once = stage.concurrency if isinstance(stage, SweepStage) else 1
-        if isinstance(stage, TrainStage) and stage.on_spot:
-            yield stage.name, [Rung(kind, SPOT, count * at_once) for kind, count in stage.spot_rungs()]
+    for stage in pipeline.jobs:
+        usage = f"{job_of(stage).type.lower} job usage"
+        if stage.on_spot:
+            yield stage.name, _needed(stage, stage.spot_rungs(), f"spot {usage}")
         if stage.on_demand.enabled:
-            usage = PROCESSING if isinstance(stage, ProcessStage) else TRAINING
-            yield stage.name, [Rung(kind, usage, count * at_once) for kind, count in stage.on_demand_rungs()]
+            yield stage.name, _needed(stage, stage.on_demand_rungs(), usage)
+
+
+def _needed(stage: JobStage, rungs: Sequence[PlacedRung], usage: str) -> list[Rung]:
+    """What all trials that run at once need together; a stage that is no sweep is one."""
+    return [Rung(rung.type, usage, rung.count * stage.trials_at_once) for rung in rungs]
 
 
 def quotas(client: Any) -> dict[str, float]:

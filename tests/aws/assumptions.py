@@ -31,7 +31,7 @@ KNOWN = {
     ),
     "pending-with-spot": Assumption(
         "CreateTrainingJob refuses MaxPendingTimeInSeconds together with spot, so Relay never sends it",
-        "workflows/jobs/requests.py (stopping condition)",
+        "workflows/jobs/training.py (stopping condition)",
         "MaxPendingTimeInSeconds could bound the wait for capacity beside the capacity watch.",
     ),
     "list-bucket": Assumption(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from workflows.jobs.requests import Materials, Site
+from workflows.jobs.site import Materials, Site
 from workflows.jobs.watch_pattern import watch_pattern
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import stages_in
@@ -54,9 +54,10 @@ def materials(found: Pipeline, code: str = "abc") -> dict[str, Materials]:
         if isinstance(stage, RegisterStage):
             made[stage.name] = Materials("", {"": IMAGE})
         elif isinstance(stage, JobStage):
-            rungs = stage.on_demand_rungs() + stage.spot_rungs()
             image = stage.image if isinstance(stage.image, str) else IMAGE
-            made[stage.name] = Materials(f"s3://bucket/code/{code}/", {kind: image for kind, _ in rungs})
+            made[stage.name] = Materials(
+                f"s3://bucket/code/{code}/", {rung.type: image for rung in stage.rungs()}
+            )
     return made
 
 

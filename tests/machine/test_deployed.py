@@ -11,7 +11,7 @@ from tests.machine.pipelines import Run, definition, pipeline
 from workflows.commands import looked_up, start
 from workflows.commands.resume import start_anew
 from workflows.errors import RelayError
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 from workflows.ledger.attempts import read
 from workflows.runs.deployed import differing_states, site_of
 from workflows.runs.executions import RunExistsError, Runs, UnknownRunError

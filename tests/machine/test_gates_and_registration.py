@@ -3,7 +3,7 @@
 import pytest
 
 from tests.machine.pipelines import SITE, Run, definition, pipeline
-from workflows.jobs.requests import checkpoint_bucket
+from workflows.jobs.checkpoints import checkpoint_bucket
 from workflows.local.sagemaker.work_model import WorkModel
 
 TRAIN = {"name": "train"}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.requests import request_of
 from workflows.jobs.code_archive import SourceError
 from workflows.jobs.materials import MaterialError, gather
-from workflows.jobs.requests import Materials, Site
+from workflows.jobs.site import Materials, Site
 from workflows.local.service_model import checked
 from workflows.specification.pipeline import Pipeline, ProcessStage, TrainStage
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from workflows.jobs.code_archive import SourceError, pack
 from workflows.jobs.job_names import job_base, stage_id
-from workflows.jobs.requests import job_name
+from workflows.jobs.kinds import job_of
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.values import prepare
+from workflows.specification.stages import TrainStage
 from workflows.state_machine.start import identity
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
@@ -46,7 +47,12 @@ def test_a_job_name_is_valid_whatever_the_execution_is_called(pipeline, stage, e
     print_ = stage_id(pipeline, stage) + "0123abcd"
     own = {"stage_" + stage.replace("-", "_"): {"attempt": attempt, "redrive": redrives, "print": print_}}
 
-    name = evaluate(job_name(pipeline, stage), run=run, states={"context": context}, **own)
+    name = evaluate(
+        job_of(TrainStage(name=stage, script="train.py")).name(pipeline),
+        run=run,
+        states={"context": context},
+        **own,
+    )
 
     assert NAME.fullmatch(name)
     assert name.startswith(job_base(pipeline, stage))

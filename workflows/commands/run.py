@@ -43,14 +43,13 @@ def run(
     from workflows.specification.loading import load
     from workflows.specification.run_input import check_input
     from workflows.specification.run_options import RunOptions
-    from workflows.specification.stages import SweepStage
 
     said = RunOptions(run_input, deadline, budget_usd, from_, only or (), reuse, set_ or (), key)
     found = load(pipeline)
     wanted = said.run_input()
     check_input(found, wanted)
     run_id = new_name(found.name, wanted, name)
-    trials = {s.name: len(s.parameters()) if isinstance(s, SweepStage) else 0 for s in found.stages}
+    trials = {s.name: s.trial_count if s.has_trials else 0 for s in found.jobs}
     chosen = find_scenario(scenario, beside=pipeline.parent, stages=trials)
     console = o.console(as_json)
     with console.status("Compiling the pipeline ..."):

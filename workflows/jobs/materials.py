@@ -14,7 +14,7 @@ from typing import Any
 
 from workflows.errors import RelayError
 from workflows.jobs.code_archive import Source, pack
-from workflows.jobs.requests import Materials
+from workflows.jobs.site import Materials
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import Image
 from workflows.specification.stages import REFERENCE, JobStage, RegisterStage
@@ -42,11 +42,9 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
     uploads: dict[str, bytes | Path] = {}
     sources: dict[tuple[str, ...], Source] = {}
     stages: dict[str, Materials] = {}
-    for stage in pipeline.stages:
-        if isinstance(stage, RegisterStage):
-            stages[stage.name] = Materials("", {"": _serving_image(pipeline, stage, image_of)})
-        if not isinstance(stage, JobStage):
-            continue
+    for register in pipeline.of_kind(RegisterStage):
+        stages[register.name] = Materials("", {"": _serving_image(pipeline, register, image_of)})
+    for stage in pipeline.jobs:
         code_prefix = ""
         if stage.script:
             source = _packed_once(sources, folder, (stage.source, *stage.dependencies))
@@ -85,9 +83,8 @@ def _packed_once(sources: dict[tuple[str, ...], Source], folder: Path, places: t
 
 def _serving_image(pipeline: Pipeline, stage: RegisterStage, image_of: ImageOf) -> str:
     """The stage's own image, or the one that trained the model: framework images also serve."""
-    source = pipeline.stage(stage.of)
-    assert isinstance(source, JobStage)
-    return image_of(stage.image or source.image, source.on_demand_rungs()[0][0])
+    source = next(each for each in pipeline.jobs if each.name == stage.of)
+    return image_of(stage.image or source.image, source.on_demand_rungs()[0].type)
 
 
 def _local_inputs(stage: JobStage, folder: Path) -> Iterator[tuple[str, Path]]:

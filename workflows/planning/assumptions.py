@@ -16,7 +16,7 @@ from workflows.local.sagemaker.work_model import WorkModel
 from workflows.planning.measured import Measured
 from workflows.specification.durations import format_duration
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, TrainStage
+from workflows.specification.stages import JobStage
 
 LAUNCH_SECONDS = 120.0  # one to three minutes, as job histories on AWS show
 UNKNOWN_STALL = 2.0  # seconds that training stands still for a save, until a script has measured its own;
@@ -63,7 +63,7 @@ class Work:
 
 def assume(pipeline: Pipeline, said: Said) -> Work:
     """The work of a pipeline. Raises RelayError, with all stages that do not say how long they take."""
-    jobs = [stage for stage in pipeline.stages if isinstance(stage, JobStage)]
+    jobs = pipeline.jobs
     told_elsewhere = {*said.expected, *said.measured}
     silent = [stage.name for stage in jobs if stage.expected is None and stage.name not in told_elsewhere]
     if silent:
@@ -100,13 +100,13 @@ def _model(stage: JobStage, said: Said, launch: float, told: list[Assumption]) -
     model = WorkModel(
         seconds=seconds, steps=STEPS, download=max(0.0, changeover - launch), live=False, speeds=speeds
     )
-    if not isinstance(stage, TrainStage) or stage.checkpoint is None:
+    if stage.checkpoints is None:
         return model
-    longest = stage.checkpoint.longest.total_seconds()
+    longest = stage.checkpoints.longest.total_seconds()
     stall = min(UNKNOWN_STALL, MOST_OF_INTERVAL * longest) if said.stall is None else said.stall
     note("stall of a save", stall, "assumed" if said.stall is None else "--stall")
     own = Interval(
-        shortest=stage.checkpoint.shortest.total_seconds(),
+        shortest=stage.checkpoints.shortest.total_seconds(),
         longest=longest,
         stall=stall,
     )

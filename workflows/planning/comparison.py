@@ -64,7 +64,8 @@ def replayed(
 ) -> list[Compared]:
     """The rows of the yardstick; `deadline` in seconds. None when the stages leave it no room."""
     stages = ask.spot_stages(pipeline)
-    kind, count = stages[0].spot_rungs()[0]
+    rung = stages[0].spot_rungs()[0]
+    kind, count = rung.type, rung.count
     models = [scene.models[stage.name] for stage in stages]
     others = sum(m.seconds + m.download for n, m in scene.models.items() if n not in {s.name for s in stages})
     task = Task(

@@ -12,7 +12,7 @@ from typing import Any
 from workflows.planning.virtual_runs import Variant
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import laid_over
-from workflows.specification.stages import TrainStage
+from workflows.specification.stages import JobStage
 
 BUDGETS = (1, 3, 5, 10, 20, 50, 200)
 PATIENCES = ("5m", "15m", "45m", "2h", "6h")
@@ -29,14 +29,14 @@ SETTINGS = (BUDGET, PATIENCE, LADDER, CLOCK)  # what may be recommended, because
 Input = Mapping[str, Any]
 
 
-def spot_stages(pipeline: Pipeline) -> list[TrainStage]:
+def spot_stages(pipeline: Pipeline) -> list[JobStage]:
     """The stages that would run on spot."""
-    return [stage for stage in pipeline.stages if isinstance(stage, TrainStage) and stage.on_spot]
+    return [stage for stage in pipeline.jobs if stage.on_spot]
 
 
 def spot_types(pipeline: Pipeline) -> tuple[str, ...]:
     """Every instance type that they may ask for."""
-    return tuple(sorted({kind for stage in spot_stages(pipeline) for kind, _ in stage.spot_rungs()}))
+    return tuple(sorted({rung.type for stage in spot_stages(pipeline) for rung in stage.spot_rungs()}))
 
 
 def said_of_spot(pipeline: Pipeline, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def combined(base: Input, name: str, chosen: Iterable[Variant]) -> Variant:
 
 
 def _only(pipeline: Pipeline, kind: str) -> dict[str, Any]:
-    having = [stage for stage in spot_stages(pipeline) if kind in dict(stage.spot_rungs())]
+    having = [stage for stage in spot_stages(pipeline) if kind in {rung.type for rung in stage.spot_rungs()}]
     return {"spot": {stage.name: {"ladder": [{"type": kind}]} for stage in having}}
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 
 ALIAS = "live"  # of a deployed machine: the version of the last deployment that went well
 # The expression of a place in a stage's own prefix (`requests.py`); a checkpoint prefix that the pipeline

@@ -19,6 +19,8 @@ from urllib.parse import urlparse
 from botocore.exceptions import ClientError
 
 from workflows.errors import RelayError
+from workflows.jobs.job_types import JOB_TYPES
+from workflows.jobs.kinds import JOBS
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import stages_in
 from workflows.ledger.vocabulary import CANNOT_START
@@ -252,11 +254,9 @@ class Runs:
     def job_status(self, job: str, kind: str) -> str:
         """SecondaryStatus of a training job, status of a processing job; "" when it is not there yet."""
         try:
-            if kind == "process":
-                return str(
-                    self.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingJobStatus"]
-                )
-            return str(self.sagemaker.describe_training_job(TrainingJobName=job)["SecondaryStatus"])
+            its = JOBS[kind].type
+            described = its.call(self.sagemaker, "describe", **{its.name: job})
+            return str(described.get("SecondaryStatus") or described[its.status])
         except ClientError:
             return ""
 
@@ -264,8 +264,9 @@ class Runs:
         """Jobs that run or are being stopped, of every run."""
         sums = 0
         for status in ("InProgress", "Stopping"):
-            sums += len(self.sagemaker.list_training_jobs(StatusEquals=status)["TrainingJobSummaries"])
-            sums += len(self.sagemaker.list_processing_jobs(StatusEquals=status)["ProcessingJobSummaries"])
+            for its in JOB_TYPES:
+                pages = its.pages(self.sagemaker, StatusEquals=status)
+                sums += sum(len(page[its.summaries]) for page in pages)
         return sums
 
     def add_stopped_jobs(self, view: RunView) -> None:

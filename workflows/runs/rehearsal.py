@@ -20,7 +20,7 @@ from rich.console import Console
 
 from workflows.errors import RelayError
 from workflows.jobs.materials import Packed, gather, upload
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 from workflows.jobs.watch_pattern import watch_name, watch_pattern
 from workflows.ledger.attempts import PARTITION_KEY, SORT_KEY
 from workflows.ledger.run_view import RunView

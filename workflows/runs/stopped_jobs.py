@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workflows.jobs.job_types import JOB_TYPES, PROCESSING, TRAINING, JobType
 from workflows.ledger.run_view import RunView
 
 
 def complete(view: RunView, sagemaker: Any) -> None:
     """Adds them to the view of an ended run, as SageMaker describes them. `sagemaker`: a boto3 client."""
-    for kind in ("training", "processing") if view.tag else ():
-        for name in view.untold(_jobs_of(sagemaker, kind, view.tag)):
-            _add(view, sagemaker, kind, name)
+    for its in JOB_TYPES if view.tag else ():
+        for name in view.untold(_jobs_of(sagemaker, its, view.tag)):
+            _add(view, sagemaker, its, name)
 
 
-def _add(view: RunView, sagemaker: Any, kind: str, name: str) -> None:
-    title = kind.capitalize()
-    job = getattr(sagemaker, f"describe_{kind}_job")(**{f"{title}JobName": name})
-    listed = sagemaker.list_tags(ResourceArn=job[f"{title}JobArn"])["Tags"]
+def _add(view: RunView, sagemaker: Any, its: JobType, name: str) -> None:
+    job = its.call(sagemaker, "describe", **{its.name: name})
+    listed = sagemaker.list_tags(ResourceArn=job[f"{its.word}JobArn"])["Tags"]
     tags = {tag["Key"]: tag["Value"] for tag in listed}
     trial = int(tags["relay:trial"]) if "relay:trial" in tags else None
-    figures = _training_figures(job) if kind == "training" else _processing_figures(job)
+    figures = _FIGURES[its](job)
     view.add_stopped(name, tags["relay:stage"], figures, trial=trial)
 
 
-def _jobs_of(sagemaker: Any, kind: str, tag: str) -> Iterator[str]:
+def _jobs_of(sagemaker: Any, its: JobType, tag: str) -> Iterator[str]:
     """The names of a run's jobs; a sweep's are more than one page."""
-    title = kind.capitalize()
-    for page in sagemaker.get_paginator(f"list_{kind}_jobs").paginate(NameContains=tag):
-        yield from (summary[f"{title}JobName"] for summary in page[f"{title}JobSummaries"])
+    for page in its.pages(sagemaker, NameContains=tag):
+        yield from (summary[its.name] for summary in page[its.summaries])
 
 
 def _training_figures(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,3 +58,6 @@ def _processing_figures(job: Mapping[str, Any]) -> dict[str, Any]:
         "billed_seconds": seconds,
         "interruptions": 0,
     }
+
+
+_FIGURES = {TRAINING: _training_figures, PROCESSING: _processing_figures}

@@ -16,7 +16,6 @@ from pydantic_core import ErrorDetails
 from workflows.errors import RelayError, unknown
 from workflows.specification.pipeline import KINDS, Pipeline
 from workflows.specification.settings import Model
-from workflows.specification.stages import JobStage
 
 Place = tuple[str | int, ...]
 UNION_TAGS = {*KINDS, "uri", "framework"}  # in pydantic's locations, not in the file
@@ -43,10 +42,8 @@ def describe(error: ValidationError) -> list[str]:
 
 def missing_files(folder: Path, pipeline: Pipeline) -> Iterator[tuple[int, str, str]]:
     """(index of the stage, place, what is wrong) of every script that is not in its folder."""
-    for index, stage in enumerate(pipeline.stages):
-        if not isinstance(stage, JobStage):
-            continue
-        source = folder / stage.source
+    for stage in pipeline.jobs:
+        index, source = pipeline.stages.index(stage), folder / stage.source
         if not stage.script or (source / stage.script).is_file():
             continue
         names = sorted(str(p.relative_to(source)) for p in source.glob("**/*.py"))[:200]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -63,6 +63,9 @@ Stage = Annotated[
 ]
 
 
+S = TypeVar("S", bound=BaseStage)
+
+
 class Defaults(Model):
     """What every stage starts from; a stage's own fields come first, field by field."""
 
@@ -107,16 +110,25 @@ class Pipeline(Model):
             )
         check_graph(self)
         if self.deadline is not None:
-            for index, stage in enumerate(self.stages):
-                if isinstance(stage, JobStage) and stage.expected is None:
+            for stage in self.jobs:
+                if stage.expected is None:
                     raise problem(
                         "graph",
                         "the pipeline has a `deadline`, and the stage `{name}` does not say how long it is "
                         "`expected` to take, e.g. `expected: 2h`",
                         name=stage.name,
-                        at=["stages", index, "name"],
+                        at=["stages", self.stages.index(stage), "name"],
                     )
         return self
+
+    @property
+    def jobs(self) -> tuple[JobStage, ...]:
+        """The stages that run jobs."""
+        return self.of_kind(JobStage)
+
+    def of_kind(self, kind: type[S]) -> tuple[S, ...]:
+        """The stages of one kind, in their order."""
+        return tuple(stage for stage in self.stages if isinstance(stage, kind))
 
     def stage(self, name: str) -> AnyStage:
         """The stage of that name; KeyError if there is none."""
@@ -143,10 +155,9 @@ def _complete(stage: Any, defaults: Defaults) -> Any:
     if not isinstance(raw, dict):
         return stage
     base = defaults.model_dump(exclude_unset=True)
-    wanted = set(Defaults.model_fields) & set(KINDS.get(_kind_of(stage), TrainStage).model_fields)
-    if _kind_of(stage) == "register":
-        wanted -= {"image"}  # it serves with the image of the model's own stage
-    kind = {"kind": stage.kind} if isinstance(stage, AnyStage) else {}
+    its = KINDS.get(_kind_of(stage), TrainStage)
+    wanted = (set(Defaults.model_fields) & set(its.model_fields)) - its.not_inherited
+    kind = {"kind": stage.kind} if isinstance(stage, BaseStage) else {}
     return laid_over({key: base[key] for key in wanted if key in base}, {**raw, **kind})
 
 
@@ -169,7 +180,7 @@ def check_graph(pipeline: Pipeline) -> None:
             place: list[str | int] = ["stages", index, *where]
             if need not in names:
                 raise _unknown("stage", need, names, place)
-            offered = pipeline.stage(need).outputs
+            offered = pipeline.stage(need).output_names
             if output not in offered:
                 raise _unknown(f"output of `{need}`", output, list(offered), place)
         for where, need, _ in stage.measures():
@@ -190,15 +201,15 @@ def _no_reserved_name(pipeline: Pipeline) -> None:
 def _one_writer(pipeline: Pipeline) -> None:
     """No stage writes its checkpoints where another does: each would restore, and prune, the other's."""
     prefixes: dict[str, str] = {}
-    for index, stage in enumerate(pipeline.stages):
-        shared = stage.checkpoint.s3_uri if isinstance(stage, TrainStage) and stage.checkpoint else None
+    for stage in pipeline.jobs:
+        shared = f"{stage.shared_prefix}/" if stage.shared_prefix else ""
         for other, prefix in prefixes.items():
             if shared and (shared.startswith(prefix) or prefix.startswith(shared)):
                 raise problem(
                     "graph",
                     "the checkpoints of `{other}` have the same or a nested `s3_uri`",
                     other=other,
-                    at=["stages", index, "checkpoint", "s3_uri"],
+                    at=["stages", pipeline.stages.index(stage), "checkpoint", "s3_uri"],
                 )
         if shared:
             prefixes[stage.name] = shared

@@ -14,7 +14,7 @@ from workflows.specification.deadlines import INPUT_PATTERN
 from workflows.specification.durations import PATTERN
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import MOST_PREFERENCES
-from workflows.specification.stages import JobStage, ProcessStage, TrainStage
+from workflows.specification.stages import JobStage
 
 Schema = dict[str, Any]
 LONGEST_KEY = 64  # characters of an idempotency key
@@ -53,13 +53,12 @@ class RunInputError(RelayError):
 def input_schema(pipeline: Pipeline) -> Schema:
     """The JSON schema of the pipeline's run input (draft 4 and later understand it)."""
     names = [stage.name for stage in pipeline.stages]
-    jobs = [stage for stage in pipeline.stages if isinstance(stage, JobStage)]
-    training = [stage for stage in jobs if isinstance(stage, TrainStage)]
+    jobs = pipeline.jobs
     fields = {
         "deadline": _DEADLINE,
         "budget_usd": {"type": "number", "minimum": 0.01},
         "parameters": _object({stage.name: _object(_parameters(stage)) for stage in jobs}),
-        "spot": _object({stage.name: _object(_spot(stage)) for stage in training if stage.on_spot}),
+        "spot": _object({stage.name: _object(_spot(stage)) for stage in jobs if stage.on_spot}),
         "on_demand": _object(
             {stage.name: _object({"ladder": _ladder(stage)}) for stage in jobs if stage.on_demand.enabled}
         ),
@@ -90,22 +89,15 @@ def check_input(pipeline: Pipeline, run_input: Any) -> None:
         raise RunInputError("\n".join(problems))
 
 
-def parameter_names(stage: JobStage) -> tuple[str, ...]:
-    """The hyperparameters (arguments) of a stage that a run may change: those that it has."""
-    if isinstance(stage, ProcessStage):
-        return tuple(stage.arguments)
-    return tuple(stage.hyperparameters) if isinstance(stage, TrainStage) else ()
-
-
 def _object(properties: Mapping[str, Any]) -> Schema:
     return {"type": "object", "properties": dict(properties), "additionalProperties": False}
 
 
 def _parameters(stage: JobStage) -> dict[str, Schema]:
-    return dict.fromkeys(parameter_names(stage), _SCALAR)
+    return dict.fromkeys(stage.settable, _SCALAR)
 
 
-def _spot(stage: TrainStage) -> dict[str, Schema]:
+def _spot(stage: JobStage) -> dict[str, Schema]:
     least = 0 if stage.on_demand.enabled else 1
     return {
         "retry_budget": {"type": "integer", "minimum": least, "maximum": 200},

@@ -61,6 +61,17 @@ class Rung(Model):
     count: Annotated[int, Field(ge=1, le=64)] | None = None
 
 
+class PlacedRung(Rung):
+    """A rung with the number of instances that an attempt of its stage has there."""
+
+    count: Annotated[int, Field(ge=1, le=64)]
+
+    @classmethod
+    def of(cls, rung: Rung, instances: int) -> PlacedRung:
+        """The rung for a stage of so many instances."""
+        return cls.model_validate({**rung.model_dump(), "count": rung.count or instances})
+
+
 def _as_rung(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 

@@ -6,10 +6,10 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,6 +21,7 @@ from workflows.specification.settings import (
     DEFAULT_IMAGE,
     DEFAULT_LADDER,
     LONGEST_JOB,
+    Backoff,
     Checkpoint,
     Container,
     Encryption,
@@ -31,13 +32,16 @@ from workflows.specification.settings import (
     Model,
     Network,
     OnDemand,
+    PlacedRung,
     RoleArn,
+    Rung,
     Spot,
     Tags,
     problem,
 )
 
 UNSAFE_WITHOUT_CHECKPOINT = timedelta(hours=1)
+SECONDS_WITHOUT_JOB = 60  # what a gate or a registration is reckoned with
 MOST_TRIALS = 250  # what they hand over must fit into one variable of 256 KiB (`relay check` reckons)
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
@@ -45,6 +49,7 @@ Channel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 REFERENCE = re.compile(r"^\{\{\s*([a-z0-9-]+)\.outputs\.([A-Za-z0-9_-]+)\s*\}\}$")
 
+Market = Literal["spot", "on-demand"]
 Scalar = str | bool | int | float
 Parameters = dict[Annotated[str, Field(max_length=256)], Scalar]
 Uses = Iterator[tuple[tuple[str | int, ...], str, str]]  # (place in the stage, stage, output or metric)
@@ -53,13 +58,27 @@ Uses = Iterator[tuple[tuple[str | int, ...], str, str]]  # (place in the stage, 
 class BaseStage(Model):
     """What every stage has."""
 
+    has_trials: ClassVar[bool] = False  # whether it is the same work many times, with other parameters
+    not_inherited: ClassVar[frozenset[str]] = frozenset()  # fields that `defaults` does not fill
+
+    kind: str
     name: Name
     needs: tuple[Name, ...] = ()
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What stages after it may name of it: `{{ stage.outputs.NAME }}`."""
+        return ()
 
     @property
     def measured(self) -> bool:
         """Whether it has metrics that a gate can ask for."""
         return False
+
+    @property
+    def needed_seconds(self) -> float:
+        """Seconds that a deadline is reckoned with: on on-demand, with one changeover."""
+        return SECONDS_WITHOUT_JOB
 
     def references(self) -> Uses:
         """Every place that names an earlier stage's output."""
@@ -96,9 +115,14 @@ class JobStage(BaseStage):
     encryption: Encryption = Encryption()
     tags: Tags = Field(default_factory=dict)
 
+    @property
+    def brings_program(self) -> bool:
+        """Whether the image's own program runs in the place of a script."""
+        return False
+
     @model_validator(mode="after")
     def _sound(self) -> JobStage:
-        if not self.script and getattr(self, "container", None) is None:
+        if not self.script and not self.brings_program:
             raise problem("script", "the field `script` is missing")
         path = PurePosixPath(self.script)
         if path.is_absolute() or ".." in path.parts:
@@ -115,18 +139,95 @@ class JobStage(BaseStage):
             if match := REFERENCE.match(value):
                 yield ("inputs", channel), match[1], match[2]
 
-    def on_demand_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each on-demand rung, in order."""
-        ladder = self.on_demand.ladder or DEFAULT_LADDER
-        return tuple((rung.type, rung.count or self.instances) for rung in ladder)
+    @property
+    def first_market(self) -> Market:
+        """Where the first attempt runs, unless the run's input or the clock says otherwise."""
+        return "on-demand"
 
-    def spot_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each spot rung, in order; none where there is no spot."""
+    @property
+    def on_spot(self) -> bool:
+        """Whether it begins on spot."""
+        return self.first_market == "spot"
+
+    def on_demand_rungs(self) -> tuple[PlacedRung, ...]:
+        """Each on-demand rung, in order."""
+        return self._placed(self.on_demand.ladder or DEFAULT_LADDER)
+
+    def spot_rungs(self) -> tuple[PlacedRung, ...]:
+        """Each spot rung, in order; none where there is no spot."""
         return ()
+
+    def rungs(self) -> tuple[PlacedRung, ...]:
+        """Every rung that an attempt may run on."""
+        return (*self.spot_rungs(), *self.on_demand_rungs())
 
     def instance_types(self) -> list[str]:
         """Every type on its ladders, by name."""
-        return sorted({kind for kind, _ in (*self.spot_rungs(), *self.on_demand_rungs())})
+        return sorted({rung.type for rung in self.rungs()})
+
+    def _placed(self, ladder: Iterable[Rung]) -> tuple[PlacedRung, ...]:
+        return tuple(PlacedRung.of(rung, self.instances) for rung in ladder)
+
+    # What only some kinds have, and what the others have in its place.
+    @property
+    def trial_count(self) -> int:
+        """How many times its work is done with other parameters; 1 for a stage that is no sweep."""
+        return 1
+
+    @property
+    def trials_at_once(self) -> int:
+        """How many of them at once."""
+        return 1
+
+    def trial_parameters(self) -> tuple[Mapping[str, Scalar], ...]:
+        """The hyperparameters of each trial, without those that all share."""
+        return ({},)
+
+    @property
+    def settable(self) -> Parameters:
+        """The hyperparameters, or arguments, that a run's input may change."""
+        return {}
+
+    @property
+    def checkpoints(self) -> Checkpoint | None:
+        """Where and how often it saves; None for work that starts anew."""
+        return None
+
+    @property
+    def shared_prefix(self) -> str:
+        """BUCKET/PREFIX of checkpoints that outlive the run, without the `/` at its end; else empty."""
+        uri = self.checkpoints.s3_uri if self.checkpoints else None
+        return uri.removeprefix("s3://").rstrip("/") if uri else ""
+
+    @property
+    def spot_settings(self) -> Spot | None:
+        """How it uses spot capacity; None for work that SageMaker offers none for."""
+        return None
+
+    @property
+    def backoff(self) -> Backoff:
+        """The pauses before it is tried again."""
+        return self.spot_settings.backoff if self.spot_settings else Backoff()
+
+    @property
+    def exit_codes(self) -> tuple[int, ...]:
+        """The script's exit codes after which it is tried again."""
+        return ()
+
+    @property
+    def interruptions_allowed(self) -> int:
+        """How many interruptions it takes before it goes on-demand."""
+        return self.spot_settings.retry_budget if self.spot_settings and self.on_spot else 0
+
+    @property
+    def idle_attempts_allowed(self) -> int:
+        """How many attempts in a row may move the checkpoint nowhere."""
+        return self.spot_settings.no_progress_limit if self.spot_settings else 0
+
+    @property
+    def needed_seconds(self) -> float:
+        once = (self.expected or timedelta()) + self.changeover
+        return once.total_seconds() * math.ceil(self.trial_count / self.trials_at_once)
 
 
 class TrainStage(JobStage):
@@ -146,13 +247,17 @@ class TrainStage(JobStage):
     profiler: bool = True  # whether SageMaker's system profiler may run
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         """`model`: the model.tar.gz that the winning attempt left."""
         return ("model",)
 
     @property
     def measured(self) -> bool:
         return True
+
+    @property
+    def brings_program(self) -> bool:
+        return self.container is not None
 
     @model_validator(mode="after")
     def _one_program(self) -> TrainStage:
@@ -183,17 +288,31 @@ class TrainStage(JobStage):
         return self
 
     @property
-    def on_spot(self) -> bool:
-        """Whether it begins on spot: a retry budget of 0 allows no interruption."""
-        return self.spot.enabled and self.spot.retry_budget > 0
+    def first_market(self) -> Market:
+        """Spot; a retry budget of 0 allows no interruption."""
+        return "spot" if self.spot.enabled and self.spot.retry_budget > 0 else "on-demand"
 
-    def spot_rungs(self) -> tuple[tuple[str, int], ...]:
-        return tuple((rung.type, rung.count or self.instances) for rung in self.spot.ladder)
+    def spot_rungs(self) -> tuple[PlacedRung, ...]:
+        return self._placed(self.spot.ladder)
 
-    def on_demand_rungs(self) -> tuple[tuple[str, int], ...]:
-        """(instance type, instance count) of each on-demand rung, in order."""
-        ladder = self.on_demand.ladder or self.spot.ladder[:1]
-        return tuple((rung.type, rung.count or self.instances) for rung in ladder)
+    def on_demand_rungs(self) -> tuple[PlacedRung, ...]:
+        return self._placed(self.on_demand.ladder or self.spot.ladder[:1])
+
+    @property
+    def settable(self) -> Parameters:
+        return self.hyperparameters
+
+    @property
+    def checkpoints(self) -> Checkpoint | None:
+        return self.checkpoint
+
+    @property
+    def spot_settings(self) -> Spot | None:
+        return self.spot
+
+    @property
+    def exit_codes(self) -> tuple[int, ...]:
+        return self.retry_on_exit_codes
 
 
 class Best(Model):
@@ -205,6 +324,8 @@ class Best(Model):
 
 class SweepStage(TrainStage):
     """The same training with different hyperparameters; each trial has the full treatment of a stage."""
+
+    has_trials: ClassVar[bool] = True
 
     kind: Literal["sweep"] = "sweep"  # type: ignore[assignment]
     grid: dict[Annotated[str, Field(max_length=256)], Annotated[tuple[Scalar, ...], Field(min_length=1)]] = (
@@ -222,7 +343,7 @@ class SweepStage(TrainStage):
         count = math.prod(len(values) for values in self.grid.values()) if self.grid else len(self.trials)
         if count > MOST_TRIALS:
             raise problem("sweep", "{count} trials; at most {most}", count=count, most=MOST_TRIALS)
-        texts = [json.dumps(trial, sort_keys=True) for trial in self.parameters()]
+        texts = [json.dumps(trial, sort_keys=True) for trial in self.trial_parameters()]
         for text in texts:
             if texts.count(text) > 1:
                 raise problem("sweep", "two trials are alike: {text}", text=text)
@@ -230,8 +351,15 @@ class SweepStage(TrainStage):
             raise problem("sweep", "`tolerated_failures` must leave at least one trial that succeeds")
         return self
 
-    def parameters(self) -> tuple[Mapping[str, Scalar], ...]:
-        """The hyperparameters of each trial, without those that all share."""
+    @property
+    def trial_count(self) -> int:
+        return len(self.trial_parameters())
+
+    @property
+    def trials_at_once(self) -> int:
+        return self.concurrency
+
+    def trial_parameters(self) -> tuple[Mapping[str, Scalar], ...]:
         if self.trials:
             return self.trials
         names, values = list(self.grid), list(self.grid.values())
@@ -245,6 +373,14 @@ class ProcessStage(JobStage):
     arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(default_factory=dict)
     outputs: tuple[Channel, ...] = ()
     limit: Annotated[Duration, between(timedelta(seconds=1), 5 * DAY)] = DAY
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.outputs
+
+    @property
+    def settable(self) -> Parameters:
+        return self.arguments
 
     @model_validator(mode="after")
     def _can_run(self) -> ProcessStage:
@@ -269,11 +405,6 @@ class GateStage(BaseStage):
     otherwise: Literal["stop", "fail"] = "stop"
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        """None: a gate only decides."""
-        return ()
-
-    @property
     def condition(self) -> Condition:
         """`when`, parsed."""
         return parse_condition(self.when)
@@ -285,6 +416,8 @@ class GateStage(BaseStage):
 
 class RegisterStage(BaseStage):
     """A model package in the SageMaker model registry, with its metrics and where it came from."""
+
+    not_inherited: ClassVar[frozenset[str]] = frozenset({"image"})  # it serves with that of the model's stage
 
     kind: Literal["register"] = "register"
     model: Annotated[str, Field(pattern=REFERENCE.pattern)]
@@ -299,7 +432,7 @@ class RegisterStage(BaseStage):
     )
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         """`package`: the ARN of the model package."""
         return ("package",)
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.jobs.requests import Site
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.kinds import job_of
+from workflows.jobs.site import Site
 from workflows.ledger.attempts import DIMENSION, NAMESPACE, PARTITION_KEY, SORT_KEY
 from workflows.ledger.vocabulary import variable
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, SweepStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine import language as asl
-from workflows.state_machine.expressions import fields
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import whatever_it_was
 from workflows.state_machine.tasks import sdk_task
 
@@ -62,7 +62,7 @@ def _line(stage: JobStage, results: str) -> str:
 
 def _item(stage: JobStage, pipeline: Pipeline, line: str) -> str:
     """Every field of the line that is not null is an attribute: a number, or a text."""
-    trial = '$string($l.trial) & "/" & ' if isinstance(stage, SweepStage) else ""
+    trial = '$string($l.trial) & "/" & ' if stage.has_trials else ""
     # BEGAN-RUN/STAGE/[TRIAL/]REDRIVE-ATTEMPT
     key = (
         f'$substringAfter($run.prefix, "/runs/") & "/{stage.name}/" & {trial}'
@@ -90,10 +90,10 @@ def _metrics(stage: JobStage, pipeline: Pipeline, line: str) -> str:
         "CostUSD": "$l.usd",
         "SavedUSD": "$l.on_demand_usd - $l.usd",
     }
-    if isinstance(stage, TrainStage):
+    if job_of(stage).resumes:
         values["NoProgress"] = f"{going} and {own}.stalled > 0 ? 1 : 0"
-        if stage.on_spot:
-            values["OnDemandAttempts"] = '$l.market = "on-demand" ? 1 : 0'
+    if stage.on_spot:
+        values["OnDemandAttempts"] = '$l.market = "on-demand" ? 1 : 0'
     pressed = f'{going} and {own}.pressed = true ? {{"DeadlinePressed": 1}} : {{}}'
     dimensions = [{"Name": DIMENSION, "Value": pipeline.name}]
     datum = f'{{"MetricName": $k, "Value": $v, "Dimensions": {json.dumps(dimensions)}}}'

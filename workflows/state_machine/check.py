@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import SweepStage, TrainStage
 from workflows.state_machine import worst_case
 from workflows.state_machine.lint import INNER, inside, problems_in
 
@@ -52,9 +51,9 @@ def sizes_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> Sizes:
     return Sizes(
         len(json.dumps(definition)),
         worst_case.events_around(pipeline)
-        + worst_case.events_of_waits(stages)
+        + worst_case.events_of_waits(pipeline.jobs)
         + sum(worst_case.events(stage) for stage in stages),
-        worst_case.unusual_bytes(stages) + sum(worst_case.result_bytes(stage) for stage in stages),
+        worst_case.unusual_bytes(pipeline.jobs) + sum(worst_case.result_bytes(stage) for stage in stages),
     )
 
 
@@ -104,12 +103,14 @@ def _most(shares: Counter[str]) -> str:
 def _lower(pipeline: Pipeline, shares: Counter[str]) -> str:
     """What makes the largest share smaller: of a distributed sweep only its trials count."""
     name = shares.most_common(1)[0][0]
-    stage = pipeline.stage(name)
-    if isinstance(stage, SweepStage):
-        trials = f"the number of trials of `{name}` ({len(stage.parameters())})"
-        if worst_case.distributed(stage):
-            return trials
-        return f"{trials} or its `retry_budget` ({stage.spot.retry_budget})"
-    if isinstance(stage, TrainStage) and stage.on_spot:
-        return f"the `retry_budget` of `{name}` ({stage.spot.retry_budget})"
+    stage = next((each for each in pipeline.jobs if each.name == name), None)
+    if stage is None:
+        return "the number of stages"
+    trials = f"the number of trials of `{name}` ({stage.trial_count})"
+    if worst_case.distributed(stage):
+        return trials
+    if stage.has_trials:
+        return f"{trials} or its `retry_budget` ({stage.interruptions_allowed})"
+    if stage.on_spot:
+        return f"the `retry_budget` of `{name}` ({stage.interruptions_allowed})"
     return "the number of stages"

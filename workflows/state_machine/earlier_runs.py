@@ -13,13 +13,14 @@ from __future__ import annotations
 from typing import Any
 
 from workflows.jobs.job_names import CONTENT, STAGE_ID
-from workflows.jobs.requests import Site, outputs
+from workflows.jobs.jsonata_text import fields, jsonata, or_else
+from workflows.jobs.kinds import job_of
+from workflows.jobs.site import Site
 from workflows.ledger.vocabulary import variable
 from workflows.policy.outcomes import Hold
-from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 
@@ -40,22 +41,23 @@ def look_up_states(stage: JobStage, site: Site, *, found: Any, entry: Any) -> An
 
 def _look(stage: JobStage, site: Site) -> Any:
     """The newest job that did the same; or, for what was not asked for, the newest of the stage."""
-    kind, own = _kind(stage), f"${variable(stage.name)}"
+    job = job_of(stage)
+    type_, own = job.type, job.own
     reuse = f'{own}.do = "{Hold.REUSE}"'
     # The trials of a sweep differ in their contents only.
-    exact = "true" if isinstance(stage, SweepStage) else reuse
+    exact = "true" if job.differs_by_content else reuse
     part = f"$substring({own}.print, 0, {exact} ? {STAGE_ID + CONTENT} : {STAGE_ID})"
-    first = f"$states.result.{kind}JobSummaries[0].{kind}JobName"
+    first = f"$states.result.{type_.summaries}[0].{type_.name}"
     # `do` is what follows when there is none, or what it left is gone.
     found = {
         "reused": f"$exists({first})",
-        "job": x.or_else(first, '""'),
+        "job": or_else(first, '""'),
         "do": f'{reuse} ? "run" : "{Hold.NOT_FOUND}"',
     }
     state = sdk_task(
         f"{stage.name}: was it done before",
         site,
-        f"sagemaker:list{kind}Jobs",
+        f"sagemaker:list{type_.word}Jobs",
         {
             "NameContains": jsonata(f'"-" & {part}'),
             "StatusEquals": "Completed",
@@ -63,20 +65,21 @@ def _look(stage: JobStage, site: Site) -> Any:
             "SortOrder": "Descending",
             "MaxResults": 1,
         },
-        assign=_kept(stage, x.merged(stage.name, x.fields(found))),
+        assign=_kept(stage, x.merged(stage.name, fields(found))),
     )
     state.add_retry(sagemaker_busy())
     return state
 
 
 def _take(stage: JobStage, site: Site) -> Any:
-    own = f"${variable(stage.name)}"
-    moved = x.merged(stage.name, f'{{"place": {_place(stage, site)}}}')
+    job = job_of(stage)
+    own = job.own
+    moved = x.merged(stage.name, f'{{"place": {job.found_place(site)}}}')
     state = sdk_task(
         f"{stage.name}: what did it leave",
         site,
-        f"sagemaker:describe{_kind(stage)}Job",
-        {f"{_kind(stage)}JobName": jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')},
+        f"sagemaker:describe{job.type.word}Job",
+        {job.type.name: jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')},
         assign=_kept(stage, moved),
     )
     state.add_retry(sagemaker_busy())
@@ -85,7 +88,7 @@ def _take(stage: JobStage, site: Site) -> Any:
 
 def _still_there(stage: JobStage, site: Site) -> Any:
     """Outputs may have been deleted since; what is gone is made anew."""
-    uri = next(iter(outputs(stage, site).values()), f'"s3://{site.bucket}/"')
+    uri = next(iter(job_of(stage).outputs(site).values()), f'"s3://{site.bucket}/"')
     state = sdk_task(
         f"{stage.name}: is it still there",
         site,
@@ -99,22 +102,6 @@ def _still_there(stage: JobStage, site: Site) -> Any:
     )
     state.add_retry(s3_busy())
     return state
-
-
-def _place(stage: JobStage, site: Site) -> str:
-    """The key prefix under which the job that was found keeps checkpoints and outputs."""
-    bucket = f"s3://{site.bucket}/"
-    uri, end = "$states.result.OutputDataConfig.S3OutputPath", "/output"
-    if isinstance(stage, ProcessStage):
-        if not stage.outputs:
-            return f"${variable(stage.name)}.place"
-        uri = "$states.result.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"
-        end = f"/output/{stage.outputs[0]}"
-    return f"$substring({uri}, {len(bucket)}, $length({uri}) - {len(bucket) + len(end)})"
-
-
-def _kind(stage: JobStage) -> str:
-    return "Training" if isinstance(stage, TrainStage) else "Processing"
 
 
 def _kept(stage: JobStage, expression: str) -> dict[str, str]:

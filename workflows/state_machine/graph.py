@@ -12,24 +12,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflows.jobs.requests import Materials, Site
+from workflows.jobs.jsonata_text import jsonata
+from workflows.jobs.site import Materials, Site
 from workflows.policy import decisions
 from workflows.policy.prices import PriceBook, load_prices
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.run_input import SCHEDULED, input_schema
-from workflows.specification.stages import GateStage, JobStage, RegisterStage, SweepStage
+from workflows.specification.settings import PlacedRung
+from workflows.specification.stages import GateStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 from workflows.state_machine.holds import Scope, spent_in
-from workflows.state_machine.language import jsonata
-from workflows.state_machine.plain_stages import gate_states, register_states
+from workflows.state_machine.kinds import states_of
 from workflows.state_machine.schedule_lock import ASKED, schedule_states
-from workflows.state_machine.stage import Place, StageStates, States
+from workflows.state_machine.stage import Place, States
 from workflows.state_machine.start import run_variable
-from workflows.state_machine.sweep import sweep_states
 from workflows.state_machine.timing import bindings
 
 LONGEST_STATE_NAME = 80
+NO_MATERIALS = Materials("", {})  # of a stage that builds on nothing, such as a gate
 REFUSED = "Relay.CannotStart"
 
 
@@ -106,23 +107,19 @@ class _Compiler:
 
     def _states(self, name: str, scope: Scope, known: Mapping[str, str]) -> States:
         stage = self.pipeline.stage(name)
-        if isinstance(stage, GateStage):
-            return gate_states(stage, scope, known, self._gates(name, known))
-        if isinstance(stage, RegisterStage):
-            return register_states(self.pipeline, stage, self._place(name, scope, known))
-        if isinstance(stage, SweepStage):
-            self.scopes += 1
-            return sweep_states(stage, self._place(name, scope, known), self.scopes)
-        return StageStates(stage, self._place(name, scope, known)).states
+        if stage.has_trials:
+            self.scopes += 1  # its trials have variables of their own
+        return states_of(stage, self._place(name, scope, known))
 
     def _place(self, name: str, scope: Scope, known: Mapping[str, str]) -> Place:
-        materials = replace(self.materials[name], results=dict(known))
-        return Place(self.pipeline, self.site, materials, scope, self._gates(name, known))
+        materials = replace(self.materials.get(name, NO_MATERIALS), results=dict(known))
+        gates = self._gates(name, known)
+        return Place(self.pipeline, self.site, materials, scope, gates, self.scopes)
 
     def _gates(self, name: str, known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """(name, variable that holds its result) of every gate before that stage."""
         before = self.pipeline.before(name)
-        gates = [stage.name for stage in self.pipeline.stages if isinstance(stage, GateStage)]
+        gates = [stage.name for stage in self.pipeline.of_kind(GateStage)]
         return tuple((gate, known[gate]) for gate in gates if gate in before)
 
     def _parallel(self, side: SideBySide, outer: Scope, known: Mapping[str, str]) -> Any:
@@ -156,13 +153,14 @@ class _Compiler:
 
     def _worst(self, name: str) -> float:
         """Dollars of one attempt that runs into its limit, for each trial of a sweep; 0 without a job."""
-        stage = self.pipeline.stage(name)
-        if not isinstance(stage, JobStage):
-            return 0.0
-        rungs = (*stage.spot_rungs(), *stage.on_demand_rungs())
-        seconds = stage.limit.total_seconds()
-        dearest = max(self.prices.cost(kind, count, "on-demand", seconds) or 0.0 for kind, count in rungs)
-        return dearest * (len(stage.parameters()) if isinstance(stage, SweepStage) else 1)
+        found = [stage for stage in self.pipeline.jobs if stage.name == name]
+        return sum(
+            max(self._price(rung, stage.limit.total_seconds()) for rung in stage.rungs()) * stage.trial_count
+            for stage in found
+        )
+
+    def _price(self, rung: PlacedRung, seconds: float) -> float:
+        return self.prices.cost(rung.type, rung.count, "on-demand", seconds) or 0.0
 
 
 def _title(phrase: str, names: Iterable[str]) -> str:

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from workflows.jobs.requests import rung, settings
+from workflows.jobs.kinds import job_of
+from workflows.jobs.variables import rung, settings
 from workflows.ledger.vocabulary import variable
 from workflows.policy.decisions import reserve_jsonata
 from workflows.policy.outcomes import Hold
 from workflows.specification.settings import SHORTEST_PATIENCE
-from workflows.specification.stages import JobStage, SweepStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine.expressions import REDRIVES
 
 SHORTEST_WAIT = round(SHORTEST_PATIENCE.total_seconds())  # less would stop jobs that are being launched
@@ -47,9 +48,7 @@ def slack(stage: JobStage, left: str) -> str:
     comes after it needs its own, and so do the trials of a sweep that wait for a place. `left` is an
     expression of the work left, in seconds.
     """
-    later = f"{settings(stage.name)}.tail"
-    if isinstance(stage, SweepStage):
-        later += f" - ${variable(stage.name)}.later"
+    later = job_of(stage).seconds_after
     kept = f"{stage.changeover.total_seconds():g} * {reserve_jsonata(left)}"
     return f"(($run.deadline - $millis()) / 1000 - {later} - {left} - {kept})"
 
@@ -86,7 +85,7 @@ def hold(stage: JobStage, scope: Scope, gates: Iterable[tuple[str, str]]) -> str
         *((condition, f'"{Hold.GATE}"') for condition in said_stop(gates)),
         (f'{own}.do != "run"', f"{own}.do"),
     ]
-    if isinstance(stage, TrainStage) and stage.on_spot and stage.on_demand.enabled:
+    if stage.on_spot and stage.on_demand.enabled:
         on_spot = f'{own}.market = "spot"'
         reasons += [
             (f"{on_spot} and {limits}.retry_budget = 0", f'"{Hold.NO_BUDGET}"'),
@@ -118,9 +117,9 @@ def _worst(stage: JobStage) -> str:
 def _dearest(stage: JobStage) -> str:
     """Dollars an hour of what the attempt may run on."""
     if not stage.on_demand.preferences:
-        return f"{rung(stage)}.hour"
+        return f"{rung(stage.name)}.hour"
     limits, on_spot = settings(stage.name), f'${variable(stage.name)}.market = "spot"'
-    return f'({on_spot} ? {rung(stage)}.hour : $max({limits}."on-demand".hour))'
+    return f'({on_spot} ? {rung(stage.name)}.hour : $max({limits}."on-demand".hour))'
 
 
 def unless_held(hold_text: str, value: str) -> str:

@@ -15,6 +15,8 @@ import sys
 import warnings
 from typing import Any
 
+from workflows.jobs.jsonata_text import jsonata
+
 # The import changes the root logger's level, prints to the log, and replaces the hook that shows
 # tracebacks; all of it is put back.
 _root_level, _excepthook = logging.getLogger().level, sys.excepthook
@@ -44,11 +46,6 @@ class New(enum.Enum):
 
 
 _DATA = [Field.Comment, New.ASSIGN, New.OUTPUT]
-
-
-def jsonata(expression: str) -> str:
-    """The expression as a value of a state's field."""
-    return "{% " + expression + " %}"
 
 
 class Retry(sdk.Retry):  # type: ignore[misc]

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.jobs.requests import Site
-from workflows.state_machine import expressions as x
+from workflows.jobs.jsonata_text import jsonata, or_else
+from workflows.jobs.site import Site
 from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import S3_BUSY, retry, states_busy
 from workflows.state_machine.tasks import sdk_task
 
@@ -47,7 +46,7 @@ class Lock:
         """Writes it, if it is still the holder's; `lost` follows when another was faster, or it is refused:
         the tries that are counted tell which."""
         state = self._write(phrase, {"IfMatch": jsonata(f"{self.own}.holder.etag")})
-        again = self.kept(f'{{"tries": {x.or_else(f"{self.own}.tries", "0")} + 1}}')
+        again = self.kept(f'{{"tries": {or_else(f"{self.own}.tries", "0")} + 1}}')
         state.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=lost, assign=again, output={}))
         return state
 

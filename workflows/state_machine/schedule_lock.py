@@ -17,11 +17,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.jobs.requests import Site
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.site import Site
 from workflows.specification.run_input import DROPPED
-from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.lock import Lock
 
 MOST_TRIES = 3  # to take it over: another was faster, then what it wrote is seen
@@ -36,7 +35,7 @@ def schedule_key(pipeline: str) -> str:
 
 def schedule_states(pipeline: str, site: Site) -> tuple[Any, Any]:
     """(the first of the states, the one that leads on when this run has the schedule)."""
-    body = x.fields(
+    body = fields(
         {"execution": "$states.context.Execution.Id", "run": "$run.id", "scheduled": "$run.scheduled"}
     )
     place = {"Bucket": site.bucket, "Key": schedule_key(pipeline)}

@@ -21,34 +21,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflows.jobs.requests import (
-    Materials,
-    Site,
-    checkpoint_bucket,
-    checkpoint_key,
-    job_name,
-    mark_key,
-    outputs,
-    processing_request,
-    settings,
-    training_request,
-)
+from workflows.jobs.checkpoints import checkpoint_bucket, checkpoint_key
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.kinds import job_of
+from workflows.jobs.site import Materials, Site
+from workflows.jobs.variables import mark_key, settings
 from workflows.ledger.vocabulary import variable
 from workflows.policy.decisions import Next
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import JobStage, ProcessStage, SweepStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine import verdict
 from workflows.state_machine.attempt_record import ONWARD, record_states
 from workflows.state_machine.earlier_runs import look_up_states
 from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import CREATE_BUSY, retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.writer_lock import lock_states
 
 LOOK_AGAIN_SECONDS = 60
+PHRASES = {"spot": "on spot", "on-demand": "on demand"}  # market -> the state that runs a job there
 NOTHING: dict[str, Any] = {"outputs": {}, "metrics": {}, "ledger": []}  # what a stage without a job leaves
 SKIPPED = "not asked for, or a gate before it said stop"
 
@@ -62,6 +55,7 @@ class Place:
     materials: Materials
     scope: Scope
     gates: tuple[tuple[str, str], ...] = ()  # (name, variable that holds its result)
+    number: int = 0  # of the scope: it tells the variables of one from those of others
 
 
 @dataclass
@@ -73,6 +67,11 @@ class States:
     exits: list[Any] = field(default_factory=list)  # the states that lead on
 
 
+def job_states(stage: JobStage, place: Place) -> States:
+    """The states of a stage that runs one job after the other."""
+    return StageStates(stage, place).states
+
+
 class StageStates:
     """The states of one stage that runs jobs."""
 
@@ -80,14 +79,15 @@ class StageStates:
         """`failed` takes the place of the state that fails the run."""
         self.stage, self.place, self.site = stage, place, place.site
         self.own = variable(stage.name)
-        self.job_name = job_name(place.pipeline.name, stage.name, trial=isinstance(stage, SweepStage))
+        self.job = job_of(stage)
+        self.type = self.job.type
+        self.job_name = self.job.name(place.pipeline.name)
         self.hold = hold(stage, place.scope, place.gates)
-        self.training = isinstance(stage, TrainStage)
         self.attempts = dict(self._attempts())
         self.done, self.skipped = self._done(), self._skipped()
-        self.entry = self.attempts[x.first_market(stage)]
+        self.entry = self.attempts[stage.first_market]
         failing = failed or self._failed()
-        if isinstance(stage, TrainStage) and stage.checkpoint and stage.checkpoint.s3_uri:
+        if stage.shared_prefix:
             self.entry = lock_states(stage, self.site, onward=self._where_to_run(), failed=failing)
         if not failed:
             failing.next(self.entry)
@@ -101,13 +101,13 @@ class StageStates:
 
     def _link(self, failing: Any) -> None:
         why = self._why()
-        how_far = self._how_far(self.stage) if isinstance(self.stage, TrainStage) else None
+        how_far = self._how_far() if self.job.resumes else None
         decide = asl.Pass(
             self._title("what follows from it"),
             assign=self._assign(verdict.decided(self.stage)),
             output={},
         )
-        whole = self._is_it_whole() if self.training else self.done
+        whole = self._is_it_whole() if self.job.resumes else self.done
         earlier = look_up_states(self.stage, self.site, found=whole, entry=self.entry)
         self._decide(why, how_far, earlier, failing)
         ended = record_states(
@@ -118,7 +118,7 @@ class StageStates:
         for attempt in self.attempts.values():
             attempt.next(whole)
             attempt.add_catch(self._catch(why, x.refused(self.stage.name, self.job_name)))
-        if how_far and isinstance(self.stage, TrainStage):
+        if how_far:
             whole.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=why))
             whole.next(self.done)
             how_far.add_catch(self._catch(decide, verdict.not_found(self.stage)))
@@ -131,32 +131,20 @@ class StageStates:
     # ------------------------------------------------------------------------------------- an attempt
     def _attempts(self) -> Iterator[tuple[str, Any]]:
         """(market, the state that runs a job there)."""
-        stage, pipeline, materials = self.stage, self.place.pipeline, self.place.materials
-        if isinstance(stage, ProcessStage):
-            request = processing_request(pipeline, stage, self.site, materials)
-            yield "on-demand", self._attempt("on demand", "createProcessingJob", request)
-            return
-        assert isinstance(stage, TrainStage)
-        for market, title, wanted in (
-            ("spot", "on spot", stage.on_spot),
-            ("on-demand", "on demand", stage.on_demand.enabled),
-        ):
-            if wanted:
-                left = slack(stage, f"${self.own}.left")
-                spot = market == "spot"
-                request = training_request(pipeline, stage, self.site, materials, spot=spot, slack=left)
-                yield market, self._attempt(title, "createTrainingJob", request)
+        left = slack(self.stage, f"${self.own}.left")
+        place = self.place
+        for market, request in self.job.requests(place.pipeline, self.site, place.materials, slack=left):
+            yield market, self._attempt(PHRASES[market], request)
 
-    def _attempt(self, title: str, operation: str, request: dict[str, Any]) -> Any:
-        kind = "Training" if self.training else "Processing"
-        status = f"$states.result.{kind}JobStatus"
+    def _attempt(self, title: str, request: dict[str, Any]) -> Any:
+        status = f"$states.result.{self.type.status}"
         # A stopped job may come as an error or as a success, AWS does not say: both go to the catcher.
         completed = f'{status} = "Completed" ? {{}} : $error("the job ended as " & {status})'
         name = jsonata(unless_held(self.hold, self.job_name))
         state = asl.Task(
             self._title(title),
-            resource=f"arn:{self.site.partition}:states:::sagemaker:{operation}.sync",
-            arguments={**request, f"{kind}JobName": name},
+            resource=f"arn:{self.site.partition}:states:::sagemaker:create{self.type.word}Job.sync",
+            arguments={**request, self.type.name: name},
             assign=self._assign(x.merged(self.stage.name, f'{{"job": {self.job_name}}}')),
             output=jsonata(completed),
         )
@@ -165,7 +153,6 @@ class StageStates:
 
     def _is_it_whole(self) -> Any:
         """Completed is not enough: complete.json is what the script wrote when its work was done."""
-        assert isinstance(self.stage, TrainStage)
         final = '{"final": $parse($states.result.Body)}'
         key = checkpoint_key(self.stage, "complete.json")
         bucket = checkpoint_bucket(self.stage, self.site)
@@ -174,19 +161,18 @@ class StageStates:
     # -------------------------------------------------------------------------------- after an attempt
     def _why(self) -> Any:
         """Describes the job by its name: an error's Cause may be plain text, or cut."""
-        end = x.training_end() if self.training else x.processing_end()
-        return self._describe("why did it end", self._assign(self._ended(end)))
+        return self._describe("why did it end", self._assign(self._ended(fields(self.job.end()))))
 
     def _ended(self, end: str) -> str:
         return x.merged(self.stage.name, f'{{"end": {end}}}')
 
-    def _how_far(self, stage: TrainStage) -> Any:
+    def _how_far(self) -> Any:
         """Reads one object.
 
         Of a job that was asked to stop it is the watch's mark, which repeats progress.json: so a stop by the
         watch costs no transition more than another end. A stop by a person has no mark, and costs two.
         """
-        name = stage.name
+        stage, name = self.stage, self.stage.name
         marked = x.looks_for_mark(name)
         key = f"{marked} ? {mark_key(name)} : {checkpoint_key(stage, 'progress.json')}"
         shared, bucket = checkpoint_bucket(stage, self.site), self.site.bucket
@@ -234,7 +220,7 @@ class StageStates:
         own = f"${self.own}"
         again = {
             **x.BEGINNING,
-            "market": json.dumps(x.first_market(self.stage)),
+            "market": json.dumps(self.stage.first_market),
             "attempt": f"{own}.attempt + 1",
             "redrive": x.REDRIVES,
             "do": f"{settings(self.stage.name)}.do",
@@ -244,15 +230,12 @@ class StageStates:
             self.site,
             redriven=f"{x.REDRIVES} > {own}.redrive",
             message=f"{own}.message",
-            assign=self._assign(x.merged(self.stage.name, x.fields(again))),
+            assign=self._assign(x.merged(self.stage.name, fields(again))),
         )
 
     def _done(self) -> Any:
-        stage = self.stage
-        figures = x.training_figures() if self.training else x.processing_figures()
-        metrics = x.training_metrics() if self.training else "{}"
-        left = verdict.finished(stage, self.site, figures, outputs(stage, self.site), metrics)
-        onward = self._assign(x.merged(stage.name, f'{{"next": "{ONWARD}"}}'))
+        left = verdict.finished(self.job, self.site)
+        onward = self._assign(x.merged(self.stage.name, f'{{"next": "{ONWARD}"}}'))
         return self._describe("done", {**self._leave(left), **onward})
 
     def _skipped(self) -> Any:
@@ -275,9 +258,8 @@ class StageStates:
         )
 
     def _describe(self, phrase: str, assign: dict[str, str]) -> Any:
-        kind = "Training" if self.training else "Processing"
-        name = {f"{kind}JobName": jsonata(f"${self.own}.job")}
-        action = f"sagemaker:describe{kind}Job"
+        name = {self.type.name: jsonata(f"${self.own}.job")}
+        action = f"sagemaker:describe{self.type.word}Job"
         state = sdk_task(self._title(phrase), self.site, action, name, assign=assign)
         state.add_retry(sagemaker_busy())
         state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))

@@ -14,19 +14,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflows.jobs.job_names import CONTENT, stage_id
-from workflows.jobs.requests import Materials
+from workflows.jobs.site import Materials
 from workflows.policy.outcomes import Hold
 from workflows.policy.prices import PriceBook
 from workflows.specification import deadlines
 from workflows.specification.pipeline import Pipeline, order
 from workflows.specification.run_input import input_schema
-from workflows.specification.settings import SHORTEST_PATIENCE
-from workflows.specification.stages import AnyStage, JobStage, SweepStage, TrainStage
+from workflows.specification.settings import SHORTEST_PATIENCE, PlacedRung
+from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.input_check import problems_jsonata
 
 Json = Any
 CLOCKS_APART_SECONDS = 60  # at most, those of Step Functions and of what starts it
-SECONDS_WITHOUT_JOB = 60  # what a gate or a registration is reckoned with
 
 
 def run_variable(
@@ -106,7 +105,7 @@ def identity(pipeline: str) -> dict[str, str]:
 # -------------------------------------------------------------------------------------- what is fixed
 def _fixed(pipeline: Pipeline, stage: AnyStage, prices: PriceBook) -> dict[str, Json]:
     """A stage's settings as the pipeline has them."""
-    found: dict[str, Json] = {"needed": _needed(stage), "id": stage_id(pipeline.name, stage.name)}
+    found: dict[str, Json] = {"needed": stage.needed_seconds, "id": stage_id(pipeline.name, stage.name)}
     # Whose results are worth an old run's: those that somebody reads.
     found["feeds"] = [other.name for other in pipeline.stages if stage.name in other.sources()]
     if not isinstance(stage, JobStage):
@@ -114,41 +113,30 @@ def _fixed(pipeline: Pipeline, stage: AnyStage, prices: PriceBook) -> dict[str, 
     found |= {"job": True, "instances": stage.instances, "on-demand": _rungs(stage.on_demand_rungs(), prices)}
     if stage.expected is not None:
         found["expected"] = stage.expected.total_seconds()
-    if isinstance(stage, TrainStage):
+    if stage.spot_settings:
         found |= {
-            "retry_budget": stage.spot.retry_budget,
-            "no_progress_limit": stage.spot.no_progress_limit,
-            "patience": round(stage.spot.patience.total_seconds()),
+            "retry_budget": stage.spot_settings.retry_budget,
+            "no_progress_limit": stage.spot_settings.no_progress_limit,
+            "patience": round(stage.spot_settings.patience.total_seconds()),
         }
-        if stage.on_spot:
-            found["spot"] = _rungs(stage.spot_rungs(), prices)
+    if stage.on_spot:
+        found["spot"] = _rungs(stage.spot_rungs(), prices)
     return found
 
 
-def _needed(stage: AnyStage) -> float:
-    """Seconds that the stage takes on on-demand: the work and one changeover."""
-    if not isinstance(stage, JobStage):
-        return SECONDS_WITHOUT_JOB
-    once = (stage.expected.total_seconds() if stage.expected else 0) + stage.changeover.total_seconds()
-    if isinstance(stage, SweepStage):
-        return once * -(-len(stage.parameters()) // stage.concurrency)
-    return once
-
-
-def _rungs(rungs: tuple[tuple[str, int], ...], prices: PriceBook) -> list[dict[str, Json]]:
+def _rungs(rungs: tuple[PlacedRung, ...], prices: PriceBook) -> list[dict[str, Json]]:
+    """What a rung says of itself, and the dollars that an hour on it costs on demand."""
     found = []
-    for kind, count in rungs:
-        hour = prices.hourly(kind, "on-demand")
-        price = {} if hour is None else {"hour": round(hour * count, 6)}
-        found.append({"type": kind, "count": count, **price})
+    for rung in rungs:
+        hour = prices.hourly(rung.type, "on-demand")
+        price = {} if hour is None else {"hour": round(hour * rung.count, 6)}
+        found.append({**rung.model_dump(mode="json", exclude_none=True), **price})
     return found
 
 
 def _dollars(pipeline: Pipeline, prices: PriceBook) -> dict[str, float]:
     """Instance type -> dollars an hour, for the types that a run input may name in a ladder."""
-    kinds = {
-        kind for stage in pipeline.stages if isinstance(stage, JobStage) for kind in stage.instance_types()
-    }
+    kinds = {kind for stage in pipeline.jobs for kind in stage.instance_types()}
     known = {kind: prices.hourly(kind, "on-demand") for kind in sorted(kinds)}
     return {kind: price for kind, price in known.items() if price is not None}
 

@@ -16,15 +16,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from workflows.jobs.job import parameters
 from workflows.jobs.job_names import CONTENT
-from workflows.jobs.requests import parameters, settings
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.variables import settings
 from workflows.ledger.vocabulary import variable
 from workflows.policy.outcomes import Hold
 from workflows.specification.stages import SweepStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import Scope, spent_in, unwanted
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import (
     NOTHING,
@@ -40,19 +41,20 @@ from workflows.state_machine.trial_result import asked_of_its_job, handed_over, 
 from workflows.state_machine.worst_case import distributed
 
 
-def sweep_states(stage: SweepStage, place: Place, number: int) -> States:
-    """`number` tells the variables of this sweep's trials from those of other scopes."""
-    return _Sweep(stage, place, number).states()
+def sweep_states(stage: SweepStage, place: Place) -> States:
+    """The states of a sweep; `place.number` tells the variables of its trials from those of others."""
+    return _Sweep(stage, place).states()
 
 
 class _Sweep:
-    def __init__(self, stage: SweepStage, place: Place, number: int) -> None:
-        self.stage, self.place, self.number = stage, place, number
+    def __init__(self, stage: SweepStage, place: Place) -> None:
+        self.stage, self.place = stage, place
+        number = self.number = place.number
         self.tried = f"trials_{number}"
         self.before = f"ledger_{number}"  # of the trials before a redrive
         self.trial_scope = Scope(f"done_{number}", f"$purse_{number}")
         self.distributed = distributed(stage)
-        self.count = len(stage.parameters())
+        self.count = stage.trial_count
 
     def states(self) -> States:
         """The sweep's states, linked."""
@@ -83,7 +85,9 @@ class _Sweep:
     # ------------------------------------------------------------------------------------------- the trials
     def _map(self) -> Any:
         """After a redrive, trials that are done already are found by what they compute."""
-        trials = [{"trial": i, "parameters": parameters(p)} for i, p in enumerate(self.stage.parameters())]
+        trials = [
+            {"trial": i, "parameters": parameters(p)} for i, p in enumerate(self.stage.trial_parameters())
+        ]
         item = {
             "trial": jsonata("$states.context.Map.Item.Value.trial"),
             "parameters": jsonata("$states.context.Map.Item.Value.parameters"),
@@ -166,7 +170,7 @@ class _Sweep:
             "failed": f"{own}.message",
             "ledger": f"{own}.ledger",
         }
-        text = handed_over_failed(own) if self.distributed else x.fields(left)
+        text = handed_over_failed(own) if self.distributed else fields(left)
         return asl.Pass(self._title("trial failed"), output=jsonata(text))
 
     def _limits(self) -> str:
@@ -228,7 +232,7 @@ class _Sweep:
             "ledger": f"[${self.before}, ${self.tried}.ledger]",
             **(asked_of_its_job(best) if self.distributed else {}),
         }
-        return f"($good := {self._good()}; {x.fields(kept)})"
+        return f"($good := {self._good()}; {fields(kept)})"
 
     def _trial_line(self) -> str:
         line = {
@@ -238,7 +242,7 @@ class _Sweep:
             "failed": "failed",
             "reused": "reused",
         }
-        return x.fields(line)
+        return fields(line)
 
     # ------------------------------------------------------------------------------------------------ parts
     def _title(self, phrase: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.jobs.requests import Site
+from workflows.jobs.site import Site
 from workflows.state_machine import language as asl
 
 

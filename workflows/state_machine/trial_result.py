@@ -7,7 +7,7 @@ of SageMaker once it is known which one that is.
 
 from __future__ import annotations
 
-from workflows.state_machine.expressions import fields
+from workflows.jobs.jsonata_text import fields
 
 LONGEST_FAILURE = 250  # characters of why a trial failed; the whole text stands in its own history
 

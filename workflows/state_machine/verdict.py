@@ -7,21 +7,22 @@ what becomes of their answer.
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from workflows.jobs.requests import Site, checkpoint_uri, rung, settings
+from workflows.jobs.job import Job
+from workflows.jobs.jsonata_text import fields, or_else, second
+from workflows.jobs.kinds import job_of
+from workflows.jobs.site import Site
+from workflows.jobs.variables import rung, settings
 from workflows.ledger.vocabulary import variable
 from workflows.policy import decisions, outcomes, tally
 from workflows.policy.rules import FUNCTIONS
-from workflows.specification.settings import Backoff
-from workflows.specification.stages import JobStage, SweepStage, TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine.expressions import (
     MARK_READ,
     REDRIVES,
-    fields,
     looks_for_mark,
     merged,
-    or_else,
-    second,
 )
 from workflows.state_machine.holds import SHORTEST_WAIT, late, slack
 
@@ -34,7 +35,7 @@ DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the s
 _STEEPEST = 30  # exponent of the back-off: more only overflows
 
 
-def found(stage: TrainStage) -> str:
+def found(stage: JobStage) -> str:
     """What was read, progress.json or the watch's mark, which holds the same and more: what is asked for.
 
     Steps and seconds that are no numbers count as not reported: a script may write anything there.
@@ -47,7 +48,7 @@ def found(stage: TrainStage) -> str:
     return merged(stage.name, fields({"found": kept, "next": f'"{DECIDE}"'}))
 
 
-def not_found(stage: TrainStage) -> str:
+def not_found(stage: JobStage) -> str:
     """In the catcher of the read: no mark of the watch, so progress.json comes next; or no progress.json."""
     own = f"${variable(stage.name)}"
     unmarked = {"next": f'"{READ_ON}"', "end": f'$merge([{own}.end, {{"unmarked": true}}])'}
@@ -62,7 +63,7 @@ def decided(stage: JobStage) -> str:
     """
     own = f"${variable(stage.name)}"
     verdict = _verdict(stage)
-    if not isinstance(stage, TrainStage):
+    if not job_of(stage).resumes:
         return verdict
     undecided = merged(stage.name, '{"line": null, "pressed": false}')
     return f'{own}.next = "{READ_ON}" ? {undecided} : {verdict}'
@@ -88,27 +89,22 @@ def _verdict(stage: JobStage) -> str:
     )
 
 
-def finished(
-    stage: JobStage, site: Site, figures: dict[str, str], outputs: dict[str, str], metrics: str
-) -> str:
+def finished(job: Job[Any], site: Site) -> str:
     """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
     progress = or_else("$s.final", "{}")
     decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
-    line = entry(stage, outcome='"completed"', decision=decision, kept="1")
+    line = entry(job.stage, outcome='"completed"', decision=decision, kept="1")
     left = {
-        "outputs": fields(outputs),
-        "metrics": metrics,
+        "outputs": fields(job.outputs(site)),
+        "metrics": job.metrics(),
         "ledger": f"$s.reused = true ? $s.ledger : $append($s.ledger, [{line}])",
         "reused": "$s.reused = true ? $s.job",
         "job": "$s.job",
         "arn": "$states.result.TrainingJobArn",
+        **job.left_besides(site),
     }
-    if isinstance(stage, TrainStage):
-        left["report"] = f"$exists($s.final) ? {checkpoint_uri(stage, site, 'complete.json')}"
-    if isinstance(stage, SweepStage):
-        left |= {"trial": "$s.trial", "parameters": "$s.parameters"}
-    end = fields({**figures, "reason": '""'})
-    return f"($s := ${variable(stage.name)}; $e := {end}; $p := {progress}; {fields(left)})"
+    end = fields({**job.figures(), "reason": '""'})
+    return f"($s := {job.own}; $e := {end}; $p := {progress}; {fields(left)})"
 
 
 def _work_left() -> str:
@@ -122,7 +118,7 @@ def _work_left() -> str:
 
 
 def _facts(stage: JobStage) -> str:
-    training = isinstance(stage, TrainStage)
+    spot = job_of(stage).type.spot
     limits = settings(stage.name)
     return fields(
         {
@@ -134,9 +130,9 @@ def _facts(stage: JobStage) -> str:
             "trained": "$e.trained",
             "seen": "$e.seen",
             "exit_listed": _exit_listed(stage),
-            "late": late(stage, "$left") if training else "false",
-            "retry_budget": f"{limits}.retry_budget" if training else "0",
-            "no_progress_limit": f"{limits}.no_progress_limit" if training else "1",
+            "late": late(stage, "$left") if spot else "false",
+            "retry_budget": f"{limits}.retry_budget" if spot else "0",
+            "no_progress_limit": f"{limits}.no_progress_limit" if spot else "1",
             "on_demand_enabled": json.dumps(stage.on_demand.enabled),
         }
     )
@@ -144,10 +140,11 @@ def _facts(stage: JobStage) -> str:
 
 def _exit_listed(stage: JobStage) -> str:
     """Whether the end of the FailureReason, which SageMaker writes, names one of the stage's exit codes."""
-    codes = stage.retry_on_exit_codes if isinstance(stage, TrainStage) else ()
-    if not codes:
+    if not stage.exit_codes:
         return "false"
-    return rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(codes)}"
+    return (
+        rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(stage.exit_codes)}"
+    )
 
 
 def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
@@ -184,9 +181,8 @@ def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
     )
     # What it got may be another type than that of the rung, where it could take any of the ladder.
     got = f"$lookup({settings(stage.name)}, $s.market)[type = $e.type][0]"
-    place = or_else(got, rung(stage)) if stage.on_demand.preferences else rung(stage)
-    if isinstance(stage, SweepStage):
-        values["trial"] = "$s.trial"
+    place = or_else(got, rung(stage.name)) if stage.on_demand.preferences else rung(stage.name)
+    values |= job_of(stage).line_besides()
     return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {{{decision}}}]))"
 
 
@@ -237,7 +233,7 @@ def _next_place(stage: JobStage) -> str:
 
 def _pause(stage: JobStage) -> str:
     """Whole seconds, because Wait takes no others; never so long that the deadline's safety net is passed."""
-    backoff = stage.spot.backoff if isinstance(stage, TrainStage) else Backoff()
+    backoff = stage.backoff
     first, longest = backoff.first.total_seconds(), backoff.max.total_seconds()
     power = f"$power({backoff.rate:g}, $min([$t.backoffs, {_STEEPEST}]))"
     drawn = "$random() * " if backoff.jitter == "full" else ""

@@ -39,25 +39,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflows.jobs.requests import (
-    INTERRUPTIONS_LEFT,
-    MARK,
-    NO_DEADLINE,
-    PATIENCE,
-    REDONE,
-    SLACK,
-    Site,
-)
+from workflows.jobs.jsonata_text import fields, jsonata, millis, or_else
+from workflows.jobs.site import Site
+from workflows.jobs.variables import MARK
 from workflows.jobs.watch_pattern import LEFT_TAG, LOOK_AFTER, WAITING
-from workflows.state_machine import expressions as x
+from workflows.jobs.watched import INTERRUPTIONS_LEFT, NO_DEADLINE, PATIENCE, REDONE, SLACK
 from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
 
 _JOB = "$states.input.detail.TrainingJobName"
 _PASSED_ON = jsonata("$states.input")
-_CAUSE = x.or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
+_CAUSE = or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
 _SAID = jsonata(f'{{"job": {_JOB}, "why": $look.why}}')
 
 
@@ -178,7 +171,7 @@ def _looked(bucket: str, pipeline: str) -> str:
             _says("leave", '"the job has capacity: " & $job.SecondaryStatus'),
         ),
     ]
-    place = x.or_else("$job.OutputDataConfig.S3OutputPath", '""')
+    place = or_else("$job.OutputDataConfig.S3OutputPath", '""')
     found = _first_that_holds(left_alone, _waits(bucket))
     return f"($job := $states.result; $place := {place}; {found})"
 
@@ -190,14 +183,14 @@ def _waits(bucket: str) -> str:
         "changes": "$job.SecondaryStatusTransitions",
         "seen": '$count($changes[Status = "Interrupted"])',
         **_times(),
-        "left": x.or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
+        "left": or_else(f"$job.Environment.{INTERRUPTIONS_LEFT}", "$seen + 1"),
         # Without checkpoints there is no progress either, and the read that fails says so.
-        "checkpoints": f'$substringAfter({x.or_else("$job.CheckpointConfig.S3Uri", "$place")}, "s3://")',
+        "checkpoints": f'$substringAfter({or_else("$job.CheckpointConfig.S3Uri", "$place")}, "s3://")',
         # s3://BUCKET/PIPELINE/runs/RUN/STAGE/output
         "base": f"$substring($place, {len(bucket)}, $length($place) - {len(bucket) + len('/output')})",
     }
     bound = " ".join(f"${name} := {text};" for name, text in names.items())
-    rest = x.fields(
+    rest = fields(
         {
             "seconds": "$max([1, $ceil($min([$patience - $waited, $slack - $lost]))])",
             "mark": f'$base & "/output/" & $job.TrainingJobName & "/{MARK}"',
@@ -221,8 +214,8 @@ def _times() -> dict[str, str]:
     return {
         "began": began,
         "since": '$exists($began) and $began != "" ? $began : $job.LastModifiedTime',
-        "waited": f"($millis() - {x.millis('$since')}) / 1000",
-        "patience": f"$number({x.or_else(f'$job.Environment.{PATIENCE}', '0')})",
+        "waited": f"($millis() - {millis('$since')}) / 1000",
+        "patience": f"$number({or_else(f'$job.Environment.{PATIENCE}', '0')})",
         **_clock(),
     }
 
@@ -237,11 +230,11 @@ def _clock() -> dict[str, str]:
     slack = f"$job.Environment.{SLACK}"
     known = f'$exists({slack}) and {slack} != "{NO_DEADLINE}"'
     training = '$changes[Status = "Training" and $exists(EndTime)]'
-    trained = f"$sum([0, {training}.({x.millis('EndTime')} - {x.millis('StartTime')})]) / 1000"
-    redone = f"$seen * $number({x.or_else(f'$job.Environment.{REDONE}', '0')})"
+    trained = f"$sum([0, {training}.({millis('EndTime')} - {millis('StartTime')})]) / 1000"
+    redone = f"$seen * $number({or_else(f'$job.Environment.{REDONE}', '0')})"
     return {
         "slack": f"{known} ? $number({slack}) : $patience + $waited + 1",
-        "lost": f"{known} ? ($millis() - {x.millis('$job.CreationTime')}) / 1000 - {trained} + {redone} : 0",
+        "lost": f"{known} ? ($millis() - {millis('$job.CreationTime')}) / 1000 - {trained} + {redone} : 0",
     }
 
 

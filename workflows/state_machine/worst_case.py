@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from workflows.policy.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import AnyStage, JobStage, SweepStage, TrainStage
+from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
 # Events of a history.
@@ -41,11 +41,8 @@ HANDED_OVER = (
 
 def lost_attempts(stage: JobStage) -> int:
     """Attempts that the stage may lose one after the other before it ends, well or not."""
-    lost = FAULT_BUDGET + UNKNOWN_BUDGET
-    if not isinstance(stage, TrainStage):
-        return lost
-    lost += stage.spot.retry_budget if stage.on_spot else 0
-    return lost + stage.spot.no_progress_limit + (EXIT_BUDGET if stage.retry_on_exit_codes else 0)
+    exits = EXIT_BUDGET if stage.exit_codes else 0
+    return FAULT_BUDGET + UNKNOWN_BUDGET + stage.interruptions_allowed + stage.idle_attempts_allowed + exits
 
 
 def events(stage: AnyStage) -> int:
@@ -53,34 +50,34 @@ def events(stage: AnyStage) -> int:
     (`events_of_waits`)."""
     if not isinstance(stage, JobStage):
         return OF_A_PLAIN_STAGE
-    if not isinstance(stage, SweepStage):
+    if not stage.has_trials:
         return OF_A_STAGE + lost_attempts(stage) * LOST_ATTEMPT
     if distributed(stage):
         return OF_A_LARGE_SWEEP
-    return OF_A_SWEEP + len(stage.parameters()) * events_of_trial(stage)
+    return OF_A_SWEEP + stage.trial_count * events_of_trial(stage)
 
 
-def distributed(stage: SweepStage) -> bool:
+def distributed(stage: JobStage) -> bool:
     """Whether the trials of a sweep are executions of their own, because the run's history could not hold
     them."""
-    trials = len(stage.parameters())
-    return trials > MOST_INLINE or trials * events_of_trial(stage) > MOST_OF_A_SWEEP
+    trials = stage.trial_count
+    many = trials > MOST_INLINE or trials * events_of_trial(stage) > MOST_OF_A_SWEEP
+    return stage.has_trials and many
 
 
-def events_of_trial(stage: SweepStage) -> int:
+def events_of_trial(stage: JobStage) -> int:
     """Events of one trial of a sweep, wherever its history is."""
     lost = lost_attempts(stage) * LOST_ATTEMPT
     # Trials side by side wait for the same quota, so all may wait.
     return OF_A_TRIAL + OF_A_STAGE + lost + (WAIT_BUDGET + 1) * WAITING_ATTEMPT
 
 
-def events_of_waits(stages: Iterable[AnyStage]) -> int:
+def events_of_waits(jobs: Iterable[JobStage]) -> int:
     """Events of one stage that is refused for want of quota until its budget of waits is used up.
 
     That all stages are, each for hours, in one run is left out: it would refuse pipelines that run for years.
     """
-    waiting = any(isinstance(stage, JobStage) for stage in stages)
-    return (WAIT_BUDGET + 1) * WAITING_ATTEMPT if waiting else 0
+    return (WAIT_BUDGET + 1) * WAITING_ATTEMPT if any(True for _ in jobs) else 0
 
 
 def events_around(pipeline: Pipeline) -> int:
@@ -104,24 +101,22 @@ def result_bytes(stage: AnyStage) -> int:
     """Bytes that a stage leaves in the run's results when its retry budget has been used up."""
     if not isinstance(stage, JobStage):
         return RESULT
-    trials = len(stage.parameters()) if isinstance(stage, SweepStage) else 1
-    if isinstance(stage, SweepStage) and distributed(stage):
-        parameters = sum(len(json.dumps(each)) for each in stage.parameters())
-        return RESULT + trials * HANDED_OVER + parameters
-    return trials * (RESULT + _usual_entries(stage) * ENTRY)
+    if distributed(stage):
+        parameters = sum(len(json.dumps(each)) for each in stage.trial_parameters())
+        return RESULT + stage.trial_count * HANDED_OVER + parameters
+    return stage.trial_count * (RESULT + _usual_entries(stage) * ENTRY)
 
 
-def unusual_bytes(stages: Iterable[AnyStage]) -> int:
+def unusual_bytes(jobs: Iterable[JobStage]) -> int:
     """Bytes on top of it when one stage, or one trial, uses up all its other budgets as well.
 
     That all of them do in one run is left out: it would refuse pipelines that run for years. A trial of a
     distributed sweep hands over one line, however many attempts it took.
     """
-    jobs = [stage for stage in stages if isinstance(stage, JobStage)]
-    jobs = [stage for stage in jobs if not (isinstance(stage, SweepStage) and distributed(stage))]
-    more = (lost_attempts(stage) + WAIT_BUDGET + 2 - _usual_entries(stage) for stage in jobs)
+    inline = [stage for stage in jobs if not distributed(stage)]
+    more = (lost_attempts(stage) + WAIT_BUDGET + 2 - _usual_entries(stage) for stage in inline)
     return max(more, default=0) * ENTRY
 
 
 def _usual_entries(stage: JobStage) -> int:
-    return 1 + (stage.spot.retry_budget if isinstance(stage, TrainStage) and stage.on_spot else 0)
+    return 1 + stage.interruptions_allowed

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.jobs.requests import Site, checkpoint_bucket, checkpoint_folder
+from workflows.jobs.checkpoints import checkpoint_bucket, checkpoint_folder
+from workflows.jobs.jsonata_text import jsonata, or_else
+from workflows.jobs.site import Site
 from workflows.ledger.vocabulary import variable
-from workflows.specification.stages import TrainStage
+from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
-from workflows.state_machine.language import jsonata
 from workflows.state_machine.lock import Lock
 from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
@@ -33,13 +34,13 @@ MOST_TRIES = 5  # to take over from a holder that has ended
 _TAKEN = "the checkpoints are being written by another run: "
 
 
-def lock_states(stage: TrainStage, site: Site, *, onward: Any, failed: Any) -> Any:
+def lock_states(stage: JobStage, site: Site, *, onward: Any, failed: Any) -> Any:
     """The first state of taking the lock; `onward` follows when it is held, `failed` when it is not."""
     return _Lock(stage, site, onward, failed).take()
 
 
 class _Lock:
-    def __init__(self, stage: TrainStage, site: Site, onward: Any, failed: Any) -> None:
+    def __init__(self, stage: JobStage, site: Site, onward: Any, failed: Any) -> None:
         self.stage, self.site, self.onward, self.failed = stage, site, onward, failed
         self.own = variable(stage.name)
         place = {
@@ -107,7 +108,7 @@ class _Lock:
         return {self.own: jsonata(x.merged(self.stage.name, part))}
 
     def _fail(self, words: str) -> Any:
-        cause = x.or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
+        cause = or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
         said = f'{{"message": "{self.stage.name}: the checkpoints: {words}" & $substring({cause}, 0, 500)}}'
         return asl.Catch(
             error_equals=["States.ALL"], next_step=self.failed, assign=self._kept(said), output={}

@@ -1,75 +1,27 @@
-"""Stages that run no job: a gate, and the registration of a model."""
+"""The registration of a model: a version in a group of SageMaker's model registry."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workflows.jobs.requests import settings
-from workflows.policy.outcomes import Hold
-from workflows.specification.pipeline import Pipeline
-from workflows.specification.stages import GateStage, RegisterStage
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.specification.stages import RegisterStage
 from workflows.state_machine import language as asl
-from workflows.state_machine.expressions import fields
-from workflows.state_machine.holds import Scope, said_stop, unwanted
-from workflows.state_machine.language import jsonata
+from workflows.state_machine.holds import unwanted
 from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
 
-GATE_FAILED = "Relay.GateFailed"
 MOST_METRICS = 20  # of the 50 properties that a model package may have
 
 
-def gate_states(
-    stage: GateStage, scope: Scope, known: Mapping[str, str], gates: Iterable[tuple[str, str]]
-) -> States:
-    """One state that compares; those that need the gate ask what it said (`holds.py`).
-
-    A gate that was not asked for lets everything pass. One that stands behind a gate that said stop says the
-    same. A metric that nobody reported is an error: a comparison with nothing would pass or stop by chance.
-    """
-    asked = f'{settings(stage.name)}.do != "{Hold.NOT_ASKED}"'
-    stopped = " or ".join(said_stop(gates)) or "false"
-    values = {
-        f"{source}.{metric}": _metric(stage.name, known[source], source, metric)
-        for source, metric in stage.condition.metrics
-    }
-    text = stage.condition.jsonata(lambda source, metric: f"$m.`{source}.{metric}`")
-    compared = (
-        f'($m := {fields(values)}; {{"passed": {text}, "metrics": $m, "when": {json.dumps(stage.when)}}})'
-    )
-    left = f'{stopped} ? {{"passed": false}} : {asked} ? {compared} : {{"passed": true}}'
-    result = f"$merge([{json.dumps(NOTHING)}, {left}])"
-    phrase = f"{stage.name}: is it met"
-    compare = asl.Pass(phrase, assign=leave(scope, stage.name, result), output={})
-    if stage.otherwise == "stop":
-        return States({}, compare, [compare])
-    own = f"${scope.results}.`{stage.name}`"
-    cause = f'"{stage.name}: not good enough: " & {own}.when'
-    failed = asl.Fail(f"{stage.name}: not good enough", error=GATE_FAILED, cause=jsonata(cause))
-    # Behind a gate that said stop this one has nothing to fail for.
-    fails = (
-        f"${scope.results}.`{stage.name}`.passed = false and $exists(${scope.results}.`{stage.name}`.when)"
-    )
-    choice = asl.Choice(f"{stage.name}: go on", output={}).when(fails, failed)
-    compare.next(choice)
-    return States({}, compare, [choice])
-
-
-def _metric(gate: str, results: str, stage: str, metric: str) -> str:
-    value = f"${results}.`{stage}`.metrics.`{metric}`"
-    missing = json.dumps(f"{gate}: the stage {stage} reported no number named {metric}")
-    return f'($type({value}) = "number" ? {value} : $error({missing}))'
-
-
-def register_states(pipeline: Pipeline, stage: RegisterStage, place: Place) -> States:
+def register_states(stage: RegisterStage, place: Place) -> States:
     """Makes the group unless it is there, then a version in it.
 
     Its number is the registry's; the token makes a repeated call (a retry, a redrive) give the same version.
     """
-    scope, site = place.scope, place.site
+    pipeline, scope, site = place.pipeline, place.scope, place.site
     group = stage.group or pipeline.name
     source = f"${place.materials.results[stage.of]}.`{stage.of}`"
 

@@ -1,0 +1,56 @@
+"""A gate: one state that compares metrics of earlier stages, and one that fails where the gate says so."""
+
+from __future__ import annotations
+
+import json
+
+from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.variables import settings
+from workflows.policy.outcomes import Hold
+from workflows.specification.stages import GateStage
+from workflows.state_machine import language as asl
+from workflows.state_machine.holds import said_stop
+from workflows.state_machine.stage import NOTHING, Place, States, leave
+
+GATE_FAILED = "Relay.GateFailed"
+
+
+def gate_states(stage: GateStage, place: Place) -> States:
+    """One state that compares; those that need the gate ask what it said (`holds.py`).
+
+    A gate that was not asked for lets everything pass. One that stands behind a gate that said stop says the
+    same. A metric that nobody reported is an error: a comparison with nothing would pass or stop by chance.
+    """
+    scope, known = place.scope, place.materials.results
+    asked = f'{settings(stage.name)}.do != "{Hold.NOT_ASKED}"'
+    stopped = " or ".join(said_stop(place.gates)) or "false"
+    values = {
+        f"{source}.{metric}": _metric(stage.name, known[source], source, metric)
+        for source, metric in stage.condition.metrics
+    }
+    text = stage.condition.jsonata(lambda source, metric: f"$m.`{source}.{metric}`")
+    compared = (
+        f'($m := {fields(values)}; {{"passed": {text}, "metrics": $m, "when": {json.dumps(stage.when)}}})'
+    )
+    left = f'{stopped} ? {{"passed": false}} : {asked} ? {compared} : {{"passed": true}}'
+    result = f"$merge([{json.dumps(NOTHING)}, {left}])"
+    phrase = f"{stage.name}: is it met"
+    compare = asl.Pass(phrase, assign=leave(scope, stage.name, result), output={})
+    if stage.otherwise == "stop":
+        return States({}, compare, [compare])
+    own = f"${scope.results}.`{stage.name}`"
+    cause = f'"{stage.name}: not good enough: " & {own}.when'
+    failed = asl.Fail(f"{stage.name}: not good enough", error=GATE_FAILED, cause=jsonata(cause))
+    # Behind a gate that said stop this one has nothing to fail for.
+    fails = (
+        f"${scope.results}.`{stage.name}`.passed = false and $exists(${scope.results}.`{stage.name}`.when)"
+    )
+    choice = asl.Choice(f"{stage.name}: go on", output={}).when(fails, failed)
+    compare.next(choice)
+    return States({}, compare, [choice])
+
+
+def _metric(gate: str, results: str, stage: str, metric: str) -> str:
+    value = f"${results}.`{stage}`.metrics.`{metric}`"
+    missing = json.dumps(f"{gate}: the stage {stage} reported no number named {metric}")
+    return f'($type({value}) = "number" ? {value} : $error({missing}))'
