@@ -56,14 +56,12 @@ _NAMES: dict[str, Any] = {
 }
 
 
-def compiled(
-    text: str, tree: Any, functions: frozenset[str], rules: Mapping[str, Callable[..., Any]]
-) -> tuple[Compiled, frozenset[str]] | None:
+def compiled(text: str, tree: Any, functions: frozenset[str]) -> tuple[Compiled, frozenset[str]] | None:
     """The function for a syntax tree, and the functions that it takes for granted; None: the library's.
 
-    `functions` are the names that every expression knows, `rules` those that are given in Python.
+    `functions` are the names that every expression knows.
     """
-    source = Source(write, functions, frozenset(rules))
+    source = Source(write, functions)
     try:
         result = write(source, tree, UNDEFINED)
     except (UnsupportedError, RecursionError):
@@ -76,7 +74,7 @@ def compiled(
         *(f" {code} = V.get({name!r})" for name, code in source.free.items()),
     ]
     whole = "\n".join([*head, *source.lines, f" return {result.code}", ""])
-    known = {**_NAMES, **source.constants, **{f"rule_{name}": rule for name, rule in rules.items()}}
+    known = {**_NAMES, **source.constants}
     try:
         exec(compile(whole, f"<JSONata {text[:60]}>", "exec"), known)
     except (SyntaxError, RecursionError, MemoryError):  # nested deeper than Python reads

@@ -101,10 +101,9 @@ Reads = dict[tuple[str, tuple[str | None, ...]], Read]
 class Source:
     """The source of one expression."""
 
-    def __init__(self, write: Write, functions: frozenset[str], rules: frozenset[str]) -> None:
+    def __init__(self, write: Write, functions: frozenset[str]) -> None:
         self.write = write
         self.functions = functions
-        self.rules = rules
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
         self.frames: list[Frame] = []
@@ -237,8 +236,6 @@ class Source:
         if name in self.functions:
             self.used.add(name)
             return self.keep(f"R.functions[{name!r}]")
-        if name in self.rules:
-            raise UnsupportedError(name)
         if name not in self.free:
             self.free[name] = self.name("v")
         return Piece(self.free[name])
