@@ -8,7 +8,7 @@ from typing import Any
 from workflows.jobs.requests import Materials, Site, processing_request, training_request
 from workflows.ledger.vocabulary import variable
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.policy.prices import load_prices
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage, ProcessStage, TrainStage

@@ -150,7 +150,7 @@ def test_the_rows_cover_the_table():
     ],
 )
 def test_a_create_call_that_is_refused_for_a_while_waits_and_then_gives_up(code, message, expected):
-    from workflows.local.errors import ServiceError
+    from workflows.local.service_errors import ServiceError
 
     refused = []
 

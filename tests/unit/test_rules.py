@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.oracle import policy
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.policy import decisions, outcomes, tally
 from workflows.policy.outcomes import Outcome
 from workflows.policy.rules import FUNCTIONS

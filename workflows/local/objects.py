@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 

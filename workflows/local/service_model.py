@@ -18,7 +18,7 @@ import botocore.loaders
 from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
 
 from workflows.local.acceptance import MISFIT, Acceptance, acceptance
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 JSON = dict[str, Any]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from workflows.local.sagemaker.job_records import Record
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.state_change import Event, at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON
 

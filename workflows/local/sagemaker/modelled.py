@@ -20,7 +20,7 @@ import simpy
 from workflows.local.clock import Clock
 from workflows.local.events import happen
 from workflows.local.objects import Written
-from workflows.local.sagemaker.jobs import artifacts
+from workflows.local.sagemaker.job_life import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from workflows.local.sagemaker.records import echo
+from workflows.local.sagemaker.job_records import echo
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON
 

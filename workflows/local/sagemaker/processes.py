@@ -23,10 +23,10 @@ import simpy
 
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.sagemaker.container import Container, free_port, refusal
-from workflows.local.sagemaker.jobs import artifacts
+from workflows.local.sagemaker.job_life import artifacts
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR
 from workflows.local.sagemaker.leashes import Leashes
 from workflows.local.sagemaker.metrics import Metric, defined, read_metrics
-from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.sync import CheckpointSync
 from workflows.local.sagemaker.transfer import TransferError, download, upload_archive, upload_folder
 from workflows.local.sagemaker.workload import Exit, Order

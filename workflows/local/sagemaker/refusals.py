@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.members import not_followed
 from workflows.local.sagemaker.metrics import unreadable
 from workflows.local.sagemaker.preferences import impossible
 from workflows.local.sagemaker.workload import s3_location
+from workflows.local.service_errors import ServiceError
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects

@@ -16,10 +16,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from workflows.local.errors import ServiceError
 from workflows.local.objects import Objects
-from workflows.local.sagemaker.files import read, write
-from workflows.local.sagemaker.listing import cut
+from workflows.local.sagemaker.json_files import read, write
+from workflows.local.sagemaker.list_filters import cut
 from workflows.local.sagemaker.packages import (
     PENDING,
     Group,
@@ -30,6 +29,7 @@ from workflows.local.sagemaker.packages import (
 )
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON, s3_location
+from workflows.local.service_errors import ServiceError
 
 _GROUP_ORDERS: dict[str, Callable[[Group], Any]] = {
     "CreationTime": lambda group: (group.created, group.name),

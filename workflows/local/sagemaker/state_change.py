@@ -14,8 +14,8 @@ import orjson
 
 from workflows.local.json_texts import size_of, text_of
 from workflows.local.messages import Fixed, added, as_uuid, in_milliseconds, milliseconds
+from workflows.local.sagemaker.job_records import Record
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
 
 SOURCE = "aws.sagemaker"

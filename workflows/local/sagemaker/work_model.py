@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from workflows.local.sagemaker.records import INTERNAL_ERROR
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a job does between "the instances are there" and "it ended".
 
-Two implementations share the life cycle of `jobs.py`: real processes (`processes.py`) and a model
+Two implementations share the life cycle of `job_life.py`: real processes (`processes.py`) and a model
 of the work in virtual time (`modelled.py`).
 """
 

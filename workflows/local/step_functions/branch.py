@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
-from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
 

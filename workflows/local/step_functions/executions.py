@@ -8,18 +8,18 @@ from typing import Any
 
 import simpy
 
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import Text, read_json, size_of
+from workflows.local.service_errors import ServiceError
+from workflows.local.step_functions.arns import check_name, parse_arn
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS
-from workflows.local.step_functions.listing import page
+from workflows.local.step_functions.machine_records import Machine, Target
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.map_runs import MapRuns
-from workflows.local.step_functions.names import check_name, parse_arn
+from workflows.local.step_functions.paging import page
 from workflows.local.step_functions.program import Program, load_program
-from workflows.local.step_functions.records import Machine, Target
 
 NAME_KEPT = timedelta(days=90)
 """How long after an execution closed its name stays taken."""

@@ -11,9 +11,9 @@ import simpy
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
-from workflows.local.errors import ServiceError, TaskError
 from workflows.local.json_texts import Text, text_of
 from workflows.local.messages import in_milliseconds
+from workflows.local.service_errors import ServiceError, TaskError
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME
 from workflows.local.step_functions.sdk import (

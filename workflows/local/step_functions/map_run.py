@@ -17,8 +17,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, MapRunOfBranch, Owner, Waiting
 from workflows.local.step_functions.fanout import inputs_of, number_of
 from workflows.local.step_functions.limits import timestamp

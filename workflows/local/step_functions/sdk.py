@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from botocore.model import OperationModel, Shape
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 from workflows.local.messages import Fixed, Grown, Overlaid, added, as_uuid, form, in_milliseconds
+from workflows.local.service_errors import TaskError
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
 

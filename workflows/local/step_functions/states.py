@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as

@@ -36,12 +36,12 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.parser import Parser
 
+from workflows.local.step_functions.jsonata.compiled.compiler import Compiled, compiled
 from workflows.local.step_functions.jsonata.compiled.library import LIBRARY
-from workflows.local.step_functions.jsonata.compiled.program import Compiled, compiled
-from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS
-from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
+from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS
+from workflows.local.step_functions.jsonata.json_values import ATOMS, ExpressionError, UndefinedError, plain
+from workflows.local.step_functions.jsonata.own_functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
-from workflows.local.step_functions.jsonata.values import ATOMS, ExpressionError, UndefinedError, plain
 
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.

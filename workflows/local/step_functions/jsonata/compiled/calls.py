@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from workflows.local.step_functions.jsonata.compiled.functions import OF_WRITTEN, OWN, library_function
 from workflows.local.step_functions.jsonata.compiled.library import LIBRARY, UNSAFE
 from workflows.local.step_functions.jsonata.compiled.nodes import array_items, is_array
+from workflows.local.step_functions.jsonata.compiled.quick_functions import OF_WRITTEN, OWN, library_function
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
     Extent,

@@ -11,7 +11,7 @@ from typing import Any
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.library_values import NUMBERS, UnsureError
 
 Function = Callable[..., Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, Array, UnsureError, single
+from workflows.local.step_functions.jsonata.compiled.library_values import NUMBERS, Array, UnsureError, single
 
 _float: Any = float  # mypy takes the classes of what is tested by its class for objects
 

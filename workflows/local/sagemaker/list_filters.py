@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from workflows.local.sagemaker.records import Record, summary
+from workflows.local.sagemaker.job_records import Record, summary
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON, Kind
 

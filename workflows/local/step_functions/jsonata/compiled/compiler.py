@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 from jsonata.functions import Functions
 
-from workflows.local.step_functions.jsonata.compiled import operators, values
-from workflows.local.step_functions.jsonata.compiled.functions import string
+from workflows.local.step_functions.jsonata.compiled import library_values, operators
+from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.quick_functions import string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
-from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS, UnsureError
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.json_values import NULL
 
 
 class Run(Protocol):
@@ -43,11 +43,11 @@ _UNBOUND = object()
 
 
 _NAMES: dict[str, Any] = {
-    **{name: value for name, value in vars(values).items() if callable(value)},
+    **{name: value for name, value in vars(library_values).items() if callable(value)},
     **{name: value for name, value in vars(operators).items() if callable(value)},
     "F_string": string,
     "NULL": NULL,
-    "SURE": values.SURE,
+    "SURE": library_values.SURE,
     "UNBOUND": _UNBOUND,
     "UnsureError": UnsureError,
     "MAX_DEPTH": MAX_DEPTH,

@@ -23,7 +23,7 @@ from workflows.local.step_functions.jsonata.compiled.library import (
     known,
     typed,
 )
-from workflows.local.step_functions.jsonata.compiled.values import (
+from workflows.local.step_functions.jsonata.compiled.library_values import (
     NUMBERS,
     Array,
     Closure,
@@ -33,8 +33,8 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     text,
     truth,
 )
-from workflows.local.step_functions.jsonata.functions import hash_of, parse
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.json_values import NULL
+from workflows.local.step_functions.jsonata.own_functions import hash_of, parse
 
 STARTS = frozenset({str, bool, int, float, dict})
 

@@ -13,14 +13,13 @@ import simpy
 
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
-from workflows.local.errors import ServiceError
 from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.audience import Audience, Choice, Deliver
-from workflows.local.sagemaker.jobs import Life, Pace, demands
-from workflows.local.sagemaker.listing import page
+from workflows.local.sagemaker.job_life import Life, Pace, demands
+from workflows.local.sagemaker.job_records import Record, RecordStore
+from workflows.local.sagemaker.list_filters import page
 from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import Record, RecordStore
 from workflows.local.sagemaker.refusals import (
     invalid,
     refuse_empty_channels,
@@ -29,6 +28,7 @@ from workflows.local.sagemaker.refusals import (
 )
 from workflows.local.sagemaker.registry import Registry
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 NOT_FOUND = "Requested resource not found."

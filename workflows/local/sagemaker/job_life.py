@@ -19,8 +19,8 @@ import simpy
 from workflows.local.capacity import Demand, Market, Supply
 from workflows.local.clock import Clock
 from workflows.local.events import Bell
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
 from workflows.local.sagemaker.workload import Exit, Order, Work, Workload
 

@@ -15,7 +15,7 @@ from jsonata.jsonata import Jsonata
 from jsonata.signature import Signature
 
 from workflows.local.json_texts import read_json
-from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
+from workflows.local.step_functions.jsonata.json_values import ExpressionError, prepare
 
 DRAWING = frozenset({"random", "uuid", "shuffle"})
 """Functions that use up random numbers."""

@@ -1,7 +1,7 @@
 """The library's values, as compiled expressions handle them: sequences, truth, text, and steps by name.
 
 Every function here answers as the library does, or raises `UnsureError`, and then the library is asked.
-`budget` is a list of two numbers that compiled code carries along: depth and steps so far (`program.py`).
+`budget` is a list of two numbers that compiled code carries along: depth and steps so far (`compiler.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.values import LISTS, NULL
+from workflows.local.step_functions.jsonata.json_values import LISTS, NULL
 
 MAX_DEPTH = 100
 MAX_STEPS = 500_000

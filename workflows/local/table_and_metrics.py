@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import size_of, text_of
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 LARGEST_ITEM = 400 * 1024  # bytes, DynamoDB's quota

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.local.messages import Fixed, Growing, Overlaid, form
-from workflows.local.sagemaker.files import read, write
+from workflows.local.sagemaker.json_files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
 
