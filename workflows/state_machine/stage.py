@@ -150,7 +150,7 @@ class StageStates:
     def _attempt(self, title: str, operation: str, request: dict[str, Any]) -> Any:
         kind = "Training" if self.training else "Processing"
         status = f"$states.result.{kind}JobStatus"
-        # A stopped job may come as an error or as a success, AWS does not say: both go to the catcher.
+        # A stopped job may come as an error or as a success (AWS.md 8.2): both go to the catcher.
         completed = f'{status} = "Completed" ? {{}} : $error("the job ended as " & {status})'
         name = jsonata(unless_held(self.hold, self.job_name))
         state = asl.Task(

@@ -4,8 +4,8 @@
                      /input/data/<channel>   /checkpoints   /model   /output/{data,failure}
                      /processing/...  /config/{processingjobconfig,resourceconfig}.json
 
-Only what the platform gives (AWS.md, "How code gets into the container"): `SM_*` variables and
-arguments are the launcher's work. On this computer /opt/ml is a folder named by SAGEMAKER_BASE_DIR.
+It holds only what the platform gives (AWS.md 5.1): `SM_*` variables and arguments are the launcher's
+work (AWS.md 5.2). On this computer /opt/ml is a folder named by SAGEMAKER_BASE_DIR.
 
 All instances of a job are on this computer, so their host names (algo-1 ...) do not resolve. A job
 with several instances therefore gets two variables that AWS does not set: SM_MASTER_ADDR=127.0.0.1

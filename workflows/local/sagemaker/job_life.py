@@ -3,9 +3,9 @@
     Starting -> Downloading -> Training -> [Interrupted -> Starting -> Downloading -> Training]*
              -> Uploading -> Completed | Failed | Stopped
 
-Stop and time limits: Stopping, SIGTERM, 120 s, SIGKILL, Uploading, Stopped (StopTrainingJob API
-reference). Losing instances interrupts a job as a whole, however many it has. MaxRuntime counts
-the seconds on instances, MaxWait everything since creation (StoppingCondition API reference).
+A stop and a time limit lead through Stopping, SIGTERM, 120 s, SIGKILL and Uploading to Stopped (AWS.md
+2.1). A job that loses instances is interrupted as a whole, however many it has (AWS.md 2.4). MaxRuntime
+counts the seconds on instances (AWS.md 3.1), MaxWait everything since the creation (AWS.md 3.2).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 Steps = Generator[simpy.Event, Any, Any]
 
+# The messages of transitions (AWS.md 1.7).
 LAUNCHING = "Launching requested ML instances."
 NO_CAPACITY = "Insufficient capacity error from EC2 while launching instances, retrying!"
 PREPARING = "Preparing the instances for training."
@@ -45,9 +46,9 @@ class Pace(NamedTuple):
     """Machine seconds that the platform itself takes."""
 
     launch: float = 60.0
-    """From capacity to prepared instances: AWS shows one to three minutes."""
+    """From capacity to prepared instances (AWS.md 1.9)."""
     grace: float = 120.0
-    """From SIGTERM to SIGKILL (StopTrainingJob API reference)."""
+    """From SIGTERM to SIGKILL (AWS.md 2.1)."""
 
 
 class Life:
@@ -206,8 +207,8 @@ class Life:
             return End("Failed", "Failed", _cut(ended.fault))
         if ended.code == 0:
             return End("Completed", "Completed")
-        # "AlgorithmError: , exit code: 1" is seen (AWS.md); that the whole is cut where it gets too long, and
-        # not the script's words before the code, is the reading under which a code may be lost.
+        # The form is that of AWS.md 6.3. What is cut when the text gets too long is not known (AWS.md 6.4):
+        # here it is the end, so that the code may be lost.
         text = ended.failure[:1024]
         return End("Failed", "Failed", _cut(f"AlgorithmError: {text}, exit code: {ended.code}"))
 

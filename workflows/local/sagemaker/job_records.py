@@ -154,9 +154,8 @@ def _training(record: Record, moving: JSON) -> JSON:
     if record.metrics:
         described["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
-        # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
-        # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
-        # here they are seconds on instances, and the discount is left to the price.
+        # A started second counts whole. Billable seconds are seconds on instances, without the spot
+        # discount, which is left to the price (AWS.md 2.6).
         whole = math.ceil(round(record.seconds, 6))
         described |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
     return described

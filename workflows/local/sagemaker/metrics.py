@@ -1,8 +1,8 @@
 """Metric definitions: what a job's output says of the metrics that its request defines.
 
-SageMaker searches every line that the containers write, standard output and error alike, takes the number in
-the expression's first group, and shows the last one of each metric as FinalMetricDataList (MetricDefinition
-and DescribeTrainingJob API reference). A metric that no line names is absent.
+SageMaker searches every line that the containers write, takes the number in the expression's first group,
+and shows the last one of each metric as FinalMetricDataList (AWS.md 5.5). A metric that no line names is
+absent.
 """
 
 from __future__ import annotations

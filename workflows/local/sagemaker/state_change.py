@@ -1,7 +1,7 @@
-"""The events of SageMaker as EventBridge delivers them: of jobs, and of model packages.
+"""The events that SageMaker sends through EventBridge when a job or a model package changes.
 
-Shapes: the EventBridge section of the SageMaker developer guide. `detail` is the description: that of a job
-with times in epoch milliseconds and the tags as a map, that of a package with times as text.
+`detail` is the description: that of a job with times in epoch milliseconds and the tags as a map (AWS.md
+11.1), that of a package with times as text. Source: the EventBridge section of SageMaker's developer guide.
 """
 
 from __future__ import annotations

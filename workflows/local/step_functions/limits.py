@@ -1,4 +1,4 @@
-"""Step Functions' quotas on data and history, and times as it writes them."""
+"""Step Functions' quotas on data and history (AWS.md 9.3, 9.4), and times as it writes them."""
 
 from __future__ import annotations
 

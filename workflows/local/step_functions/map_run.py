@@ -285,8 +285,8 @@ def _open(branch: Branch, state: State) -> MapRunOfBranch:
 def _failed(child: MapExecution) -> dict[str, Any]:
     """What stands in the result for a child whose failure was tolerated.
 
-    "If a child workflow execution fails, Step Functions returns its execution result unchanged" (developer
-    guide, ResultWriter); its members as a public repository's test has them from a real Map run.
+    Step Functions returns the child's execution result unchanged (AWS.md 9.8); its members are those that a
+    public repository's test has from a real Map run.
     """
     assert child.stopped_at is not None
     answer = {
