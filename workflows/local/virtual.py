@@ -38,7 +38,7 @@ Event = Mapping[str, Any]
 
 
 def once(event: Event) -> Iterable[float]:
-    """The usual delivery of an event: one copy, at once."""
+    """Delivers an event in the usual way: one copy, at once."""
     return (0.0,)
 
 
@@ -62,7 +62,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Definition:
-    """A machine's text, and the data that are taken to be where it says that they are."""
+    """A machine's text, and the data that are assumed to be at the places that it names."""
 
     text: str
     given: tuple[str, ...]
@@ -195,7 +195,7 @@ class VirtualWorld:
 
 
 def _given(value: Any) -> Iterator[str]:
-    """The S3 URIs of channels that are no expression: nothing in the machine makes what is there."""
+    """Returns the S3 URIs of channels that are constants: nothing in the machine makes those data."""
     if isinstance(value, Mapping):
         uri = value.get("S3Uri", "")
         if "S3DataType" in value and isinstance(uri, str) and not uri.startswith("{%"):

@@ -1,6 +1,6 @@
-"""Who hears of the changes of jobs and model packages, as events in EventBridge's shape.
+"""Delivers changes of jobs and model packages, as EventBridge's events, to those who want them.
 
-An event is made once for all who want it, and not at all for nobody.
+An event is made once for all who want it, and not at all when nobody does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a container finds when it starts: the /opt/ml tree, its environment and its command.
+"""Prepares what a container finds when it starts: the /opt/ml tree, its environment and its command.
 
     <instance>/opt/ml/input/config/{hyperparameters,resourceconfig,inputdataconfig}.json
                      /input/data/<channel>   /checkpoints   /model   /output/{data,failure}
@@ -48,7 +48,7 @@ class Container:
 
     @property
     def base(self) -> Path:
-        """What is /opt/ml inside."""
+        """The folder that is /opt/ml inside the container."""
         return self.place / "opt" / "ml"
 
     @property

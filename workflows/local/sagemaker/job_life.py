@@ -35,7 +35,7 @@ PREPARING = "Preparing the instances for training."
 
 
 class End(NamedTuple):
-    """How a job ends."""
+    """The final statuses of a job, and its FailureReason."""
 
     status: str
     secondary: str
@@ -107,7 +107,7 @@ class Life:
     # One set of instances
 
     def _try_once(self) -> Steps:
-        """From waiting for capacity to an End, or to None when the capacity was taken away."""
+        """Goes from the wait for capacity to an End, or to None when the capacity was taken away."""
         granted = self._supply.granted()
         self._message(LAUNCHING if granted.triggered else NO_CAPACITY)
         cut = yield from self._until(granted)
@@ -142,7 +142,7 @@ class Life:
             work.close()
 
     def _aboard(self, work: Work, taken: simpy.Event) -> Steps:
-        """On the instances: download, train, upload."""
+        """Goes through download, training and upload on the instances."""
         self._enter("Downloading")
         downloaded = work.download()
         cut = yield from self._until(downloaded, taken)
@@ -215,7 +215,7 @@ class Life:
     # Waiting
 
     def _until(self, phase: simpy.Event, taken: simpy.Event | None = None) -> Steps:
-        """Wait for the end of a phase; None, or what cut it short."""
+        """Waits for the end of a phase; returns None, or the End that cut it short."""
         self._bell.tie(phase)
         while True:
             if self._stop.triggered:  # first: a stopping job never goes back to being in progress
@@ -272,13 +272,13 @@ class Life:
 
 
 def artifacts(order: Order) -> str:
-    """Where a training job's model goes: `<S3OutputPath>/<job name>/output/model.tar.gz`."""
+    """Returns where a training job's model goes: `<S3OutputPath>/<job name>/output/model.tar.gz`."""
     path = str(order.request["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
     return f"{path}/{order.name}/output/model.tar.gz"
 
 
 def demands(order: Order) -> list[Demand]:
-    """What the job asks of the capacity: one thing, or each of its preferences."""
+    """Returns what the job asks of the capacity: one demand, or one for each of its preferences."""
     market: Market = "spot" if order.spot else "on-demand"
     return [Demand(order.stage, market, *instances, order.trial) for instances in order.instances]
 

@@ -1,4 +1,4 @@
-"""A model package and its group: what is known of them, their answers, and which of them AWS refuses.
+"""Model packages and their groups: their state, the answers made from it, and the refusals of requests.
 
 The texts of refusals that were seen are those of AWS.md 12.1 to 12.4. Texts that nobody quoted are marked as
 ours: their code is AWS's, their words are not.
@@ -22,7 +22,7 @@ NOT_HERE = (
     *("SourceAlgorithmSpecification", "ValidationSpecification", "CertifyForMarketplace"),
     *("SourceUri", "ModelCard", "ManagedStorageType"),
 )
-"""What needs the marketplace, transform jobs, models, or a schema that botocore's model does not hold."""
+"""Members that need the marketplace, transform jobs, models, or a schema that botocore does not ship."""
 
 CREATOR: JSON = {}
 """CreatedBy: a UserContext is filled for users of Studio only; a role's call leaves it empty."""

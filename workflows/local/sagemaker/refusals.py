@@ -1,4 +1,4 @@
-"""What SageMaker refuses although the request keeps to its model, and what only we refuse.
+"""Refuses requests that keep to SageMaker's model: those that SageMaker refuses, and those that only we do.
 
 Texts without a prefix are AWS's own (AWS.md 3 and 7, or the API reference of CreateTrainingJob where no
 execution was quoted). Texts that begin with "relay local:" say what this emulator cannot honestly run,

@@ -84,7 +84,7 @@ class Registry:
         }
 
     def tagged(self, arn: str) -> Group | Package | None:
-        """What has this ARN, for the operations on tags; `save` it afterwards."""
+        """Returns the group or package with this ARN, for the operations on tags; `save` it afterwards."""
         return self._groups.get(arn) or self._packages.get(arn)
 
     def save(self, item: Group | Package) -> None:
@@ -160,7 +160,7 @@ class Registry:
         return {"ModelPackageArn": package.arn}
 
     def _known(self, request: JSON) -> Package | None:
-        """The package that this very request, with this ClientToken, made before."""
+        """Returns the package that the same request, with the same ClientToken, made before."""
         token = request.get("ClientToken")
         if token is None:
             return None
@@ -264,7 +264,7 @@ def _tags(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _updated(body: JSON, request: JSON) -> JSON:
-    """What a package says of itself after UpdateModelPackage."""
+    """Returns the members of a package after UpdateModelPackage."""
     removed = request.get("CustomerMetadataPropertiesToRemove", [])
     properties = body.get("CustomerMetadataProperties", {}) | request.get("CustomerMetadataProperties", {})
     more = [

@@ -112,7 +112,7 @@ class SageMaker:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """All jobs, in the order of their creation: what Describe and List answer from."""
+        """Returns all jobs in the order of their creation; Describe and List answer from them."""
         return tuple(self._records.values())
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
@@ -121,7 +121,7 @@ class SageMaker:
         return self._ended[kind, name]
 
     def subscribe(self, choice: Choice, deliver: Deliver) -> None:
-        """Deliver the events that are wanted: who wants few of them does not pay for the others."""
+        """Deliver the events that somebody wants; an event that nobody wants is never made."""
         self._audience.add(choice, deliver)
 
     # Jobs
@@ -173,7 +173,7 @@ class SageMaker:
             raise invalid(NOT_FOUND) from None
 
     def _within_quota(self, order: Order) -> list[Demand]:
-        """What the job may have of what it wants; raises ResourceLimitExceeded when that is nothing.
+        """Returns the demands that the quotas leave; raises ResourceLimitExceeded when they leave none.
 
         Preferences that are over their quota are passed over: nobody has said what AWS does with them.
         """
@@ -269,7 +269,7 @@ class _Throttle:
 
 
 def _instances(life: Life, kind: Kind, wanted: Demand) -> int:
-    """The instances that a live job holds of what is wanted."""
+    """Returns how many of the wanted instances a live job holds."""
     [held, *_] = demands(life.order)
     same = (life.order.kind, held.market, held.instance_type) == (kind, wanted.market, wanted.instance_type)
     return held.instance_count if same else 0

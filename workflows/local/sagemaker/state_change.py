@@ -50,7 +50,7 @@ def _size(ground: Fixed) -> int:
 
 
 def at_a_glance(record: Record) -> JSON:
-    """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
+    """Returns the few members that most rules ask for, so that an unwanted event is never made."""
     job = record.kind.capitalize()
     known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": record.tags}
     if record.kind == "training":

@@ -1,4 +1,4 @@
-"""Names and ARNs, and the errors with which AWS refuses them."""
+"""Checks names and ARNs, and refuses them with AWS's errors."""
 
 from __future__ import annotations
 

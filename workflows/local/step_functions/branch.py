@@ -42,7 +42,7 @@ class MapRunOfBranch(Protocol):
         """Close the run and stop the children that still run."""
 
     def results(self) -> list[Any]:
-        """What each child left, in order; of one that failed, why."""
+        """Returns the output of each child in order; for one that failed, why it did."""
 
 
 class Owner(Protocol):
@@ -57,7 +57,7 @@ class Owner(Protocol):
 
     @property
     def behaviour(self) -> Mapping[str, Behaviour]:
-        """What each type of state does."""
+        """The functions that carry out each type of state."""
 
     def save(self) -> None:
         """Keep the resume point."""

@@ -1,4 +1,4 @@
-"""What CreateStateMachine refuses: the checks that AWS makes on a definition, with its codes."""
+"""Checks a definition as CreateStateMachine does, with AWS's codes."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Executions:
         return self.start_with(request, _input(text), text)
 
     def start_with(self, request: dict[str, Any], value: Any, text: Text) -> dict[str, Any]:
-        """The same with an input that has been read, and is not too large."""
+        """Start an execution with an input that has been read and is not too large."""
         target = self.machines.target(request["stateMachineArn"])
         prefix = target.machine.arn.replace(":stateMachine:", ":execution:")
         name = request.get("name") or self._new_name(prefix)
@@ -88,7 +88,7 @@ class Executions:
         return {"executionArn": arn, "startDate": execution.started}
 
     def _new_name(self, prefix: str) -> str:
-        """A name for an execution that was given none; a world opened anew draws the same numbers again."""
+        """Make a name that is still free: a world that is opened anew draws the same numbers again."""
         name = self.interpreter.new_id()
         while f"{prefix}:{name}" in self.by_arn:
             name = self.interpreter.new_id()

@@ -1,4 +1,4 @@
-"""What Task states call: SageMaker jobs with `.sync`, and any AWS API through `aws-sdk`."""
+"""The integrations that Task states call: SageMaker jobs with `.sync`, and any AWS API through `aws-sdk`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TIMED_OUT = "timed out"
 
 
 class Answer(NamedTuple):
-    """What a call answers at once, and its JSON text; only a job or another execution is waited for."""
+    """The answer that a call gives at once, and its JSON text; only jobs and executions are waited for."""
 
     result: Any
     text: Text
@@ -60,7 +60,7 @@ class TaskCall(Protocol):
 
 
 class Integrations(Protocol):
-    """What Task states call."""
+    """The integrations that Task states call."""
 
     def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError.

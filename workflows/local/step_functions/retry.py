@@ -1,4 +1,4 @@
-"""Which errors a Retry or Catch answers, and how long a retrier waits."""
+"""Decides which errors a Retry or Catch answers, and how long a retrier waits."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ SDK = "arn:aws:states:::aws-sdk:"
 
 
 class Action(NamedTuple):
-    """What a Task's `aws-sdk` resource calls."""
+    """The operation that a Task's `aws-sdk` resource calls."""
 
     service: str
     """botocore's name."""

@@ -1,4 +1,4 @@
-"""What each type of state does. The quick ones take no time; the slow ones wait for something."""
+"""Carries out each type of state: quick ones take no time, slow ones wait for something."""
 
 from __future__ import annotations
 

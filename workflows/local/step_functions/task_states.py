@@ -86,7 +86,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
 
 
 class _Attempt:
-    """What the integration is asked, its process, and what may cut it short: a `TaskCall`."""
+    """One attempt of a Task as its integration sees it (a `TaskCall`): its process, and its timeouts."""
 
     was_submitted = False
     ended = False

@@ -1,6 +1,6 @@
-"""JSONata as Step Functions speaks it, over jsonata-python.
+"""Evaluates JSONata as Step Functions does, with jsonata-python underneath (AWS.md 10).
 
-What this package puts between the two, each with its reason:
+This package puts the following between the two, each with its reason:
 
 - **null is not undefined.** The library says None for "undefined" and `NULL_VALUE` for JSON null,
   but takes a None inside a list for undefined (`$map([null], ...)` drops it). Values go in with
@@ -47,7 +47,7 @@ VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
 USES_BEFORE_COMPILING = 3
-"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most once."""
+"""Compiling an expression takes as long as some ten evaluations; a short run evaluates most only once."""
 
 
 class Expression:
@@ -68,11 +68,11 @@ class Expression:
 
     @property
     def tree(self) -> Any:
-        """The syntax tree of the text, this thread's own."""
+        """The syntax tree of the text; each thread has its own."""
         return _parsed(self.text).ast
 
     def unsupported(self) -> list[str]:
-        """Say what AWS refuses at create: the machine's expressions have no context item."""
+        """Return what AWS refuses at create: names read from the missing context item (AWS.md 10.3)."""
         known: dict[str, list[str]] = _shared.__dict__.setdefault("unsupported", {})
         if self.text not in known:
             known[self.text] = list(dict.fromkeys(top_level_references(self.tree)))
@@ -147,7 +147,7 @@ class Expressions:
         return plain(result)
 
     def _learned(self, expression: Expression) -> Compiled | None:
-        """The compiled form of an expression that has just been used once more."""
+        """Count one more use of an expression and return its compiled form, if it has one now."""
         if self._compile_after is None:
             return None
         expression.used(self._compile_after)
@@ -156,7 +156,7 @@ class Expressions:
     # The library
 
     def ask_library(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
-        """What the library answers, None for undefined; raises ExpressionError."""
+        """Return the library's answer, None for undefined; raises ExpressionError."""
         self._depth = self._steps = 0
         try:
             return self._library(expression).evaluate(None, {**variables, **self._bounds})
@@ -166,7 +166,7 @@ class Expressions:
             raise ExpressionError(_message(error)) from error
 
     def _library(self, expression: Expression) -> Jsonata:
-        """The expression in the library's form, with this world's functions around it."""
+        """Return the expression as the library's object, with this world's functions in its frame."""
         known = self._libraries.get(expression.text)
         if known is None:
             known = copy.copy(_parsed(expression.text))
@@ -193,7 +193,7 @@ class Expressions:
 
 
 class _Run:
-    """What compiled expressions ask of their world."""
+    """The parts of a world that compiled expressions ask for."""
 
     __slots__ = ("functions", "millis")
 
@@ -250,7 +250,7 @@ class _Lean:
 
 
 def _lean(parser: Any) -> None:
-    """Make the symbols of a thread's parser lean: what they do not use, their class has."""
+    """Make the symbols of a thread's parser lean: attributes that they do not use move to their class."""
     unused = {name: value for name, value in vars(Parser.Symbol(None)).items() if not value}
     for symbol in parser.symbol_table.values():
         for each in (symbol, vars(symbol).get("prefix")):
@@ -293,7 +293,7 @@ _TOO_DEEP = (
 
 
 def _message(error: BaseException) -> str:
-    """JSONata's code and text, as AWS prints them: `T2001: The left side of the + operator ...`."""
+    """Return JSONata's code and text as AWS prints them: `T2001: The left side of the + operator ...`."""
     if isinstance(error, JException):
         # The port writes "Object" where JSONata says "function".
         text = re.sub(

@@ -1,4 +1,4 @@
-"""Calls of functions, and lambdas."""
+"""Writes calls of functions, and lambdas."""
 
 from __future__ import annotations
 

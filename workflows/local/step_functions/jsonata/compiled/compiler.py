@@ -1,4 +1,4 @@
-"""A JSONata text as a Python function.
+"""Compiles a JSONata text to a Python function.
 
     syntax tree -> Python source -> function(variables, run) -> value, or UnsureError
 
@@ -27,7 +27,7 @@ from workflows.local.step_functions.jsonata.json_values import NULL
 
 
 class Run(Protocol):
-    """What belongs to one world."""
+    """The parts of a world that a compiled expression asks for."""
 
     @property
     def functions(self) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ _NAMES: dict[str, Any] = {
 
 
 def compiled(text: str, tree: Any, functions: frozenset[str]) -> tuple[Compiled, frozenset[str]] | None:
-    """The function for a syntax tree, and the functions that it takes for granted; None: the library's.
+    """Returns a syntax tree's function and the functions it assumes; None when only the library can.
 
     `functions` are the names that every expression knows.
     """

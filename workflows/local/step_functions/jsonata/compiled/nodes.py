@@ -1,4 +1,4 @@
-"""What is written for each kind of node of the syntax tree.
+"""Writes the Python source for each kind of node of the syntax tree.
 
 The order of evaluation is the library's. Names of attributes are those of its parser's symbols.
 """

@@ -1,4 +1,4 @@
-"""The operators, with the library's answers for what it accepts; for everything else it is asked itself."""
+"""JSONata's operators for operands that they accept; for all others the library is asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _float: Any = float  # mypy takes the classes of what is tested by its class for
 
 
 def whole(number: float) -> int | float:
-    """A number as the library keeps it: an integer if it is one."""
+    """Returns a number as the library keeps it: as an integer if it is whole."""
     if number - number != 0:  # infinite, or not a number
         raise UnsureError
     integer = int(number)
@@ -66,7 +66,7 @@ def negative(value: Any) -> Any:
 
 
 def _nothing(left: Any, right: Any) -> None:
-    """Undefined, if one side is and the other could be calculated with."""
+    """Returns undefined if one side is undefined and the other a number; raises for all else."""
     for each in (left, right):
         if each is not None and each.__class__ not in NUMBERS:
             raise UnsureError
