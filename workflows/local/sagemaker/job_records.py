@@ -63,8 +63,8 @@ class Record:
     def __setattr__(self, name: str, value: Any) -> None:
         """Describes the job anew after each change of a field; earlier descriptions stay as they were.
 
-        A transition (`enter`, `close`, `say`) goes another way and keeps the ground: it changes only members that
-        are laid over it.
+        A transition (`enter`, `close`, `say`) goes another way and keeps the ground: it changes only
+        members that are laid over it.
         """
         known = self.__dict__
         if known.get(name, known) is not value:
