@@ -270,7 +270,7 @@ class Drill:
         return self.trace.read_bytes().count(b";") if self.trace.exists() else 0
 
     def wait(self, processes: list[subprocess.Popen[str]], before: int, steps: int) -> None:
-        """Until the training has done so many more steps, or has ended."""
+        """Waits until the training has done so many more steps, or has ended."""
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline and all(p.poll() is None for p in processes):
             if self.lines() >= before + steps:

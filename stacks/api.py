@@ -136,7 +136,7 @@ class Api(Construct):
         )
 
     def _model(self, pipeline: Pipeline) -> gateway.IModel:
-        """As it is: CDK's own type knows not all of a schema."""
+        """Makes the model from the schema as it is: CDK's own type knows not all of a schema."""
         schema = run_input_model(pipeline)
         name = "RunInput"
         model = gateway.CfnModel(

@@ -21,7 +21,7 @@ RUNS = {
 
 
 class Dashboard(Construct):
-    """By the hour; a metric that nobody has sent yet is an empty graph."""
+    """Shows a pipeline's figures by the hour; a metric that nobody has sent yet is an empty graph."""
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ class Machine(Construct):
 
     @property
     def arn(self) -> str:
-        """Of the machine itself, by which events and metrics know it; a token of CDK."""
+        """The ARN of the machine itself, by which events and metrics know it; a token of CDK."""
         return self.machine.ref
 
     @property

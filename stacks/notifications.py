@@ -45,7 +45,7 @@ class RunMessages(Construct):
         partition: str,
         success: bool,
     ) -> None:
-        """`success`: whether runs that went well are told, too."""
+        """Makes the rules. `success`: whether runs that went well are told, too."""
         super().__init__(scope, id_)
         for status, line in LINES.items():
             if status == "SUCCEEDED" and not success:

@@ -36,7 +36,7 @@ def _as_region(region: str) -> str:
 
 
 def _partition(region: str) -> str | None:
-    """Of the region, as botocore's own tables have it: no credentials, no call."""
+    """The partition of a region, as botocore's own tables have it: no credentials, no call."""
     core = botocore.session.Session()
     for partition in core.get_available_partitions():
         if region in core.get_available_regions("sagemaker", partition):

@@ -25,7 +25,7 @@ class Storage(Construct):
         expiring: Mapping[str, int],
         keep_old_versions_days: int,
     ) -> None:
-        """`expiring`: pipeline -> days after which what its runs left is removed."""
+        """Makes the bucket. `expiring`: pipeline -> days after which what its runs left is removed."""
         super().__init__(scope, id_)
         key = kms.Key.from_key_arn(self, "Key", kms_key_arn) if kms_key_arn else None
         self.bucket = s3.Bucket(

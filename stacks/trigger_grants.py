@@ -11,13 +11,13 @@ _OF_GROUPS = "API Gateway refuses a role that may not do so for every group, bec
 
 
 def schedule_grants(pipeline: Pipeline, place: Place, queue: str) -> Iterator[Grant]:
-    """Of EventBridge Scheduler; `queue`: the ARN of its dead letters."""
+    """What EventBridge Scheduler may do; `queue`: the ARN of its dead letters."""
     yield _start(pipeline, place)
     yield Grant("KeepDeadLetters", ["sqs:SendMessage"], [queue])
 
 
 def api_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
-    """Of API Gateway, whoever calls."""
+    """What API Gateway may do, whoever calls."""
     yield _start(pipeline, place)
     machine = place.arn("states", f"stateMachine:{pipeline.name}")
     yield Grant("ListRuns", ["states:ListExecutions"], [machine])
@@ -30,7 +30,7 @@ def api_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
 
 
 def api_log_grants() -> Iterator[Grant]:
-    """Of API Gateway itself, for the whole account: those of AWS's managed policy for it."""
+    """What API Gateway may do for the whole account: the statements of AWS's managed policy for it."""
     verbs = ("CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams")
     more = ("PutLogEvents", "GetLogEvents", "FilterLogEvents")
     yield Grant("WriteLogs", [f"logs:{verb}" for verb in (*verbs, *more)], ["*"], _OF_GROUPS)

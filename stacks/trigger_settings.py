@@ -41,7 +41,7 @@ class ApiSettings(Model):
 
 
 class Triggers(Model):
-    """Of one pipeline."""
+    """What starts one pipeline."""
 
     schedule: ScheduleSettings | None = None
     api: ApiSettings | None = None

@@ -117,7 +117,7 @@ def _problems(number: int, view: Any, runs: Any) -> list[str]:
 
 
 def _memory_mib() -> float:
-    """Of this process now: the world's, since jobs have processes of their own."""
+    """The memory of this process now: the world's, since jobs have processes of their own."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

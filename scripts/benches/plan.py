@@ -75,7 +75,7 @@ def _figures(scenario: Scenario) -> dict[str, Any]:
 
 
 def _seconds(prepared: Any, scenario: Scenario, runs: int) -> float:
-    """Of the processor, for one run; a world is dropped before garbage is looked for, as a plan does it."""
+    """Processor seconds of one run; a world is dropped before garbage is looked for, as a plan does it."""
     began = time.process_time()
     for seed in range(runs):
         with uncollected():

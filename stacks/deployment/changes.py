@@ -59,7 +59,7 @@ def changes_in(described: Iterable[Mapping[str, Any]]) -> list[Change]:
 
 
 def of_data(changes: Iterable[Change]) -> list[Change]:
-    """Those after which a pipeline no longer finds what it has written: nobody wants them by accident."""
+    """The changes after which a pipeline no longer finds what it wrote: nobody wants them by accident."""
     return [each for each in changes if each.goes and each.kind in HOLDING_DATA]
 
 

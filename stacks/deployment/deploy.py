@@ -49,7 +49,7 @@ def deploy(
     options: Options,
     pause: Pause,
 ) -> list[Deployed]:
-    """In order, until one is declined. Raises DeploymentError when one fails or must not begin."""
+    """Deploys the stacks in order, until one is declined. Raises DeploymentError when one fails."""
     done: list[Deployed] = []
     ordered = sorted(templates, key=lambda name: (name != SHARED, name))
     for name in ordered:

@@ -21,7 +21,7 @@ class Dialogue:
     """Tables, questions and progress on one console; without a terminal nothing is asked."""
 
     def __init__(self, console: Console, *, yes: bool) -> None:
-        """`yes`: every question is answered already."""
+        """Talks to the person; with `yes` every question is answered already."""
         self.console, self.yes = console, yes
 
     def say(self, text: str, style: str = "") -> None:

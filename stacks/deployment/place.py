@@ -36,7 +36,7 @@ class Site:
 
     @property
     def account(self) -> str:
-        """Its number."""
+        """The account's number."""
         return str(self.identity["Account"])
 
     @property

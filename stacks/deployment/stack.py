@@ -45,7 +45,7 @@ class Proposal:
 
 
 class Stack:
-    """By its name; `client` is boto3's for CloudFormation."""
+    """One stack, known by its name; `client` is boto3's for CloudFormation."""
 
     def __init__(self, client: Any, name: str, pause: Pause) -> None:
         self.client, self.name, self.pause = client, name, pause
@@ -148,7 +148,7 @@ class Stack:
         )
 
     def protect(self) -> None:
-        """So that nobody deletes it by accident."""
+        """Turns termination protection on, so that nobody deletes it by accident."""
         self.client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
 
     def delete(self) -> None:

@@ -16,7 +16,7 @@ AS_BEFORE = "UPDATE_ROLLBACK_COMPLETE"
 
 
 def check_stacks(cloudformation: Any, names: Sequence[str], region: str) -> Iterator[Finding]:
-    """Not to be deployed yet is nothing bad."""
+    """Looks at the stacks; one that is not deployed yet is nothing bad."""
     for name in names:
         status, subject = Stack(cloudformation, name, lambda seconds: None).status, f"stack {name}"
         if status in FRESH:
@@ -52,7 +52,7 @@ def check_topic(sns: Any, arn: str) -> Iterator[Finding]:
 
 
 def check_api_logs(apigateway: Any, *, made: bool) -> Iterator[Finding]:
-    """`made`: whether the stack `relay` names the role."""
+    """Looks at API Gateway's role for logs. `made`: whether the stack `relay` names it."""
     role = apigateway.get_account().get("cloudwatchRoleArn")
     subject = "API Gateway's logs"
     if role:

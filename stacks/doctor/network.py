@@ -13,7 +13,7 @@ ENDPOINT = "add a gateway endpoint for S3 to its route table (free), or a NAT ga
 
 
 def check_network(ec2: Any, needs: Mapping[str, int], region: str) -> Iterator[Finding]:
-    """`needs`: subnet -> the most instances that a job has in it."""
+    """Looks at the network. `needs`: subnet -> the most instances that a job has in it."""
     names = sorted(needs)
     try:
         subnets = ec2.describe_subnets(SubnetIds=names)["Subnets"]
@@ -60,7 +60,7 @@ def way_to_s3(routes: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _routes(ec2: Any, subnet: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Of the subnet's own route table, else of its network's main one."""
+    """The routes of the subnet's own table, else of its network's main one."""
     own = [{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
     main = [
         {"Name": "association.main", "Values": ["true"]},

@@ -25,7 +25,7 @@ class Rung:
 
     @property
     def quota(self) -> str:
-        """As Service Quotas names it."""
+        """The quota's name in Service Quotas."""
         return f"{self.instance_type} for {self.usage}"
 
 

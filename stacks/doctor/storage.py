@@ -15,7 +15,7 @@ OLD_NAMES = {None: "us-east-1", "EU": "eu-west-1"}  # what GetBucketLocation cal
 
 
 def check_bucket(s3: Any, bucket: str, account: str, region: str, *, made: bool) -> Iterator[Finding]:
-    """`made`: whether the stack `relay` makes it."""
+    """Looks at the bucket. `made`: whether the stack `relay` makes it."""
     subject = f"bucket {bucket}"
     try:
         s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
@@ -60,7 +60,7 @@ def _as_needed(s3: Any, subject: str, bucket: str) -> Iterator[Finding]:
 
 
 def check_table(dynamodb: Any, table: str, *, made: bool) -> Iterator[Finding]:
-    """`made`: as of the bucket."""
+    """Looks at the table. `made`: whether the stack `relay` makes it."""
     subject = f"table {table}"
     try:
         told = dynamodb.describe_table(TableName=table)["Table"]

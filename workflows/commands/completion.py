@@ -46,7 +46,7 @@ def _root(context: typer.Context) -> Path:
 
 
 def _stages(definition: dict[str, object]) -> list[str]:
-    """In whatever order; the import of all that knows the order would take half a second."""
+    """Lists the stages in any order: to import what knows the order would take half a second."""
     from workflows.ledger.stage_view import stages_in
 
     return list(stages_in(definition))

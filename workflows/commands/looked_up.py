@@ -46,7 +46,7 @@ def look_up(connection: Connection, run: str) -> LookedUp:
 
 
 def _remembered(connection: Connection, runs: Runs, run: str) -> RunView | None:
-    """From the table, which keeps attempts longer; only by the whole id."""
+    """Looks a run up in the table, which keeps attempts longer than histories; only by the whole id."""
     from botocore.exceptions import ClientError
 
     from workflows.ledger.attempts import read

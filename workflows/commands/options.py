@@ -104,7 +104,7 @@ def target(root: Path, profile: str | None, region: str | None, endpoint_url: st
 
 
 def console(quiet: bool = False) -> Console:
-    """With `--json` stdout holds the document alone, so everything else goes to stderr.
+    """Makes the console: with `--json` stdout holds the document alone, so all else goes to stderr.
 
     Without a terminal the width is that of COLUMNS, else wide: nobody's lines are to be cut for a screen that
     is not there.

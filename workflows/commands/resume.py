@@ -113,7 +113,7 @@ def start_anew(runs: Runs, execution: dict[str, Any]) -> str:
 def _in_own_world(
     root: Path, world: dict[str, Any], run: str, new: bool, console: Console, as_json: bool
 ) -> None:
-    """As `relay run`: the world lasts as long as the command."""
+    """Resumes a run in a world of its own, which lasts as long as the command, as with `relay run`."""
     from workflows.commands.run import follow
     from workflows.local.scenario import find_scenario
     from workflows.runs.executions import Runs

@@ -72,7 +72,7 @@ def new_name(pipeline: str, wanted: dict[str, object], name: str | None) -> str:
 
 
 def follow(rehearsal: Rehearsal, console: Console, as_json: bool, root: Path) -> None:
-    """To the run's end, or until Ctrl-C, which stops it: its world ends with this process."""
+    """Follows to the run's end, or until Ctrl-C, which stops it: its world ends with this process."""
     from workflows.commands.ending import show_end
 
     try:

@@ -41,7 +41,7 @@ def watch(
 def follow(
     connection: Connection, runs: Runs, arn: str, console: Console, as_json: bool, *, joined: bool = False
 ) -> None:
-    """To the run's end, which decides the exit code, or until Ctrl-C, which leaves it alone."""
+    """Follows to the run's end, which decides the exit code, or until Ctrl-C, which leaves it alone."""
     from workflows.commands.ending import show_end
 
     try:

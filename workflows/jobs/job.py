@@ -79,11 +79,11 @@ class Job(ABC, Generic[S]):
     # ------------------------------------------------------------------------- what SageMaker says of a job
     @abstractmethod
     def figures(self) -> dict[str, str]:
-        """From the description of a job: what it used (seconds, moments, interruptions)."""
+        """What a job used, as its description says: seconds, moments, interruptions."""
 
     @abstractmethod
     def end(self) -> dict[str, str]:
-        """From the description of a job: how it ended, with its figures."""
+        """How a job ended, as its description says, with its figures."""
 
     def metrics(self) -> str:
         """The expression of the metrics of a finished job; `$p` is its complete.json."""
@@ -96,7 +96,7 @@ class Job(ABC, Generic[S]):
 
     @abstractmethod
     def found_place(self, site: Site) -> str:
-        """From the description of an earlier run's job: the expression of the prefix that it worked under."""
+        """The expression of the prefix under which an earlier run's job worked, from its description."""
 
     def left_besides(self, site: Site) -> dict[str, str]:
         """What a finished stage leaves besides outputs, metrics and ledger."""
@@ -179,7 +179,7 @@ def parameters(values: Mapping[str, Json]) -> dict[str, str]:
 
 
 def whole_seconds(duration: timedelta) -> int:
-    """At least 1."""
+    """The duration in whole seconds, at least 1."""
     return max(1, round(duration / timedelta(seconds=1)))
 
 

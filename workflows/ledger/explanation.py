@@ -53,7 +53,7 @@ def explained_parts(view: RunView, prices: PriceBook, stage: str | None = None) 
 
 
 def as_document(view: RunView, prices: PriceBook, source: str, stage: str | None = None) -> dict[str, Any]:
-    """As one JSON document. `source`: history, or the table that outlives it."""
+    """The explanation as one JSON document. `source`: history, or the table that outlives it."""
     parts = explained_parts(view, prices, stage)
     return {
         "run": view.run,
@@ -79,7 +79,7 @@ def as_document(view: RunView, prices: PriceBook, source: str, stage: str | None
 
 
 def as_text(view: RunView, prices: PriceBook, stage: str | None = None) -> RenderableType:
-    """For a terminal."""
+    """The explanation for a terminal."""
     parts = explained_parts(view, prices, stage)
     shown: list[RenderableType] = []
     for part in parts:

@@ -79,7 +79,7 @@ def as_html(
 
 
 class _Scale:
-    """From the creation of the first job to the end of the last."""
+    """The timeline's scale: from the creation of the first job to the end of the last."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         timed = [entry for entry in entries if entry.get("created") and entry.get("ended")]
@@ -141,7 +141,7 @@ def _bars(line: Line, scale: _Scale) -> Iterator[Bar]:
 
 
 def _on_instances(entry: Entry, scale: _Scale) -> tuple[float, float]:
-    """From where to where an attempt is drawn as running.
+    """Says from where to where an attempt is drawn as running.
 
     The ledger knows how long it had no instances, not when. One that was taken away waited after it had run,
     any other before.

@@ -42,7 +42,7 @@ class Rate:
 
     @property
     def per_hour(self) -> float | None:
-        """None where no spot job has held an instance."""
+        """Interruptions an hour; None where no spot job has held an instance."""
         return self.interruptions / self.spot_hours if self.spot_hours else None
 
 
@@ -71,7 +71,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of all attempts that were given."""
+    """What the given attempts tell."""
 
     attempts: int
     runs: int
@@ -87,7 +87,7 @@ class Statistics:
 
     @property
     def saved_usd(self) -> float | None:
-        """Against on-demand without interruptions; below 0 for work that was lost again and again."""
+        """What was saved against on-demand without interruptions; below 0 for work lost again and again."""
         return None if self.usd is None or self.on_demand_usd is None else self.on_demand_usd - self.usd
 
 
@@ -112,7 +112,7 @@ def statistics(attempts: Iterable[Attempt], prices: PriceBook) -> Statistics:
 
 
 def speeds_of(attempts: Iterable[Attempt]) -> Iterator[Speed]:
-    """By stage and place, of those attempts that moved on."""
+    """Speeds by stage and place, of the attempts that moved their checkpoint."""
     moved = [each for each in attempts if each.reached_step > each.resumed_step and each.trained_seconds]
     groups = _grouped(moved, lambda each: (each.stage, each.instance_type, each.instance_count))
     for (stage, kind, count), group in sorted(groups.items()):

@@ -38,7 +38,7 @@ def advise(
     recommended: Summary,
     changes: Mapping[str, Variant],
 ) -> Advice:
-    """`changes`: what is to be changed -> the variant that changes it; none where it is well as it is."""
+    """Puts the advice together. `changes`: setting -> the variant that changes it, for what should change."""
     run_input = ask.combined(base, ask.RECOMMENDED, changes.values()).run_input
     reasons = list(_suitability(written, without, recommended))
     if changes:

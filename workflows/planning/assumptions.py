@@ -57,7 +57,7 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """Of all stages together, undisturbed and one after the other."""
+        """How long all stages take together, undisturbed and one after the other."""
         return sum(model.seconds + model.download for model in self.models.values())
 
 

@@ -95,7 +95,7 @@ def replayed(
 
 
 def pooled(capacity: HistoryCapacity, kind: str, count: int, seconds: float) -> tuple[list[bool], float]:
-    """At which ticks one of the type's zones had room, from the start for so long; and the tick."""
+    """Says at which ticks one of the type's zones had room, and how long a tick is (seconds)."""
     up, tick = capacity.pooled(kind, count)
     times = -(-int(seconds / tick + 1) // len(up))
     return np.tile(up, times)[: int(seconds / tick + 1e-9)].tolist(), tick

@@ -48,7 +48,7 @@ class History:
         return len(self.counts) * self.tick
 
     def up(self, need: int = 1) -> NDArray[np.bool_]:
-        """At which ticks `need` instances could be had at once."""
+        """Says at which ticks `need` instances could be had at once."""
         return self.counts >= need
 
 

@@ -24,7 +24,7 @@ class Measured:
 
 
 def measured(attempts: Iterable[Attempt]) -> dict[str, Measured]:
-    """By stage; without those that never completed, or whose scripts report no steps."""
+    """Measures each stage, except those that never completed or whose scripts report no steps."""
     known = list(attempts)
     by_stage: dict[str, list[Speed]] = {}
     for speed in speeds_of(known):
@@ -43,6 +43,6 @@ def measured(attempts: Iterable[Attempt]) -> dict[str, Measured]:
 
 
 def _steps(attempts: Iterable[Attempt]) -> int:
-    """Of the newest attempt that completed."""
+    """The steps of the newest attempt that completed."""
     completed = [each for each in attempts if each.outcome == "completed"]
     return max(completed, key=lambda each: each.ended).reached_step if completed else 0

@@ -141,7 +141,7 @@ class HistoryCapacity:
         self._rng = rng
 
     def pooled(self, kind: str, count: int) -> tuple[NDArray[np.bool_], float]:
-        """At which ticks one of the type's zones has room for so many; and the tick, in seconds."""
+        """Says at which ticks a zone of the type has room for so many; with the tick in seconds."""
         zones = [zone.history for zone in self._pools[kind]]
         found: NDArray[np.bool_] = np.any([history.up(count) for history in zones], axis=0)
         return found, zones[0].tick

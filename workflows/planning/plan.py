@@ -97,7 +97,7 @@ class Simulation:
 
 
 def summary(name: str, runs: Sequence[Figures], deadline: float | None) -> Summary:
-    """Of at least one run; `deadline` in seconds from the start."""
+    """Sums up at least one run; `deadline` in seconds from the start."""
     done = [run for run in runs if run.done] or list(runs)
     usd = np.array([run.usd for run in done])
     hours = np.array([run.seconds for run in done]) / 3600

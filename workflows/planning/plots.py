@@ -137,7 +137,7 @@ def _figure() -> tuple[Figure, Any]:
 
 
 def _svg(figure: Figure) -> Markup:
-    """Without a date and with ids of its own, so that the same plan gives the same text."""
+    """Writes the SVG without a date and with ids of its own, so that the same plan gives the same text."""
     written = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "relay", "font.size": 10}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})

@@ -28,7 +28,7 @@ class Hazard:
     turn: float
 
     def chance(self, age: np.ndarray, tick: float, factor: float) -> np.ndarray:
-        """That the change falls in the next tick, for each age (both in seconds)."""
+        """The chance that the change falls into the next tick, for each age (both in seconds)."""
         rate = self.late + self.early / (1.0 + age / HOUR / self.turn)
         found: np.ndarray = -np.expm1(-rate * factor * tick / HOUR)
         return found
@@ -93,7 +93,7 @@ def generated(
 
 
 def _region(weather: Climate, ticks: int, rng: np.random.Generator) -> np.ndarray:
-    """At which ticks the region is tight."""
+    """Draws at which ticks the region is short of capacity."""
     found = np.empty(ticks, dtype=bool)
     tight = bool(rng.random() < weather.tight / (weather.calm + weather.tight))
     at = 0

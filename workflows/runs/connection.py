@@ -68,7 +68,7 @@ class Connection:
         rehearsal: bool = False,
         world: Any = None,
     ) -> None:
-        """`where`: in words. `root`: the folder of a local world on this computer, where it is known.
+        """Makes a connection. `where`: in words. `root`: the folder of a local world on this computer.
 
         `rehearsal`: whether runs cost nothing, and machines are installed as they are started. `world`: the
         LocalWorld itself, when this process holds it.

@@ -303,7 +303,7 @@ class Runs:
 
 
 def _told_apart(execution: Mapping[str, Any], found: list[dict[str, Any]]) -> str:
-    """Its name; with the pipeline's where another pipeline has had a run of the same name."""
+    """The run's name, with the pipeline's where another pipeline has had a run of the same name."""
     name = str(execution["name"])
     if [each["name"] for each in found].count(name) == 1:
         return name

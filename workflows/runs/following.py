@@ -96,7 +96,7 @@ class Following:
             child.status, child.redrives = item["status"], item.get("redriveCount", 0)
 
     def _with_news(self) -> list[_Child]:
-        """Of all sweeps: those that have ended first, then those that were looked at the longest ago."""
+        """The trials with news: those that ended first, then those looked at the longest ago."""
         news = [child for child in self._children.values() if child.has_news]
         return sorted(news, key=lambda child: (child.status not in ENDED, child.looked))
 

@@ -50,7 +50,7 @@ def _table(titles: Sequence[str], rows: Sequence[dict[str, Text]]) -> Table:
 
 
 def _width(table: Table) -> int:
-    """Of the table with nothing folded."""
+    """The width of the table with nothing folded."""
     console = Console(width=UNLIMITED)
     return Measurement.get(console, console.options, table).maximum
 

@@ -47,7 +47,7 @@ Duration = Annotated[
 
 
 def between(shortest: timedelta, longest: timedelta) -> AfterValidator:
-    """For `Annotated[Duration, between(a, b)]`: both bounds are allowed."""
+    """Limits a duration, as in `Annotated[Duration, between(a, b)]`; both bounds are allowed."""
 
     def check(value: timedelta) -> timedelta:
         if not shortest <= value <= longest:

@@ -108,7 +108,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 # ------------------------------------------------------------------------------------------ translations
 def _code(read: Reading) -> Iterator[tuple[str, Any]]:
-    """Without source_dir the SDK sends the script alone; here its folder comes along."""
+    """The fields of the code: without source_dir the SDK sends the script, here its folder comes along."""
     script, source = read("entry_point"), read("source_dir")
     own_program = _is_set(read("container_entry_point")) or _is_set(read("container_arguments"))
     if script and own_program:
@@ -268,7 +268,7 @@ def _only_disables(config: Any) -> bool:
 
 # ------------------------------------------------------------------------------------------------- parts
 def _own_hyperparameters(estimator: Any) -> Fields:
-    """Those of the user; the framework classes add some for the toolkit in the image, the base class none."""
+    """The user's own ones: the framework classes add some for the toolkit in the image."""
     from sagemaker.estimator import Framework
 
     if not isinstance(estimator, Framework):

@@ -20,7 +20,7 @@ class ImageError(RelayError):
 
 
 def quiet_sdk() -> None:
-    """Before the SDK's import: it tells where it found no settings, and that there is a version 3."""
+    """Keeps the SDK quiet at its import: it tells where it found no settings, and of its version 3."""
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
     for name in ("sagemaker.config", "sagemaker.image_uris"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -129,7 +129,7 @@ class OnDemand(Model):
 
 
 def _as_prefix(uri: str) -> str:
-    """Without the `/` at its end, `s3://bucket/run-1` would restore the files of `run-10` as well."""
+    """Ends a prefix in `/`: otherwise `s3://bucket/run-1` would restore the files of `run-10` as well."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket or not key.strip("/"):
         raise problem("s3_uri", "expected a prefix in a bucket, such as s3://bucket/checkpoints/digits/")

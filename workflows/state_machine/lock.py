@@ -25,7 +25,7 @@ _WRITE_BUSY = ["S3.SdkClientException", "S3.SlowDownException"]
 
 @dataclass(frozen=True)
 class Lock:
-    """`place`: its Bucket and Key; `body`: an expression of what it says, the field `execution` among it.
+    """A lock. `place`: its Bucket and Key; `body`: an expression of what it says, with the field `execution`.
 
     What the states find out stands in the variable `own` (an expression), under `holder`, `goes_on` and
     `tries`; `kept` assigns an object (an expression) laid over it. `title` makes a state's name of a phrase.

@@ -33,7 +33,7 @@ def retry(errors: list[str], *, first: int, attempts: int, longest: int) -> Any:
 
 
 def sagemaker_busy() -> Any:
-    """For a call of SageMaker's that changes nothing, or that does the same when it is made twice."""
+    """The retrier of a SageMaker call that changes nothing, or does the same when it is made twice."""
     return retry(SAGEMAKER_BUSY, first=2, attempts=8, longest=60)
 
 
@@ -45,10 +45,10 @@ def whatever_it_was() -> list[Any]:
 
 
 def states_busy() -> Any:
-    """For looking at an execution."""
+    """The retrier of a look at an execution."""
     return retry(STATES_BUSY, first=1, attempts=4, longest=20)
 
 
 def s3_busy() -> Any:
-    """For reading or writing one small object."""
+    """The retrier of a read or write of one small object."""
     return retry(S3_BUSY, first=1, attempts=4, longest=20)

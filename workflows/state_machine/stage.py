@@ -207,7 +207,7 @@ class StageStates:
         choice.when(f'{own}.next != "{ONWARD}"', failing)
 
     def _where_to_run(self) -> Any:
-        """After the lock: the stage may be on its way to either market."""
+        """Chooses the market after the lock was taken: the stage may be on its way to either."""
         choice = asl.Choice(self._title("where to run"), output={})
         markets = list(self.attempts.items())
         for market, attempt in markets[:-1]:

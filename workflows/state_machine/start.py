@@ -218,7 +218,7 @@ def deadline_function(pipeline: Pipeline) -> str:
 
 
 def _minutes(text: str) -> str:
-    """Of "hh:mm"."""
+    """The expression of the minutes in "hh:mm"."""
     return f"($number($substring({text}, 0, 2)) * 60 + $number($substring({text}, 3, 2)))"
 
 

@@ -84,7 +84,7 @@ class _Sweep:
 
     # ------------------------------------------------------------------------------------------- the trials
     def _map(self) -> Any:
-        """After a redrive, trials that are done already are found by what they compute."""
+        """The Map over the trials; after a redrive, those that are done are found by what they compute."""
         trials = [
             {"trial": i, "parameters": parameters(p)} for i, p in enumerate(self.stage.trial_parameters())
         ]

@@ -15,14 +15,14 @@ _JOB = "$states.result"  # DescribeTrainingJob of the best trial's job
 
 
 def handed_over(result: str) -> str:
-    """Of a finished trial; `result` is the expression of what a stage leaves."""
+    """What a finished trial hands over; `result` is the expression of what a stage leaves."""
     kept = {name: f"$r.{name}" for name in ("trial", "parameters", "metrics", "reused", "job")}
     kept |= {"report": "$exists($r.report) ? true", "ledger": _one_line("$r.ledger")}
     return f"($r := {result}; {fields(kept)})"
 
 
 def handed_over_failed(own: str) -> str:
-    """Of a trial that failed and may; `own` is the expression of the stage's variable."""
+    """What a trial hands over that failed and may; `own` is the expression of the stage's variable."""
     kept = {
         "trial": f"{own}.trial",
         "parameters": f"{own}.parameters",
