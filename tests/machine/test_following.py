@@ -56,7 +56,8 @@ def test_trials_are_told_while_they_run_by_few_calls():
     calls = following.runs.states.calls
     calls.clear()
     # when it is looked at
-    seen, most = [], Counter()
+    seen = []
+    most: Counter[str] = Counter()
     for tune in looks(run, following):
         seen.append((Counter(trial.status for trial in tune.trials.values()), tune.count))
         if tune.status == "running":

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,8 +18,8 @@ from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkMo
 from workflows.policy.prices import load_prices
 from workflows.runs.live import Narrator, status
 
-WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
-LOST = {"interrupt": "50%"}
+WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
+LOST: dict[str, Any] = {"interrupt": "50%"}
 PRICES = load_prices()
 
 

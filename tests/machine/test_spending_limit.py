@@ -1,6 +1,7 @@
 """No attempt is started that can take the run past its spending limit."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests.machine.pipelines import Run, pipeline
 from workflows.policy.prices import load_prices
 
-TRAIN = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
+TRAIN: dict[str, Any] = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
 HOUR = load_prices().hourly("ml.m5.xlarge", "on-demand")
 MORE = "and another attempt could cost"
 

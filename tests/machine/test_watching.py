@@ -42,7 +42,8 @@ class Flaky:
 
 def watched(run, fails=lambda number: None, **more):
     """(view, text, pauses) of a watch of an ended run, whose calls fail as told."""
-    clean, out, pauses, count = runs_of(run.world), io.StringIO(), [], [0]
+    pauses: list[float] = []
+    clean, out, count = runs_of(run.world), io.StringIO(), [0]
     clients = {"stepfunctions": clean.states, "sagemaker": clean.sagemaker, "s3": clean.s3}
     runs = Runs(lambda service: Flaky(clients[service], count, fails))
     console = Console(file=out, width=200)

@@ -4,10 +4,15 @@ import ast
 
 import pytest
 
-from tests.stacks.templates import ROOT
-from tests.unit.test_dependencies import imports, modules
+from scripts.imports import ROOT, imports
 
 DEPLOYING = {ROOT / "workflows/commands" / f"{verb}.py" for verb in ("deploy", "destroy", "doctor")}
+
+
+def modules(folder):
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found
+    return found
 
 
 def test_nothing_in_workflows_knows_the_stacks_but_the_verbs_that_deploy_and_they_only_when_called():

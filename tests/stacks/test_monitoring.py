@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.stacks.templates import Resolved
 from workflows.local.server import ACCOUNT, REGION
 
 ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:digits:nightly-7"
-EVENT = {
+EVENT: dict[str, Any] = {
     "version": "0",
     "id": "315c1398-40ff-a850-213b-158f73e60175",
     "detail-type": "Step Functions Execution Status Change",
@@ -127,7 +128,7 @@ def test_both_services_may_publish_and_use_the_key_and_plain_http_may_not(templa
 
 
 # ------------------------------------------------------------------------------------------- the alarms
-WATCHED = {
+WATCHED: dict[str, Any] = {
     "run-failed": "ExecutionsFailed",
     "run-timed-out": "ExecutionsTimedOut",
     "run-aborted": "ExecutionsAborted",

@@ -1,10 +1,12 @@
 """Every text that AWS was seen to write is told for what it is, and no script can pretend another."""
 
+from typing import Any
+
 import pytest
 
 from workflows.policy.outcomes import Outcome, classify
 
-BASE = {
+BASE: dict[str, Any] = {
     "status": "Failed",
     "secondary": "Failed",
     "reason": "",
