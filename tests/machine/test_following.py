@@ -74,6 +74,7 @@ def test_trials_are_told_while_they_run_by_few_calls():
     tune = following.view.stages["tune"]
     assert (tune.status, tune.best) == ("done", 41)
     assert [len(tune.trials[number].attempts) for number in (0, 1, 2, 30)] == [2, 2, 1, 2]
+    assert tune.entries()
     assert all("attempts" not in entry for entry in tune.entries())
 
 

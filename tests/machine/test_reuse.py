@@ -161,7 +161,7 @@ def test_trials_of_a_sweep_are_reused_one_by_one(lr):
     same = first.again({"reuse": True}, of=sweep(1, 2))
 
     assert len(first.jobs) == 2
-    assert all("reused" in trial for trial in same.results["tune"]["trials"])
+    assert ["reused" in trial for trial in same.results["tune"]["trials"]] == [True, True]
     assert same.results["tune"]["best"]["parameters"] == {"lr": "2"}
 
 

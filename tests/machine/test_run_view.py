@@ -247,6 +247,7 @@ def test_the_machines_dollars_are_those_of_the_price_book(count):
             activity.attempts = [{k: v for k, v in e.items() if k != "usd"} for e in activity.attempts]
     by_the_book = as_json(view, PRICES, {})["totals"]["cost_usd"]
 
+    assert entries
     assert all(entry["usd"] is not None for entry in entries)
     assert reckoned == pytest.approx(by_the_book, abs=1e-6 * len(entries))
     assert reckoned > 0

@@ -79,7 +79,9 @@ def test_the_ledger_prices_an_attempt_as_the_price_book_does():
     scenario = {"spot": {"train": [{"interrupt": "40%"}, "none"]}}
     run = Run(pipeline(TRAIN, spot={"retry_budget": 2}), scenario=scenario)
 
-    for entry in run.view.stages["train"].attempts:
+    told = run.view.stages["train"].attempts
+    assert len(told) == 3
+    for entry in told:
         place = entry["instance_type"], entry["instance_count"], entry["market"]
         assert entry["usd"] == pytest.approx(load_prices().cost(*place, entry["billed_seconds"]), abs=1e-6)
 

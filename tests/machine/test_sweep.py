@@ -80,6 +80,7 @@ def test_trials_wait_for_a_place():
 
     starts = [job["CreationTime"] for job in run.jobs]
     ends = [job["TrainingEndTime"] for job in run.jobs]
+    assert len(starts) == 3
     assert all(start >= end for start, end in zip(starts[1:], ends[:-1], strict=True))
 
 

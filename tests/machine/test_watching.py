@@ -73,6 +73,7 @@ def test_the_pauses_grow_up_to_half_a_minute_and_begin_anew(run):
     _, _, pauses = watched(run, lambda n: away(n) if n <= 12 else None)
 
     waits = pauses[:12]
+    assert len(waits) == 12
     assert waits[0] == 0.2
     assert all(later == min(30.0, 2 * sooner) for sooner, later in itertools.pairwise(waits))
     assert waits[-1] == 30.0

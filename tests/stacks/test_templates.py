@@ -223,10 +223,9 @@ def test_settings_reach_what_they_are_for(everything):
         if str(state.get("Resource")).endswith(".sync")
     ]
 
-    assert all(
-        role["PermissionsBoundary"].endswith(":policy/boundary")
-        for role in template.of_type("IAM::Role").values()
-    )
+    made = template.of_type("IAM::Role").values()
+    assert made
+    assert all(role["PermissionsBoundary"].endswith(":policy/boundary") for role in made)
     assert machine["LoggingConfiguration"]["IncludeExecutionData"] is True
     own = [job["VpcConfig"]["Subnets"] for job in jobs if "VpcConfig" in job]
     assert ["subnet-1"] in own
