@@ -67,6 +67,7 @@ def _figures(scenario: Scenario) -> dict[str, Any]:
     return {
         "runs_per_second": 1 / seconds,
         "milliseconds_a_run": 1000 * seconds,
+        "transitions_per_second": statistics.fmean(run["transitions"] for run in runs) / seconds,
         "share_of_expressions": _in_expressions(compiled, scenario, OF_THE_LIBRARY) / same,
         "milliseconds_a_run_by_the_library_alone": 1000 * by_the_library,
         "times_as_fast_as_by_the_library_alone": by_the_library / same,

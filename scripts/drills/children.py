@@ -45,4 +45,4 @@ def _end_inside_a_save(number: int, save: int) -> None:
                 os.kill(os.getpid(), number)
             yield folder
 
-    Store.partial = counted  # type: ignore[method-assign]
+    Store.partial = counted  # type: ignore[method-assign,assignment]

@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_children_of_a_large_sweep_are_told_under_another_arn(account, name, pro
         account.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": queue_policy(arn, rule)})
         account.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
         told = account.run(children(), name, probe_role)
-        found = []
+        found: list[Any] = []
         seen = account.until("events", lambda: machines_told(account, queue, found), minutes=5)
     finally:
         account.events.remove_targets(Rule=name, Ids=["queue"])

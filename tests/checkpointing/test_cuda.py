@@ -5,6 +5,7 @@ Skipped where there is none. Two tests need two GPUs.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import logging
@@ -364,7 +365,8 @@ def test_a_generator_of_the_gpu_goes_on_where_it_was_alone_and_inside_of_others(
     with Checkpointer({"alone": first, "box": {"inside": inside}}) as checkpoints:
         list(checkpoints.steps(1))
 
-    again, box = torch.Generator(DEVICE), {}
+    box: dict[str, Any] = {}
+    again = torch.Generator(DEVICE)
     with Checkpointer({"alone": again, "box": box}):
         pass
 
@@ -399,7 +401,9 @@ def test_a_script_whose_default_device_is_the_gpu_goes_on_like_any_other() -> No
 
 
 def copy(state: dict[str, Any], host: HostBuffer) -> Snapshot:
-    return take({name: (lambda value=value: value) for name, value in state.items()}, host, {})
+    return take(
+        {name: functools.partial(lambda value: value, value) for name, value in state.items()}, host, {}
+    )
 
 
 def values(snapshot: Snapshot) -> dict[str, Any]:

@@ -71,11 +71,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "flipped bit": (lambda p: flip(p / "buffers-00000.bin"), "buffers-00000.bin", "SHA-256"),
     "flipped bit in the manifest": (lambda p: flip(p / "manifest.json"), "manifest.json", ""),
     "a folder for a file": (
-        lambda p: ((p / "index.json").unlink(), (p / "index.json").mkdir()),
+        lambda p: folder_for(p / "index.json"),
         "index.json",
         "",
     ),
 }
+
+
+def folder_for(path):
+    path.unlink()
+    path.mkdir()
 
 
 def truncate(file: Path) -> None:

@@ -107,7 +107,7 @@ class Screen:
 
     def typing(self, *lines):
         answers = io.StringIO("".join(f"{line}\n" for line in lines))
-        answers.isatty = lambda: True
+        self.monkeypatch.setattr(answers, "isatty", lambda: True)
         self.monkeypatch.setattr("sys.stdin", answers)
         return Dialogue(self.console, yes=False)
 

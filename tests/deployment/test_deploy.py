@@ -20,17 +20,19 @@ def templates(shared, pipeline):
 def run(site, templates):
     """Deploys; what was uploaded, and when, stands in `run.uploads`."""
 
+    uploads: list[object] = []
+
     def run(dialogue, options=Options(), made=None):
         return deploy(
             site,
             made or templates,
-            lambda: run.uploads.append(status(site, "relay")),
+            lambda: uploads.append(status(site, "relay")),
             dialogue,
             options,
             never,
         )
 
-    run.uploads = []
+    run.uploads = uploads  # type: ignore[attr-defined]
     return run
 
 

@@ -5,6 +5,7 @@ SageMaker, so botocore's Stubber says those.
 """
 
 import json
+from typing import Any
 
 import boto3
 import pytest
@@ -29,7 +30,7 @@ from workflows.specification.pipeline import Pipeline
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 BUCKET = f"relay-{ACCOUNT}-{REGION}"
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
     "layers": [],
@@ -73,7 +74,7 @@ def pipeline(**stage):
     return Pipeline.model_validate({"name": "p", "stages": [fields]})
 
 
-SPOT = {"ladder": ["ml.g5.xlarge", {"type": "ml.p4d.24xlarge", "count": 2}]}
+SPOT: dict[str, Any] = {"ladder": ["ml.g5.xlarge", {"type": "ml.p4d.24xlarge", "count": 2}]}
 
 
 def test_spot_on_demand_and_processing_are_three_quotas():

@@ -1,5 +1,6 @@
 """The whole life of a run in a `relay local`: with the command alone, and with the AWS CLI pointed at it."""
 
+import functools
 import json
 import os
 import shutil
@@ -184,7 +185,7 @@ def test_what_cannot_be_is_said_in_one_line(world, tmp_path):
     assert relay("stop", "third", "--yes", cwd=world).returncode == 0
     s3, sagemaker = client(world, "s3"), client(world, "sagemaker")
     for ending in ("InProgress", "Stopping"):  # the job still saves
-        until(lambda s=ending: not sagemaker.list_training_jobs(StatusEquals=s)["TrainingJobSummaries"], 120)
+        until(functools.partial(none_is, sagemaker, ending), 120)
     for found in s3.list_objects_v2(Bucket="relay-local")["Contents"]:
         s3.delete_object(Bucket="relay-local", Key=found["Key"])
     s3.delete_bucket(Bucket="relay-local")
@@ -216,6 +217,7 @@ def test_the_whole_life_of_a_run_with_the_aws_cli(world, tmp_path):
     environment = {**os.environ, **exports(address), "AWS_PAGER": "", "HOME": str(tmp_path)}
 
     def aws(*arguments):
+        assert AWS is not None
         done = subprocess.run([AWS, *arguments], capture_output=True, text=True, env=environment, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -255,3 +257,8 @@ def test_the_whole_life_of_a_run_with_the_aws_cli(world, tmp_path):
     (tmp_path / "hold").unlink()
     resumed = relay("resume", "third", "--watch", cwd=tmp_path, env=environment)
     assert resumed.returncode == 0, resumed.stderr
+
+
+def none_is(sagemaker, status):
+    """Whether no training job has the status."""
+    return not sagemaker.list_training_jobs(StatusEquals=status)["TrainingJobSummaries"]

@@ -15,7 +15,7 @@ from workflows.local import service_model
 from workflows.local.acceptance import MISFIT
 from workflows.local.service_errors import ServiceError
 
-FOREIGN = [
+FOREIGN: list[Any] = [
     None,
     "",
     "x" * 70_000,

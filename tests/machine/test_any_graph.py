@@ -1,6 +1,7 @@
 """Whatever the graph, the run's input and the faults: the run ends, and what it tells adds up."""
 
 import re
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from tests.machine.pipelines import Run, pipeline, watch
 from tests.machine.test_any_pipeline import capacity
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.specification.run_input import RunInputError, check_input
-from workflows.specification.stages import JobStage, TrainStage
+from workflows.specification.stages import JobStage, SweepStage, TrainStage
 
 JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 USER = Failure(exit_code=1, text="ValueError", after=60)
@@ -54,7 +55,7 @@ def stages(draw, name, earlier):
 @st.composite
 def situations(draw):
     names = NAMES[: draw(st.integers(1, 5))]
-    made = []
+    made: list[dict[str, Any]] = []
     for name in names:
         made.append(draw(stages(name, made)))
     jobs = [stage["name"] for stage in made if stage["kind"] not in {"gate", "register"}]
@@ -122,7 +123,7 @@ def test_any_run_of_any_graph_ends_and_adds_up(situation, stopped_is_success, wa
         result = run.results[stage.name]
         if "skipped" in result:
             assert result["ledger"] == []
-        elif isinstance(stage, JobStage) and stage.kind != "sweep" and "reused" not in result:
+        elif isinstance(stage, JobStage) and not isinstance(stage, SweepStage) and "reused" not in result:
             outcomes = [entry["outcome"] for entry in result["ledger"]]
             assert outcomes[-1] == "completed"
             assert "user error" not in outcomes

@@ -1,6 +1,7 @@
 """Every attempt is in the table, agrees with the ledger, and is measured; neither can cost a run its life."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.service_errors import ServiceError
 from workflows.policy.prices import load_prices
 
-TRAIN = {"name": "train"}
-LOST = {"interrupt": "50%"}
-WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
+TRAIN: dict[str, Any] = {"name": "train"}
+LOST: dict[str, Any] = {"interrupt": "50%"}
+WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
 LEARNS = WorkModel(**WORK, metrics={"accuracy": lambda given: float(given["rate"])})
 THROTTLED = ServiceError("ThrottlingException", "Rate exceeded")
 UNREACHABLE = ServiceError("SdkClientException", "no answer")

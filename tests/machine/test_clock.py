@@ -146,7 +146,8 @@ def test_a_call_from_the_clocks_own_thread_runs_at_once(clock: RealClock) -> Non
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_breaks_on_the_clocks_thread_is_told_to_everybody_after(clock: RealClock) -> None:
     # given a post that fails: nobody waits for its result
-    clock.post(lambda: {}["lost"])
+    nothing: dict[str, int] = {}
+    clock.post(lambda: nothing["lost"])
     # then the next call says so, and what is queued does not hang
     with pytest.raises(ClockError, match="KeyError"):
         clock.call(lambda: None)

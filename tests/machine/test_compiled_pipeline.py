@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 
@@ -285,7 +286,7 @@ def test_the_text_holds_no_jsonpath():
 
 
 def test_a_graph_of_thirty_stages_fits_the_definition_limit_and_runs():
-    layers = [[{"name": f"s{layer}-{i}"} for i in range(5)] for layer in range(6)]
+    layers: list[list[dict[str, Any]]] = [[{"name": f"s{layer}-{i}"} for i in range(5)] for layer in range(6)]
     for above, below in itertools.pairwise(layers):
         for stage in below:
             stage["needs"] = [each["name"] for each in above]

@@ -1,7 +1,7 @@
 """With a deadline the clock decides: on-demand before it is too late, and not earlier."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline, watch
@@ -123,28 +123,48 @@ capacity = st.sampled_from(
 )
 
 
+NEEDED = (
+    40  # minutes, by on-demand alone: 20 and 10 of work, and a changeover of 5 for each of the two stages
+)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(capacity, max_size=8),
-    st.integers(36, 200),
+    st.integers(NEEDED, 215),
     st.sampled_from(["5m", "20m", "2h"]),
     st.booleans(),
 )
+@example(entries=["none"] * 8, minutes=NEEDED, patience="2h", success=False)
 def test_no_run_is_late_that_on_demand_alone_would_have_finished_in_time(entries, minutes, patience, success):
+    run = of_two_stages(entries, minutes, patience, success)
+
+    assert run.ended["status"] == "SUCCEEDED", run.ended
+    assert seconds(run) <= minutes * MINUTE
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(capacity, max_size=8),
+    st.integers(1, NEEDED - 1),
+    st.sampled_from(["5m", "20m", "2h"]),
+    st.booleans(),
+)
+@example(entries=[], minutes=NEEDED - 1, patience="5m", success=False)
+def test_no_run_begins_that_on_demand_alone_would_finish_too_late(entries, minutes, patience, success):
+    run = of_two_stages(entries, minutes, patience, success)
+
+    assert run.ended["error"] == "Relay.CannotStart"
+    assert run.jobs == []
+
+
+def of_two_stages(entries, minutes, patience, success):
+    """A run with a deadline in so many minutes, whatever capacity there is."""
     later = {**TRAIN, "name": "later", "needs": ["train"], "expected": "10m"}
-    found = pipeline(
-        TRAIN, later, deadline=f"{minutes + 15}m", spot={"patience": patience, "retry_budget": 9}
-    )
+    found = pipeline(TRAIN, later, deadline=f"{minutes}m", spot={"patience": patience, "retry_budget": 9})
     models = {"later": WorkModel(seconds=600, steps=100, save_every=60)}
     scenario = {"spot": {"train": entries, "later": entries}}
-
-    run = Run(found, scenario=scenario, models=models, watch=watch(), stopped_is_success=success)
-
-    if minutes + 15 >= 40:  # what on-demand needs
-        assert run.ended["status"] == "SUCCEEDED", run.ended
-        assert seconds(run) <= (minutes + 15) * MINUTE
-    else:
-        assert run.ended["error"] == "Relay.CannotStart"
+    return Run(found, scenario=scenario, models=models, watch=watch(), stopped_is_success=success)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 4])

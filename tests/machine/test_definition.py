@@ -215,7 +215,8 @@ def test_a_name_of_a_state_is_used_once_in_the_whole_machine() -> None:
 
 def test_no_definition_makes_the_check_break() -> None:
     # given wrong types everywhere
-    for wrong in (None, 1, "x", [], {}, [1], {"a": 1}, [{"ErrorEquals": 1}], [[]]):
+    wrongs: tuple[Any, ...] = (None, 1, "x", [], {}, [1], {"a": 1}, [{"ErrorEquals": 1}], [[]])
+    for wrong in wrongs:
         for field in (
             "Type",
             "Next",

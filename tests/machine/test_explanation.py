@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -19,11 +20,16 @@ from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.policy.prices import load_prices
 
 PRICES = load_prices()
-LOST = {"interrupt": "50%"}
-WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
+LOST: dict[str, Any] = {"interrupt": "50%"}
+WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
 LEARNS = WorkModel(**WORK, metrics={"accuracy": lambda given: float(given["rate"])})
 BROKEN = WorkModel(**WORK, failures=(Failure(exit_code=1, text="ValueError: no such column", after=30),))
-SWEEP = {"name": "tune", "kind": "sweep", "grid": {"rate": [1, 2, 3]}, "best": {"metric": "accuracy"}}
+SWEEP = {
+    "name": "tune",
+    "kind": "sweep",
+    "grid": {"rate": [1, 2, 3]},
+    "best": {"metric": "accuracy"},
+}
 
 
 def stormy():
@@ -112,7 +118,8 @@ def test_the_statistics_and_the_page_tell_the_money_of_the_receipt(make):
     found = statistics(rows_of(run), PRICES)
     page = as_html(run.view, PRICES, {})
     # then
-    assert (found.attempts, found.usd) == (told["attempts"], pytest.approx(told["cost_usd"], abs=1e-6))
+    assert found.attempts == told["attempts"]
+    assert found.usd == pytest.approx(told["cost_usd"], abs=1e-6)
     assert found.on_demand_usd == pytest.approx(told["on_demand_cost_usd"], abs=1e-6)
     for sum_of_it in (told["cost_usd"], told["on_demand_cost_usd"]):
         assert f"<b>{money(sum_of_it)}</b>" in page

@@ -56,7 +56,8 @@ def test_trials_are_told_while_they_run_by_few_calls():
     calls = following.runs.states.calls
     calls.clear()
     # when it is looked at
-    seen, most = [], Counter()
+    seen = []
+    most: Counter[str] = Counter()
     for tune in looks(run, following):
         seen.append((Counter(trial.status for trial in tune.trials.values()), tune.count))
         if tune.status == "running":
@@ -73,6 +74,7 @@ def test_trials_are_told_while_they_run_by_few_calls():
     tune = following.view.stages["tune"]
     assert (tune.status, tune.best) == ("done", 41)
     assert [len(tune.trials[number].attempts) for number in (0, 1, 2, 30)] == [2, 2, 1, 2]
+    assert tune.entries()
     assert all("attempts" not in entry for entry in tune.entries())
 
 

@@ -1,21 +1,23 @@
 """Gates decide what goes on; a registration leaves a model package that says where it came from."""
 
+from typing import Any
+
 import pytest
 
 from tests.machine.pipelines import SITE, Run, definition, pipeline
 from workflows.jobs.checkpoints import checkpoint_bucket
 from workflows.local.sagemaker.work_model import WorkModel
 
-TRAIN = {"name": "train"}
-GATE = {"name": "good-enough", "kind": "gate", "when": "{{ train.metrics.acc }} >= 0.9"}
-REGISTER = {
+TRAIN: dict[str, Any] = {"name": "train"}
+GATE: dict[str, Any] = {"name": "good-enough", "kind": "gate", "when": "{{ train.metrics.acc }} >= 0.9"}
+REGISTER: dict[str, Any] = {
     "name": "register",
     "kind": "register",
     "model": "{{ train.outputs.model }}",
     "needs": ["good-enough"],
     "properties": {"team": "vision"},
 }
-AFTER = {"name": "after", "needs": ["good-enough"]}
+AFTER: dict[str, Any] = {"name": "after", "needs": ["good-enough"]}
 
 
 def reported(**metrics):

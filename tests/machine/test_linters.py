@@ -40,12 +40,14 @@ def test_asl_validator_accepts_the_machines(files):
     if not VALIDATOR.exists():
         pytest.skip("asl-validator is not installed: ./scripts/test installs it where npm is")
 
+    assert files
     for path in files:
         done = subprocess.run([VALIDATOR, "--json-path", path], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_statelint_accepts_the_machines_but_for_its_known_false_findings(files):
+    assert files
     for path in files:
         program = Path(sys.prefix) / "bin/statelint"
         done = subprocess.run([program, path], capture_output=True, text=True, timeout=60)

@@ -20,7 +20,11 @@ def test_a_fixed_copy_shares_nothing_with_what_it_was_made_of() -> None:
 
 
 def test_a_copy_shares_only_what_never_changes() -> None:
-    answer = {"fixed": Fixed({"a": 1}), "changing": {"b": 2}, "list": [Fixed({"c": 3}), {"d": 4}]}
+    answer: dict[str, Any] = {
+        "fixed": Fixed({"a": 1}),
+        "changing": {"b": 2},
+        "list": [Fixed({"c": 3}), {"d": 4}],
+    }
     copy = copied(answer)
     assert copy == answer
     assert copy["fixed"] is answer["fixed"]

@@ -1,14 +1,20 @@
 """Work that is done is not done again: a redrive, `reuse`, `from` and `only`."""
 
+from typing import Any
+
 import pytest
 
 from tests.machine.pipelines import Run, definition, materials, pipeline
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.state_machine.start import content_digest
 
-PREPARE = {"name": "prepare", "kind": "process", "outputs": ["data"]}
-TRAIN = {"name": "train", "inputs": {"data": "{{ prepare.outputs.data }}"}, "hyperparameters": {"lr": 1}}
-TUNE = {"name": "finetune", "inputs": {"model": "{{ train.outputs.model }}"}}
+PREPARE: dict[str, Any] = {"name": "prepare", "kind": "process", "outputs": ["data"]}
+TRAIN: dict[str, Any] = {
+    "name": "train",
+    "inputs": {"data": "{{ prepare.outputs.data }}"},
+    "hyperparameters": {"lr": 1},
+}
+TUNE: dict[str, Any] = {"name": "finetune", "inputs": {"model": "{{ train.outputs.model }}"}}
 GRAPH = pipeline(PREPARE, TRAIN, TUNE)
 
 
@@ -155,7 +161,7 @@ def test_trials_of_a_sweep_are_reused_one_by_one(lr):
     same = first.again({"reuse": True}, of=sweep(1, 2))
 
     assert len(first.jobs) == 2
-    assert all("reused" in trial for trial in same.results["tune"]["trials"])
+    assert ["reused" in trial for trial in same.results["tune"]["trials"]] == [True, True]
     assert same.results["tune"]["best"]["parameters"] == {"lr": "2"}
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,8 +18,8 @@ from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkMo
 from workflows.policy.prices import load_prices
 from workflows.runs.live import Narrator, status
 
-WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
-LOST = {"interrupt": "50%"}
+WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
+LOST: dict[str, Any] = {"interrupt": "50%"}
 PRICES = load_prices()
 
 
@@ -246,6 +247,7 @@ def test_the_machines_dollars_are_those_of_the_price_book(count):
             activity.attempts = [{k: v for k, v in e.items() if k != "usd"} for e in activity.attempts]
     by_the_book = as_json(view, PRICES, {})["totals"]["cost_usd"]
 
+    assert entries
     assert all(entry["usd"] is not None for entry in entries)
     assert reckoned == pytest.approx(by_the_book, abs=1e-6 * len(entries))
     assert reckoned > 0

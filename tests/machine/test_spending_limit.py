@@ -1,6 +1,7 @@
 """No attempt is started that can take the run past its spending limit."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests.machine.pipelines import Run, pipeline
 from workflows.policy.prices import load_prices
 
-TRAIN = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
+TRAIN: dict[str, Any] = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
 HOUR = load_prices().hourly("ml.m5.xlarge", "on-demand")
 MORE = "and another attempt could cost"
 
@@ -78,7 +79,9 @@ def test_the_ledger_prices_an_attempt_as_the_price_book_does():
     scenario = {"spot": {"train": [{"interrupt": "40%"}, "none"]}}
     run = Run(pipeline(TRAIN, spot={"retry_budget": 2}), scenario=scenario)
 
-    for entry in run.view.stages["train"].attempts:
+    told = run.view.stages["train"].attempts
+    assert len(told) == 3
+    for entry in told:
         place = entry["instance_type"], entry["instance_count"], entry["market"]
         assert entry["usd"] == pytest.approx(load_prices().cost(*place, entry["billed_seconds"]), abs=1e-6)
 

@@ -1,6 +1,7 @@
 """A sweep: every trial has the full treatment of a stage, and the best one goes on."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,10 @@ from tests.machine.pipelines import Run, pipeline, watch
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.policy.prices import load_prices
 
-LARGE = {"retry_budget": 200}  # three trials with it could have more events than one history takes
-USUAL = {"seconds": 1200, "steps": 100, "save_every": 60}
+LARGE: dict[str, Any] = {
+    "retry_budget": 200
+}  # three trials with it could have more events than one history takes
+USUAL: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
 BUG = Failure(exit_code=1, text="ValueError: no")
 
 
@@ -77,6 +80,7 @@ def test_trials_wait_for_a_place():
 
     starts = [job["CreationTime"] for job in run.jobs]
     ends = [job["TrainingEndTime"] for job in run.jobs]
+    assert len(starts) == 3
     assert all(start >= end for start, end in zip(starts[1:], ends[:-1], strict=True))
 
 

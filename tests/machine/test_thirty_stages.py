@@ -72,6 +72,7 @@ def test_thirty_stages_end_though_nearly_every_one_is_interrupted():
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     stages = json.loads(ended["output"])["stages"]
     assert len(stages) == 30
+    assert on_spot
     for name in on_spot:
         outcomes = [attempt["outcome"] for attempt in stages[name]["ledger"]]
         trials = 4 if name.startswith("tune") else 1

@@ -42,7 +42,8 @@ class Flaky:
 
 def watched(run, fails=lambda number: None, **more):
     """(view, text, pauses) of a watch of an ended run, whose calls fail as told."""
-    clean, out, pauses, count = runs_of(run.world), io.StringIO(), [], [0]
+    pauses: list[float] = []
+    clean, out, count = runs_of(run.world), io.StringIO(), [0]
     clients = {"stepfunctions": clean.states, "sagemaker": clean.sagemaker, "s3": clean.s3}
     runs = Runs(lambda service: Flaky(clients[service], count, fails))
     console = Console(file=out, width=200)
@@ -72,6 +73,7 @@ def test_the_pauses_grow_up_to_half_a_minute_and_begin_anew(run):
     _, _, pauses = watched(run, lambda n: away(n) if n <= 12 else None)
 
     waits = pauses[:12]
+    assert len(waits) == 12
     assert waits[0] == 0.2
     assert all(later == min(30.0, 2 * sooner) for sooner, later in itertools.pairwise(waits))
     assert waits[-1] == 30.0

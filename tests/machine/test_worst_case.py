@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from workflows.specification.stages import MOST_TRIALS
 from workflows.state_machine import worst_case
 from workflows.state_machine.check import MOST_EVENTS, MOST_VALUE, problems_of
 
-TRAIN = {"name": "train"}
-WORK = {"seconds": 1200, "steps": 100, "save_every": 60}
+TRAIN: dict[str, Any] = {"name": "train"}
+WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}
 LONGEST = "a-stage-with-a-name-of-forty-characters1"
 RETRIES_RESERVED, EVENTS_OF_A_RETRY = 3, 3  # scheduled, started, failed
 
@@ -33,7 +34,7 @@ def events(found, **world):
 
 def largest(run):
     """The bytes of the largest value that each variable had."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for event in run.world.history(run.arn):
         for name, text in event.get("stateExitedEventDetails", {}).get("assignedVariables", {}).items():
             sizes[name] = max(sizes.get(name, 0), len(text.encode()))

@@ -138,6 +138,7 @@ def test_one_pass_answers_for_every_start_with_the_same_end():
 
     found = optimal_costs(up, HOUR, asked, [12, 20, 40])
 
+    assert list(found) == [12, 20, 40]
     for room, cost in found.items():
         alone = optimal_cost(up[40 - room :].tolist(), HOUR, task(8, room, 0.7))
         assert cost == pytest.approx(alone)

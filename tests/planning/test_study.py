@@ -25,6 +25,7 @@ def cell(cells, rule, deadline=12.0):
 
 
 def test_every_rule_costs_at_least_the_optimum_and_its_interval_holds_it(cells):
+    assert cells
     for each in cells:
         assert each.starts == 12
         assert each.low <= each.ratio <= each.high

@@ -1,6 +1,7 @@
 """The API: what a client sends, what Step Functions is asked, and what the client is told."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -453,7 +454,7 @@ def test_a_changed_schema_is_deployed(synthesize, tmp_path):
             + epochs
             + ": 1}, image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1}\n"
         )
-        triggers = {"small": {"api": {}}}
+        triggers: dict[str, Any] = {"small": {"api": {}}}
         made = synthesize(Settings(pipelines=("pipeline.yaml",), triggers=triggers), tmp_path)["relay-small"]
         found.append(set(Resolved(made).of_type("ApiGateway::Deployment")))
 

@@ -62,7 +62,7 @@ def trigger_roles(template):
 
 
 def test_the_triggers_are_among_them(everything):
-    found = [who for who, _, _ in roles("everything", Resolved(everything["relay-everything"]), KEY)]
+    found = [who for who, _, _ in every_role("everything", Resolved(everything["relay-everything"]), KEY)]
 
     assert found[:2] == ["schedule", "api"]
 
@@ -84,8 +84,15 @@ def test_the_role_of_api_gateways_logs_may_do_what_api_gateway_asks_of_it(everyt
     assert statement["Resource"] == "*"
 
 
+def every_role(*deployed):
+    """What `roles` finds; at least one."""
+    found = list(roles(*deployed))
+    assert found
+    return found
+
+
 def test_everything_that_is_called_is_allowed(deployed):
-    for who, statements, needed in roles(*deployed):
+    for who, statements, needed in every_role(*deployed):
         missing = {
             f"{need.action} on {need.resource} {need.context}"
             for need in needed
@@ -95,7 +102,7 @@ def test_everything_that_is_called_is_allowed(deployed):
 
 
 def test_everything_that_is_allowed_is_called(deployed):
-    for who, statements, needed in roles(*deployed):
+    for who, statements, needed in every_role(*deployed):
         superfluous = [
             f"{statement['Sid']}: {action} on {resource}"
             for statement, action, resource in parts(statements)
@@ -105,7 +112,7 @@ def test_everything_that_is_allowed_is_called(deployed):
 
 
 def test_every_pattern_of_a_condition_is_used(deployed):
-    for who, statements, needed in roles(*deployed):
+    for who, statements, needed in every_role(*deployed):
         for statement, action, resource in parts(statements):
             for operator, keys in statement.get("Condition", {}).items():
                 for key, patterns in keys.items():
@@ -117,7 +124,9 @@ def test_every_pattern_of_a_condition_is_used(deployed):
 
 def test_every_open_resource_has_its_reason_in_the_template(deployed):
     _, template, _ = deployed
-    for role in [r for r in template.resources.values() if r["Type"] == "AWS::IAM::Role"]:
+    made = [r for r in template.resources.values() if r["Type"] == "AWS::IAM::Role"]
+    assert made
+    for role in made:
         known = role.get("Metadata", {}).get("cdk_nag", {}).get("rules_to_suppress", [])
         reasons = {rule["id"].partition("::")[2].removesuffix("]"): rule["reason"] for rule in known}
         policies = role["Properties"].get("Policies", [])
@@ -130,7 +139,9 @@ def test_every_open_resource_has_its_reason_in_the_template(deployed):
 
 def test_no_action_is_open_and_nothing_is_allowed_by_exclusion(deployed):
     _, template, _ = deployed
-    for role in template.of_type("IAM::Role").values():
+    made = template.of_type("IAM::Role").values()
+    assert made
+    for role in made:
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
@@ -143,7 +154,9 @@ def test_no_action_is_open_and_nothing_is_allowed_by_exclusion(deployed):
 
 def test_iam_takes_the_policies(deployed):
     _, template, _ = deployed
-    for role in template.of_type("IAM::Role").values():
+    made = template.of_type("IAM::Role").values()
+    assert made
+    for role in made:
         documents = [policy["PolicyDocument"] for policy in role["Policies"]]
         assert (
             len(json.dumps(documents, separators=(",", ":"))) < 10_240
@@ -152,7 +165,9 @@ def test_iam_takes_the_policies(deployed):
 
 def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
     _, template, _ = deployed
-    for role in template.of_type("IAM::Role").values():
+    made = template.of_type("IAM::Role").values()
+    assert made
+    for role in made:
         (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert set(trusted["Principal"]) == {"Service"}
         # Of API Gateway it is not documented that it says so.
@@ -182,12 +197,12 @@ def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
     ids=lambda need: f"{need.action} {need.resource.rpartition(':')[2]}",
 )
 def test_what_belongs_to_others_is_out_of_reach_of_every_role(templates, need):
-    for who, statements, _ in roles("digits", Resolved(templates["relay-digits"]), None):
+    for who, statements, _ in every_role("digits", Resolved(templates["relay-digits"]), None):
         assert not allowed(need, statements), who
 
 
 def test_an_input_that_is_a_whole_bucket_opens_no_other_one(everything):
-    found = list(roles("everything", Resolved(everything["relay-everything"]), KEY))
+    found = list(every_role("everything", Resolved(everything["relay-everything"]), KEY))
 
     assert any(
         allowed(Need("s3:GetObject", "arn:aws:s3:::whole/x"), statements) for _, statements, _ in found
@@ -199,6 +214,6 @@ def test_an_input_that_is_a_whole_bucket_opens_no_other_one(everything):
 def test_the_machines_read_no_model_and_no_checkpoint(templates):
     model = Need("s3:GetObject", f"{BUCKET}/digits/runs/1-a/train/output/j/output/model.tar.gz")
     checkpoint = Need("s3:GetObject", f"{BUCKET}/digits/runs/1-a/train/checkpoints/step-1/manifest.json")
-    for who, statements, _ in roles("digits", Resolved(templates["relay-digits"]), None):
+    for who, statements, _ in every_role("digits", Resolved(templates["relay-digits"]), None):
         for need in (model, checkpoint):
             assert allowed(need, statements) == (who == "jobs")

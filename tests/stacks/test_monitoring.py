@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.stacks.templates import Resolved
 from workflows.local.server import ACCOUNT, REGION
 
 ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:digits:nightly-7"
-EVENT = {
+EVENT: dict[str, Any] = {
     "version": "0",
     "id": "315c1398-40ff-a850-213b-158f73e60175",
     "detail-type": "Step Functions Execution Status Change",
@@ -85,7 +86,9 @@ def test_runs_that_went_well_are_told_where_the_settings_say_so(templates, every
 
 
 def test_only_runs_are_told_and_not_the_trials_of_a_sweep_nor_the_watch(everything):
-    for status, (rule, _) in messages(Resolved(everything["relay-everything"])).items():
+    sent = messages(Resolved(everything["relay-everything"]))
+    assert sent
+    for status, (rule, _) in sent.items():
         assert rule["EventPattern"] == {
             "source": ["aws.states"],
             "detail-type": ["Step Functions Execution Status Change"],
@@ -127,7 +130,7 @@ def test_both_services_may_publish_and_use_the_key_and_plain_http_may_not(templa
 
 
 # ------------------------------------------------------------------------------------------- the alarms
-WATCHED = {
+WATCHED: dict[str, Any] = {
     "run-failed": "ExecutionsFailed",
     "run-timed-out": "ExecutionsTimedOut",
     "run-aborted": "ExecutionsAborted",
@@ -167,12 +170,14 @@ def test_the_alarms_and_graphs_of_own_metrics_are_of_metrics_that_the_machine_se
     shown = json.loads(dashboard["DashboardBody"])
     graphs = [m for w in shown["widgets"] for m in w["properties"].get("metrics", []) if m[0] == "Relay"]
 
+    assert graphs
     used = {metric for _, metric, *_ in graphs}
     used |= {
         alarm["MetricName"]
         for alarm in template.of_type("CloudWatch::Alarm").values()
         if alarm["Namespace"] == "Relay"
     }
+    assert sent
     assert used == sent - {"MetricName", "Value", "Dimensions", "Name"}
     assert all(m[2:4] == ["Pipeline", "digits"] for m in graphs)
 

@@ -1,5 +1,6 @@
 """What runs is the template: machines, rule and target are taken out of it and put into the local world."""
 
+import functools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_the_digits_run_through_the_api_and_through_the_schedule_which_is_delive
         shown = until(lambda: ended_through(gateway, asked), 240)
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         arns = [deliver_schedule(world, own, moment) for _ in range(2)]
-        ended = [until(lambda arn=arn: in_the_end(runs, arn), 240) for arn in arns]
+        ended = [until(functools.partial(in_the_end, runs, arn), 240) for arn in arns]
 
     # then the client's run is done, and of the schedule's there is one
     assert shown["status"] == "SUCCEEDED", shown

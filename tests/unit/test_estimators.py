@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -86,8 +87,8 @@ def test_no_parameter_is_in_two_of_the_groups():
 
 
 # ------------------------------------------------------------------------------------------- what is carried
-VPC = {"subnets": ["subnet-1"], "security_group_ids": ["sg-1"]}
-PRIVATE = {
+VPC: dict[str, Any] = {"subnets": ["subnet-1"], "security_group_ids": ["sg-1"]}
+PRIVATE: dict[str, Any] = {
     "training_repository_access_mode": "Vpc",
     "training_repository_credentials_provider_arn": "arn:aws:lambda:eu-west-1:123456789012:function:login",
 }
@@ -279,7 +280,7 @@ def test_the_region_of_a_framework_image_is_that_of_the_job():
 
 
 # -------------------------------------------------------------------------------------------- hyperparameters
-VALUES = {
+VALUES: dict[str, Any] = {
     "epochs": 40,
     "lr": 0.1,
     "half": True,
@@ -323,7 +324,7 @@ def test_a_model_dir_of_tensorflow_is_a_hyperparameter_where_it_is_given():
 
 # ---------------------------------------------------------------------------------------------- refusals
 GROUPS = [InstanceGroup("one", "ml.g5.2xlarge", 1)]
-REFUSES = {
+REFUSES: dict[str, Any] = {
     "output_path": {"output_path": "s3://bucket/out"},
     "disable_output_compression": {"disable_output_compression": True},
     "max_retry_attempts": {"max_retry_attempts": 3},
@@ -340,7 +341,7 @@ REFUSES = {
     "enable_session_tag_chaining": {"enable_session_tag_chaining": True},
 }
 # These can be made only with the images, the recipes and the network that they are for.
-LEFT_ON_THE_ESTIMATOR = {
+LEFT_ON_THE_ESTIMATOR: dict[str, Any] = {
     "compiler_config": ("compiler_config", object()),
     "training_recipe": ("is_llmft_recipe", True),
 }

@@ -12,7 +12,8 @@ from workflows.jobs.code_archive import SourceError
 from workflows.jobs.materials import MaterialError, gather
 from workflows.jobs.site import Materials, Site
 from workflows.local.service_model import checked
-from workflows.specification.pipeline import Pipeline, ProcessStage, TrainStage
+from workflows.specification.pipeline import Pipeline
+from workflows.specification.stages import ProcessStage, TrainStage
 
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
@@ -177,7 +178,7 @@ def test_checkpoints_are_in_the_folder_of_sagemaker_unless_said():
 # ---------------------------------------------------------------------------------------------------- code
 def gathered(folder, **stage):
     pipeline = Pipeline(name="demo", stages=[train(image=IMAGE, **stage)])
-    return gather(pipeline, folder, "bucket", lambda image, kind: image)
+    return gather(pipeline, folder, "bucket", lambda image, kind: str(image))
 
 
 @pytest.fixture

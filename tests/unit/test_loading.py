@@ -128,4 +128,8 @@ def test_the_schema_for_editors_accepts_the_example():
 
     example = Path(__file__).parents[2] / "workflows/examples/digits/pipeline.yaml"
 
-    jsonschema.validate(yaml.safe_load(example.read_text()), json_schema())
+    written = yaml.safe_load(example.read_text())
+    validator = jsonschema.Draft202012Validator(json_schema())
+
+    assert [error.message for error in validator.iter_errors(written)] == []
+    assert not validator.is_valid({**written, "stagse": []})

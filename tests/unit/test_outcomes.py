@@ -1,11 +1,13 @@
 """Every text that AWS was seen to write is told for what it is, and no script can pretend another."""
 
+from typing import Any
+
 import pytest
 
 from tests.oracle.policy import classify
 from workflows.policy.outcomes import Outcome
 
-BASE = {
+BASE: dict[str, Any] = {
     "status": "Failed",
     "secondary": "Failed",
     "reason": "",

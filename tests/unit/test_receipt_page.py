@@ -69,6 +69,7 @@ def test_the_page_has_every_attempt_and_the_sums_of_the_receipt(view):
         assert figure in found.texts
     numbers = [named for tag, named in found.tags if named.get("data-label") == "attempt"]
     assert len(numbers) == len(everything)
+    assert everything
     for line in everything:
         assert line.entry["why"] in found.texts
     assert "model sha256 abc123" in found.texts
@@ -109,7 +110,9 @@ def test_a_plan_stands_beside_what_it_cost(view):
 def test_the_page_fetches_nothing_and_runs_nothing(view):
     text = as_html(view, PRICES, {})
 
-    assert all(each.startswith("data:") for each in Page(text).fetched)
+    fetched = Page(text).fetched
+    assert fetched
+    assert all(each.startswith("data:") for each in fetched)
     assert "<script" not in text
     assert not re.search(r"url\(", text)
 

@@ -25,9 +25,10 @@ RUNNING = ListedRun("nightly", "digits", "RUNNING", "2026-11-27T01:00:00+00:00",
 
 
 def shown(width, *runs):
-    console = Console(width=width, file=io.StringIO(), highlight=False)
+    out = io.StringIO()
+    console = Console(width=width, file=out, highlight=False)
     console.print(as_text(runs, width))
-    return console.file.getvalue()
+    return out.getvalue()
 
 
 def test_a_wide_terminal_shows_every_column():

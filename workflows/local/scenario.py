@@ -119,7 +119,7 @@ class Trace(_Part):
     """A recorded history: its file, how many instances must be there, where in it to start."""
 
     file: str
-    need: int = Field(1, ge=1)
+    need: int = Field(default=1, ge=1)
     start: Duration = 0.0
     notice: Duration = 0.0
 
