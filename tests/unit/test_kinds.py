@@ -70,7 +70,8 @@ def test_the_readme_names_each_kind(kind):
 
 
 def test_kinds_are_told_apart_by_tables_and_methods_and_seldom_by_their_class():
-    names = "|".join(model.__name__ for model in {*KINDS.values(), BaseStage, JobStage})
+    models: set[type[BaseStage]] = {*KINDS.values(), BaseStage, JobStage}
+    names = "|".join(model.__name__ for model in models)
     asked = re.compile(rf"isinstance\([^)]*\b({names})\b")
     found = [
         f"{name}: {line.strip()}"
