@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from workflows.jobs.requests import Materials, Site
+from workflows.ledger.vocabulary import CANNOT_START
 from workflows.policy import decisions
 from workflows.policy.prices import PriceBook, load_prices
 from workflows.specification.pipeline import Pipeline
@@ -30,7 +31,6 @@ from workflows.state_machine.sweep import sweep_states
 from workflows.state_machine.timing import bindings
 
 LONGEST_STATE_NAME = 80
-REFUSED = "Relay.CannotStart"
 
 
 def compile_pipeline(
@@ -71,7 +71,7 @@ class _Compiler:
         run = run_variable(self.pipeline, self.materials, self.prices, *bindings(steps))
         fixed = {"run": jsonata(run), "policy": decisions.policy_data(), "done": {}}
         start = asl.Pass("start", assign=fixed, output={})
-        refused = asl.Fail("refused", error=REFUSED, cause=jsonata("$run.problems"))
+        refused = asl.Fail("refused", error=CANNOT_START, cause=jsonata("$run.problems"))
         take, held = schedule_states(self.pipeline.name, self.site)
         begin = (
             asl.Choice("can it start", output={}).when("$exists($run.problems)", refused).when(ASKED, take)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workflows.jobs.requests import settings
+from workflows.ledger.vocabulary import GATE_FAILED
 from workflows.policy.outcomes import Hold
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import GateStage, RegisterStage
@@ -18,7 +19,6 @@ from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
 
-GATE_FAILED = "Relay.GateFailed"
 MOST_METRICS = 20  # of the 50 properties that a model package may have
 
 

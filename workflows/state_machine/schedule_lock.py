@@ -18,6 +18,7 @@ import json
 from typing import Any
 
 from workflows.jobs.requests import Site
+from workflows.ledger.vocabulary import CANNOT_TAKE
 from workflows.specification.run_input import DROPPED
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
@@ -25,7 +26,6 @@ from workflows.state_machine.language import jsonata
 from workflows.state_machine.lock import Lock
 
 MOST_TRIES = 3  # to take it over: another was faster, then what it wrote is seen
-CANNOT_TAKE = "Relay.CannotTakeSchedule"
 ASKED = "$exists($run.scheduled)"
 
 

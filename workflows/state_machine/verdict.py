@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 
 from workflows.jobs.requests import Site, checkpoint_uri, rung, settings
+from workflows.ledger.entry import names_in_a_row
 from workflows.ledger.vocabulary import variable
 from workflows.policy import decisions, outcomes, tally
+from workflows.policy.prices import DISCOUNTED
 from workflows.policy.rules import FUNCTIONS
 from workflows.specification.settings import Backoff
 from workflows.specification.stages import JobStage, SweepStage, TrainStage
@@ -30,7 +32,6 @@ LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
 READ_ON, DECIDE = "read on", "decide"
 _STEPS = ("step", "saved_step", "resumed_step", "total", "seconds_left")
 _WORDS = ("stopped_by_watch", "because")  # of the mark
-DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount already
 _STEEPEST = 30  # exponent of the back-off: more only overflows
 
 
@@ -93,7 +94,7 @@ def finished(
 ) -> str:
     """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
     progress = or_else("$s.final", "{}")
-    decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
+    decision = {"decision": '"done"', "why": '"the work is complete"', "wait_seconds": "0"}
     line = entry(stage, outcome='"completed"', decision=decision, kept="1")
     left = {
         "outputs": fields(outputs),
@@ -150,7 +151,7 @@ def _exit_listed(stage: JobStage) -> str:
     return rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(codes)}"
 
 
-def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
+def entry(stage: JobStage, *, outcome: str, decision: dict[str, str], kept: str) -> str:
     """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress).
 
     `kept` is the share of the attempt's work that is not lost, over `$from`, `$reached` and `$held` (steps).
@@ -187,7 +188,18 @@ def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
     place = or_else(got, rung(stage)) if stage.on_demand.preferences else rung(stage)
     if isinstance(stage, SweepStage):
         values["trial"] = "$s.trial"
-    return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {{{decision}}}]))"
+    _refuse_incomplete({*values, *decision}, trial=isinstance(stage, SweepStage))
+    return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {fields(decision)}]))"
+
+
+def _refuse_incomplete(written: set[str], *, trial: bool) -> None:
+    """Raises TypeError when the machine would write another line than `ledger/entry.py` defines."""
+    defined = names_in_a_row(trial=trial)
+    if written != defined:
+        raise TypeError(
+            f"the machine's line of the ledger lacks {sorted(defined - written)} and has "
+            f"{sorted(written - defined)} besides: write what `ledger/entry.py` defines"
+        )
 
 
 def _cost() -> str:
@@ -205,7 +217,7 @@ def _cost() -> str:
 
 def _next_place(stage: JobStage) -> str:
     limits = settings(stage.name)
-    decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
+    decision = {"decision": "$d.next", "why": "$d.why", "wait_seconds": "$wait"}
     # What was saved when it ended; the next attempt may find less (`receipt.py` knows both).
     kept = "($held > $from ? ($held - $from) / ($max([$reached, $held]) - $from) : 0)"
     line = entry(stage, outcome="$e.outcome", decision=decision, kept=kept)

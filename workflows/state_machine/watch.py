@@ -49,6 +49,7 @@ from workflows.jobs.requests import (
     Site,
 )
 from workflows.jobs.watch_pattern import LEFT_TAG, LOOK_AFTER, WAITING
+from workflows.ledger.vocabulary import WATCH_REFUSED
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.language import jsonata
@@ -125,7 +126,7 @@ def _stop(site: Site, look: Any) -> Any:
 
 
 def _refused() -> Any:
-    return asl.Fail("the watch was refused", error="Relay.WatchRefused", cause=jsonata("$look.why"))
+    return asl.Fail("the watch was refused", error=WATCH_REFUSED, cause=jsonata("$look.why"))
 
 
 def _task(
