@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline
 from workflows.ledger.receipt import as_json
 from workflows.ledger.receipt_text import as_text
@@ -296,3 +297,15 @@ def test_the_narration_tells_trials_apart_and_names_the_best():
     assert lines.index("good 0.503 >= 0.5: go on") > lines.index(
         "tune #2 attempt 1 on spot: completed at step 100"
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"checkpoint": {"s3_uri": "s3://bucket/shared/here/"}}])
+def test_the_folder_of_the_checkpoints_is_that_of_the_job_wherever_the_pipeline_puts_it(settings):
+    run = Run(pipeline({"name": "train", **settings}))
+
+    folder = run.view.stages["train"].checkpoints
+    said = runs_of(run.world).progress(folder)
+
+    assert folder == run.jobs[0]["CheckpointConfig"]["S3Uri"]
+    assert said is not None
+    assert (said.step, said.total) == (100, 100)
