@@ -13,6 +13,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from workflows.ledger.attempts import DIMENSION, NAMESPACE
+from workflows.ledger.entry import Metric
 
 USUAL_PERIOD = 5  # minutes
 STATES, EVENTS, SQS, SCHEDULER = "AWS/States", "AWS/Events", "AWS/SQS", "AWS/Scheduler"
@@ -72,12 +73,12 @@ def of_pipeline(
     yield from _of_runs(pipeline, {"StateMachineArn": machine_arn})
     own = {DIMENSION: pipeline}
     yield Watched(
-        "deadline-pressed", NAMESPACE, "DeadlinePressed", own,
+        "deadline-pressed", NAMESPACE, Metric.DEADLINE_PRESSED, own,
         "A stage went on demand because of its run's deadline: no time was left for spot capacity. The run "
         "costs more now and has no slack left. If it happens often, allow more time.",
     )  # fmt: skip
     yield Watched(
-        "no-progress", NAMESPACE, "NoProgress", own,
+        "no-progress", NAMESPACE, Metric.NO_PROGRESS, own,
         f"{no_progress} attempts or more in an hour trained and left the checkpoint where it was: they come "
         "too seldom, or are not written. See relay explain RUN and the job's log; shorten `checkpoint`.",
         threshold=no_progress, minutes=60,

@@ -9,6 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from workflows.ledger.attempts import DIMENSION, NAMESPACE
+from workflows.ledger.entry import Metric
 
 WIDTH = 24  # columns of a dashboard
 RUNS = {
@@ -42,10 +43,10 @@ class Dashboard(Construct):
             cloudwatch.SingleValueWidget(
                 title="Of the whole time shown, in US dollars and counts",
                 metrics=[
-                    self._own("CostUSD", "spent"),
-                    self._own("SavedUSD", "saved against on-demand"),
-                    self._own("Interruptions", "interruptions"),
-                    self._own("OnDemandAttempts", "attempts on demand"),
+                    self._own(Metric.COST, "spent"),
+                    self._own(Metric.SAVED, "saved against on-demand"),
+                    self._own(Metric.INTERRUPTIONS, "interruptions"),
+                    self._own(Metric.ON_DEMAND, "attempts on demand"),
                 ],
                 set_period_to_time_range=True,
                 width=WIDTH,
@@ -57,10 +58,10 @@ class Dashboard(Construct):
             self._graph(
                 "Capacity",
                 [
-                    self._own("Interruptions", "interruptions"),
-                    self._own("OnDemandAttempts", "attempts on demand (fallbacks)"),
-                    self._own("NoProgress", "attempts without progress"),
-                    self._own("DeadlinePressed", "on demand for the deadline"),
+                    self._own(Metric.INTERRUPTIONS, "interruptions"),
+                    self._own(Metric.ON_DEMAND, "attempts on demand (fallbacks)"),
+                    self._own(Metric.NO_PROGRESS, "attempts without progress"),
+                    self._own(Metric.DEADLINE_PRESSED, "on demand for the deadline"),
                 ],
             ),
         )
@@ -68,13 +69,13 @@ class Dashboard(Construct):
             self._graph(
                 "Seconds until an attempt had its instances",
                 [
-                    self._own("WaitSeconds", "half of them", "p50"),
-                    self._own("WaitSeconds", "the longest", "Maximum"),
+                    self._own(Metric.QUEUED, "half of them", "p50"),
+                    self._own(Metric.QUEUED, "the longest", "Maximum"),
                 ],
             ),
             self._graph(
                 "US dollars",
-                [self._own("CostUSD", "spent"), self._own("SavedUSD", "saved against on-demand")],
+                [self._own(Metric.COST, "spent"), self._own(Metric.SAVED, "saved against on-demand")],
             ),
         )
 

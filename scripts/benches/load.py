@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from workflows.policy.outcomes import Outcome
+
 TITLE = "Twenty runs of real training at once in one local world (one to two minutes)"
 RUNS = 20
 SPEED = 600.0
@@ -77,7 +79,7 @@ def _run(folder: Path, runs: int) -> dict[str, Any]:
         "finished": sum(view.status == "SUCCEEDED" for view in views),
         "seconds": seconds,
         "attempts": len(attempts),
-        "interrupted": sum(entry["outcome"] == "interrupted" for entry in attempts),
+        "interrupted": sum(entry.outcome == Outcome.INTERRUPTED for entry in attempts),
         "memory_mib_of_the_empty_world": empty,
         "memory_mib_at_most": most,
         "memory_mib_a_run": (most - empty) / runs,

@@ -179,8 +179,8 @@ def test_a_processing_job_that_was_stopped_with_its_run_stands_in_the_receipt(sm
         rehearsal.runs.add_stopped_jobs(view)
 
     [entry] = view.stages["prepare"].attempts
-    assert (entry["outcome"], entry["market"]) == ("stopped with the run", "on-demand")
-    assert entry["instance_type"] == "ml.m5.xlarge"
+    assert (entry.outcome, entry.market) == ("stopped with the run", "on-demand")
+    assert entry.instance_type == "ml.m5.xlarge"
 
 
 @pytest.mark.parametrize(

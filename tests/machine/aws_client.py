@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,6 +67,12 @@ def runs_of(world: VirtualWorld) -> Runs:
     handles: dict[str, Callable[[str, Any], Any]] = {
         "stepfunctions": world.step_functions.handle,
         "sagemaker": world.sagemaker.handle,
-        "s3": world.objects.call,
+        "s3": lambda operation, request: _streamed(world.objects.call(operation, request)),
     }
     return Runs(lambda service: Client(service, handles[service]), "bucket")
+
+
+def _streamed(answer: Any) -> Any:
+    """The answer of S3 with a body to be read, as boto3 hands it over."""
+    whole = isinstance(answer, dict) and isinstance(answer.get("Body"), bytes)
+    return {**answer, "Body": io.BytesIO(answer["Body"])} if whole else answer

@@ -152,7 +152,7 @@ class Run:
 
     def attempts(self, stage: str) -> list[tuple[str, str, str]]:
         """(market, outcome, decision) of each attempt."""
-        return [(a["market"], a["outcome"], a["decision"]) for a in self.view.stages[stage].attempts]
+        return [(a.market, a.outcome, a.decision) for a in self.view.stages[stage].attempts]
 
     def _stop(self, seconds: float) -> Any:
         """A person stops whatever job then runs."""

@@ -65,19 +65,19 @@ def test_any_run_ends_within_its_budgets_and_its_ledger_adds_up(situation, stopp
     told = []
     for stage in found.stages:
         attempts = view.stages[stage.name].attempts
-        told += [attempt["job"] for attempt in attempts]
-        on_spot = [a for a in attempts if a["market"] == "spot"]
-        outcomes = [a["outcome"] for a in attempts]
+        told += [attempt.job for attempt in attempts]
+        on_spot = [a for a in attempts if a.market == "spot"]
+        outcomes = [a.outcome for a in attempts]
 
         # Interruptions that cost budget: the one that uses it up is the last on spot.
-        spent = [max(a["interruptions"], a["outcome"] in {"interrupted", "no capacity"}) for a in on_spot]
+        spent = [max(a.interruptions, a.outcome in {"interrupted", "no capacity"}) for a in on_spot]
         assert sum(spent[:-1]) < stage.spot.retry_budget or not on_spot
         assert outcomes.count("unknown") <= UNKNOWN_BUDGET + 1
         assert outcomes.count("user error") <= 1
         in_a_row = 0
         for attempt in attempts:
-            moved = attempt["saved_step"] > attempt["resumed_step"]
-            in_a_row = (0 if moved else in_a_row) + (attempt["outcome"] == "platform fault")
+            moved = attempt.saved_step > attempt.resumed_step
+            in_a_row = (0 if moved else in_a_row) + (attempt.outcome == "platform fault")
             assert in_a_row <= FAULT_BUDGET + 1
         if "user error" in outcomes:
             assert outcomes[-1] == "user error"  # nothing runs after it, on-demand least of all
@@ -85,8 +85,8 @@ def test_any_run_ends_within_its_budgets_and_its_ledger_adds_up(situation, stopp
             assert len(on_spot) == len(attempts)
         if view.stages[stage.name].status == "done":
             assert outcomes[-1] == "completed"
-            assert attempts[-1]["reached_step"] == 100
-        numbers = [a["attempt"] for a in attempts]
+            assert attempts[-1].reached_step == 100
+        numbers = [a.attempt for a in attempts]
         assert numbers == list(range(1, len(numbers) + 1))
 
     jobs = jobs_of(run)
@@ -95,10 +95,10 @@ def test_any_run_ends_within_its_budgets_and_its_ledger_adds_up(situation, stopp
     assert not stopped_with_a_sibling or view.status == "FAILED"
     for stage in view.stages.values():
         for attempt in stage.attempts:
-            job = jobs[attempt["job"]]
-            assert attempt["trained_seconds"] == job.get("TrainingTimeInSeconds", 0)
-            assert attempt["instance_type"] == job["ResourceConfig"]["InstanceType"]
-            assert (attempt["market"] == "spot") == job["EnableManagedSpotTraining"]
+            job = jobs[attempt.job]
+            assert attempt.trained_seconds == job.get("TrainingTimeInSeconds", 0)
+            assert attempt.instance_type == job["ResourceConfig"]["InstanceType"]
+            assert (attempt.market == "spot") == job["EnableManagedSpotTraining"]
 
 
 def jobs_of(run):

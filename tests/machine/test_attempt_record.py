@@ -7,6 +7,7 @@ import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.ledger.attempts import NAMESPACE, read
+from workflows.ledger.entry import columns
 from workflows.ledger.receipt import as_json
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.service_errors import ServiceError
@@ -51,9 +52,7 @@ def test_every_attempt_of_a_stormy_run_is_in_the_table_as_in_the_ledger():
         "completed",
     ]
     for row, entry in zip(rows, entries, strict=True):
-        known = {name: value for name, value in vars(row).items() if name in entry}
-        shown = {**known, **{name: f"{known[name]:%Y-%m-%dT%H:%M:%SZ}" for name in ("created", "ended")}}
-        assert shown == {name: entry[name] for name in shown}
+        assert {name: getattr(row, name) for name in columns()} == vars(entry)
         assert (row.run, row.run_key) == ("run", "20260105T000000-run")
     assert [row.attempt_id.partition("/")[2] for row in rows][1:] == [f"train/0-{n}" for n in (1, 2, 3, 4)]
 
@@ -204,7 +203,7 @@ def test_the_metrics_of_a_run_are_the_figures_of_its_receipt():
     assert sums["CostUSD"] == pytest.approx(told["cost_usd"])
     saved = told["on_demand_cost_usd"] - told["cost_usd"]
     assert sums["SavedUSD"] == pytest.approx(saved, abs=5e-6)
-    assert sums["WaitSeconds"] == sum(row.queued_seconds for row in rows)
+    assert sums["QueuedSeconds"] == sum(row.queued_seconds for row in rows)
     assert sums["OnDemandAttempts"] == sum(row.market == "on-demand" for row in rows) == 1
     assert (sums["NoProgress"], sums.get("DeadlinePressed", 0)) == (0, 0)
     assert {namespace for namespace, _ in run.world.metrics.data} == {NAMESPACE}

@@ -64,8 +64,8 @@ def test_a_stop_by_a_person_is_read_twice_and_keeps_the_progress():
         "train: failed, redrive to go on",
     ]
     (only,) = run.view.stages["train"].attempts
-    assert (only["outcome"], only["decision"]) == ("stopped by a person", "fail")
-    assert only["reached_step"] == only["saved_step"] == 53
+    assert (only.outcome, only.decision) == ("stopped by a person", "fail")
+    assert only.reached_step == only.saved_step == 53
 
 
 # ------------------------------------------------------------------------------------------ spot budget
@@ -79,7 +79,7 @@ def test_a_drought_uses_up_the_budget_and_ends_on_demand():
         ("on-demand", "completed", "done"),
     ]
     last = run.view.stages["train"].attempts[-1]
-    assert last["resumed_step"] == 50
+    assert last.resumed_step == 50
 
 
 def test_without_on_demand_a_spent_budget_fails_the_run_and_says_so():
@@ -101,14 +101,14 @@ def test_an_interruption_inside_a_job_costs_budget_once_and_no_attempt():
     run = Run(pipeline(TRAIN), scenario={"spot": {"train": [{"interrupt": "50%", "back": "60s"}]}})
 
     (only,) = run.view.stages["train"].attempts
-    assert (only["outcome"], only["interruptions"]) == ("completed", 1)
+    assert (only.outcome, only.interruptions) == ("completed", 1)
 
 
 def test_each_lost_attempt_goes_to_the_next_rung_and_the_first_comes_again():
     found = pipeline(TRAIN, spot={"ladder": ["ml.g5.xlarge", "ml.g4dn.xlarge"], "retry_budget": 5})
     run = Run(found, scenario={"spot": {"train": ["none", "none", LOST]}})
 
-    types = [attempt["instance_type"] for attempt in run.view.stages["train"].attempts]
+    types = [attempt.instance_type for attempt in run.view.stages["train"].attempts]
     assert types == ["ml.g5.xlarge", "ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g4dn.xlarge"]
 
 
@@ -202,7 +202,7 @@ def test_an_earlier_stage_that_left_nothing_is_a_bad_request_that_names_the_empt
 
     assert run.attempts("train") == [("spot", "bad request", "fail")]
     assert run.world.sagemaker.handle("ListTrainingJobs", {})["TrainingJobSummaries"] == []
-    message = run.view.stages["train"].attempts[0]["message"]
+    message = run.view.stages["train"].attempts[0].message
     assert message.startswith('No S3 objects found under S3 URL "s3://bucket/demo/runs/')
     assert '/prepare/output/data"' in message
 
@@ -217,9 +217,9 @@ def test_a_redrive_goes_on_from_the_checkpoint_with_fresh_budgets_and_new_names(
 
     assert run.view.status == "SUCCEEDED"
     attempts = run.view.stages["train"].attempts
-    assert [attempt["outcome"] for attempt in attempts] == ["interrupted", "no capacity", "completed"]
-    assert attempts[-1]["resumed_step"] == 50
-    assert len({attempt["job"] for attempt in attempts}) == 3
+    assert [attempt.outcome for attempt in attempts] == ["interrupted", "no capacity", "completed"]
+    assert attempts[-1].resumed_step == 50
+    assert len({attempt.job for attempt in attempts}) == 3
 
 
 def test_a_finished_stage_is_not_run_again_by_a_redrive():

@@ -43,10 +43,10 @@ def test_a_stage_that_waits_for_capacity_goes_on_demand_while_there_is_time():
         ("on-demand", "completed", "done"),
     ]
     [waited, _] = run.view.stages["train"].attempts
-    assert "the deadline leaves no time to wait longer" in waited["message"]
-    assert "the deadline: no time is left" in waited["why"]
+    assert "the deadline leaves no time to wait longer" in waited.message
+    assert "the deadline: no time is left" in waited.why
     # The safety net: 60 min - (20 min of work + 2 changeovers of 5 min) of waiting, and no more.
-    assert run.job(waited["job"])["Environment"]["RELAY_SLACK"] == str(30 * MINUTE)
+    assert run.job(waited.job)["Environment"]["RELAY_SLACK"] == str(30 * MINUTE)
     assert 50 * MINUTE <= seconds(run) < 60 * MINUTE
 
 
@@ -54,8 +54,8 @@ def test_without_a_deadline_the_patience_alone_counts():
     run = Run(pipeline(TRAIN, spot={"patience": "3h", "retry_budget": 1}), scenario=DROUGHT, watch=watch())
 
     [waited, _] = run.view.stages["train"].attempts
-    assert run.job(waited["job"])["Environment"]["RELAY_SLACK"] == "none"
-    assert "with a patience of 10800 s" in waited["message"]
+    assert run.job(waited.job)["Environment"]["RELAY_SLACK"] == "none"
+    assert "with a patience of 10800 s" in waited.message
 
 
 def test_what_comes_after_a_stage_needs_its_own_time():
@@ -63,7 +63,7 @@ def test_what_comes_after_a_stage_needs_its_own_time():
     run = Run(pipeline(TRAIN, late, deadline="2h", spot={"patience": "3h"}), scenario=DROUGHT, watch=watch())
 
     [waited, _] = run.view.stages["train"].attempts
-    assert run.job(waited["job"])["Environment"]["RELAY_SLACK"] == str((120 - 25 - 30) * MINUTE)
+    assert run.job(waited.job)["Environment"]["RELAY_SLACK"] == str((120 - 25 - 30) * MINUTE)
     assert seconds(run) < 120 * MINUTE
 
 
@@ -196,4 +196,4 @@ def test_another_table_of_reserves_is_another_rule_in_the_machine(monkeypatch):
     run = Run(pipeline(TRAIN, deadline="1h", spot={"patience": "3h"}), scenario=DROUGHT, watch=watch())
 
     [waited, _] = run.view.stages["train"].attempts
-    assert run.job(waited["job"])["Environment"]["RELAY_SLACK"] == str((60 - 20 - 5 * 5) * MINUTE)
+    assert run.job(waited.job)["Environment"]["RELAY_SLACK"] == str((60 - 20 - 5 * 5) * MINUTE)

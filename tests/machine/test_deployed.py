@@ -151,7 +151,7 @@ def test_a_run_whose_history_has_gone_is_found_in_the_table(deployed):
     # then
     assert found.source == "table"
     rows = list(read(there.client("dynamodb").query, "relay-ledger", "demo"))
-    assert [entry["job"] for entry in found.view.stages["train"].attempts] == [row.job for row in rows]
+    assert [entry.job for entry in found.view.stages["train"].attempts] == [row.job for row in rows]
 
 
 def test_a_run_that_nothing_knows_is_told(deployed):

@@ -80,7 +80,7 @@ def test_explain_and_the_receipt_agree_with_the_ledger_and_the_table_to_the_cent
     # then
     assert explained["totals"] == receipt["totals"]
     assert lines(explained) == lines(receipt)
-    by_hand = sorted((e["job"], e["usd"], e["billed_seconds"]) for e in entries)
+    by_hand = sorted((e.job, e.usd, e.billed_seconds) for e in entries)
     assert lines(explained) == by_hand == sorted((r.job, r.usd, r.billed_seconds) for r in rows)
     assert explained["totals"]["cost_usd"] == pytest.approx(sum(row.usd for row in rows), abs=1e-9)
     assert explained["totals"]["seconds_trained"] == sum(

@@ -9,8 +9,8 @@ import pytest
 from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.ledger.receipt import as_json
-from workflows.ledger.stage_view import STOPPED_WITH_THE_RUN
 from workflows.local.sagemaker.work_model import Failure, WorkModel
+from workflows.policy.outcomes import Outcome
 from workflows.policy.prices import load_prices
 from workflows.runs.following import MOST_READ, Following
 from workflows.runs.live import Narrator
@@ -47,7 +47,7 @@ def looks(run, following, *, every=100.0, until=LAST):
 
 
 def job_count(tune):
-    return Counter(entry["job"] for entry in tune.entries())
+    return Counter(entry.job for entry in tune.entries())
 
 
 def test_trials_are_told_while_they_run_by_few_calls():
@@ -75,7 +75,7 @@ def test_trials_are_told_while_they_run_by_few_calls():
     assert (tune.status, tune.best) == ("done", 41)
     assert [len(tune.trials[number].attempts) for number in (0, 1, 2, 30)] == [2, 2, 1, 2]
     assert tune.entries()
-    assert all("attempts" not in entry for entry in tune.entries())
+    assert all(entry.attempts == 1 for entry in tune.entries())
 
 
 def test_sweeps_side_by_side_are_read_in_turn():
@@ -128,7 +128,7 @@ def test_a_stopped_run_tells_of_its_trials_and_counts_each_job_once():
     assert {trial.status for trial in tune.trials.values()} == {"stopped"}
     assert set(job_count(tune).values()) == {1}
     assert set(job_count(tune)) == {job["TrainingJobName"] for job in run.jobs}
-    assert [entry["outcome"] for entry in tune.trials[1].attempts] == [STOPPED_WITH_THE_RUN]
+    assert [entry.outcome for entry in tune.trials[1].attempts] == [Outcome.STOPPED_WITH_RUN]
 
 
 def test_a_sweep_that_failed_says_which_trial_did_and_why():
@@ -158,7 +158,7 @@ def test_a_redriven_sweep_tells_of_what_its_trials_cost_before(tolerated):
         tune = view.stages["tune"]
         assert set(job_count(tune).values()) == {1}
         assert set(job_count(tune)) == {job["TrainingJobName"] for job in run.jobs}
-        assert [entry["outcome"] for entry in tune.trials[7].attempts][-1] == "completed"
+        assert [entry.outcome for entry in tune.trials[7].attempts][-1] == "completed"
         assert {trial.status for trial in tune.trials.values()} <= {"done", "reused"}
         assert view.untold(job["TrainingJobName"] for job in run.jobs) == []
 

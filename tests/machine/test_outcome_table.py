@@ -119,7 +119,7 @@ def test_a_row_of_the_table(entries, failures, stage, expected, stopped_is_succe
     )
 
     told = run.view.stages["train"].attempts
-    assert [f"{entry['outcome']}: {entry['decision']}" for entry in told] == expected
+    assert [f"{entry.outcome}: {entry.decision}" for entry in told] == expected
     assert run.ended["status"] == ("FAILED" if expected[-1].endswith("fail") else "SUCCEEDED")
     assert_decided_as_in_python(run, stage.get("retry_on_exit_codes", ()))
 
@@ -168,7 +168,7 @@ def test_a_create_call_that_is_refused_for_a_while_waits_and_then_gives_up(code,
 
     run = Run(pipeline({"name": "train", "spot": {"backoff": {"first": "1s", "max": "2s"}}}), before=refuse)
 
-    outcomes = [entry["outcome"] for entry in run.view.stages["train"].attempts]
+    outcomes = [entry.outcome for entry in run.view.stages["train"].attempts]
     assert set(outcomes[: decisions.WAIT_BUDGET + 1]) == {expected}
     assert len(refused) > decisions.WAIT_BUDGET
     if expected == "quota":

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.machine.aws_client import runs_of
 from tests.machine.pipelines import Run, pipeline
 from workflows.ledger.receipt import as_json
 from workflows.ledger.receipt_text import as_text
@@ -103,7 +104,7 @@ def test_the_attempts_of_trials_that_run_side_by_side_are_told_apart_while_they_
     assert {trial.status for trial in view.stages["tune"].trials.values()} == {"done"}
     assert [len(trial.attempts) for trial in view.stages["tune"].trials.values()] == [2, 2, 1]
     for number, trial in view.stages["tune"].trials.items():
-        jobs = {entry["job"] for entry in trial.attempts}
+        jobs = {entry.job for entry in trial.attempts}
         assert jobs >= {running[number] for running in seen if number in running}
         assert trial.parameters == {"rate": str(number + 1)}
         assert trial.place.endswith(f"/tune/{number}")
@@ -133,7 +134,7 @@ def test_a_redriven_sweep_keeps_what_its_trials_cost_before():
 
     tune = run.view.stages["tune"]
     assert run.view.status == "SUCCEEDED"
-    assert {entry["job"] for entry in before} < {entry["job"] for entry in tune.entries()}
+    assert {entry.job for entry in before} < {entry.job for entry in tune.entries()}
     assert {trial.status for trial in tune.trials.values()} == {"done"}
 
 
@@ -194,7 +195,7 @@ def test_a_stage_whose_sibling_failed_was_stopped_and_did_not_fail():
 
 def test_a_reused_stage_names_the_job_that_did_it_and_costs_nothing():
     run = Run(pipeline({"name": "train"}))
-    first = run.view.stages["train"].attempts[0]["job"]
+    first = run.view.stages["train"].attempts[0].job
 
     run.arn = run.world.run(run.definition, {"reuse": True}, name="again")
 
@@ -209,7 +210,7 @@ def test_a_decision_before_the_first_attempt_is_told_once():
     found = pipeline({"name": "train", "expected": "20m"}, spot={"retry_budget": 3})
     run = Run(found, run_input={"spot": {"train": {"retry_budget": 0}}})
 
-    assert [entry["market"] for entry in run.view.stages["train"].attempts] == ["on-demand"]
+    assert [entry.market for entry in run.view.stages["train"].attempts] == ["on-demand"]
     (note,) = run.view.stages["train"].notes
     assert (note.after, note.why) == (0, "a retry budget of 0: on-demand")
     assert "before 1: a retry budget of 0: on-demand" in text_of(run.view)
@@ -244,11 +245,11 @@ def test_the_machines_dollars_are_those_of_the_price_book(count):
     entries = [entry for stage in view.stages.values() for entry in stage.entries()]
     for stage in view.stages.values():
         for activity in (stage, *stage.trials.values()):
-            activity.attempts = [{k: v for k, v in e.items() if k != "usd"} for e in activity.attempts]
+            activity.attempts = [replace(entry, usd=None) for entry in activity.attempts]
     by_the_book = as_json(view, PRICES, {})["totals"]["cost_usd"]
 
     assert entries
-    assert all(entry["usd"] is not None for entry in entries)
+    assert all(entry.usd is not None for entry in entries)
     assert reckoned == pytest.approx(by_the_book, abs=1e-6 * len(entries))
     assert reckoned > 0
 
@@ -298,3 +299,15 @@ def test_the_narration_tells_trials_apart_and_names_the_best():
     assert lines.index("good 0.503 >= 0.5: go on") > lines.index(
         "tune #2 attempt 1 on spot: completed at step 100"
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"checkpoint": {"s3_uri": "s3://bucket/shared/here/"}}])
+def test_the_folder_of_the_checkpoints_is_that_of_the_job_wherever_the_pipeline_puts_it(settings):
+    run = Run(pipeline({"name": "train", **settings}))
+
+    folder = run.view.stages["train"].checkpoints
+    said = runs_of(run.world).progress(folder)
+
+    assert folder == run.jobs[0]["CheckpointConfig"]["S3Uri"]
+    assert said is not None
+    assert (said.step, said.total) == (100, 100)

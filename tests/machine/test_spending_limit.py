@@ -1,6 +1,5 @@
 """No attempt is started that can take the run past its spending limit."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, pipeline
+from workflows.ledger.receipt import as_json
 from workflows.policy.prices import load_prices
 
 TRAIN: dict[str, Any] = {"name": "train"}  # on ml.m5.xlarge, for at most an hour
@@ -82,8 +82,8 @@ def test_the_ledger_prices_an_attempt_as_the_price_book_does():
     told = run.view.stages["train"].attempts
     assert len(told) == 3
     for entry in told:
-        place = entry["instance_type"], entry["instance_count"], entry["market"]
-        assert entry["usd"] == pytest.approx(load_prices().cost(*place, entry["billed_seconds"]), abs=1e-6)
+        place = entry.instance_type, entry.instance_count, entry.market
+        assert entry.usd == pytest.approx(load_prices().cost(*place, entry.billed_seconds), abs=1e-6)
 
 
 capacity = st.sampled_from(["available", "none", {"interrupt": "30%"}, {"interrupt": "70%", "back": "60s"}])
@@ -103,7 +103,7 @@ def test_no_run_costs_more_than_its_limit(one, two, cents):
         spent += HOUR * seconds / 3600 * share
     assert spent <= cents / 100
     told = sum(
-        entry["usd"] for stage in run.view.stages.values() for entry in stage.attempts if "usd" in entry
+        entry.usd for stage in run.view.stages.values() for entry in stage.attempts if entry.usd is not None
     )
     assert told <= spent + 1e-5
 
@@ -112,5 +112,5 @@ def test_entries_of_types_without_a_price_have_no_dollars():
     run = Run(pipeline(TRAIN, spot={"ladder": ["ml.trn2.48xlarge"]}))
 
     [entry] = run.view.stages["train"].attempts
-    assert "usd" not in entry
-    assert json.dumps(entry)
+    assert entry.usd is None
+    assert as_json(run.view, load_prices(), {})["totals"]["cost_usd"] is None

@@ -25,7 +25,7 @@ def test_a_drought_ends_when_the_patience_is_over_and_not_at_max_wait(stopped_is
     assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
     assert seconds(run) == PATIENCE
     assert job(run)["StoppingCondition"]["MaxWaitTimeInSeconds"] == 3600 + PATIENCE  # if events are lost
-    assert "no capacity for 600 s" in run.view.stages["train"].attempts[0]["message"]
+    assert "no capacity for 600 s" in run.view.stages["train"].attempts[0].message
 
 
 @READINGS
@@ -40,7 +40,7 @@ def test_a_drought_after_an_interruption_ends_with_the_patience_too(stopped_is_s
     assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
     assert seconds(run) == LAUNCH + 600 + PATIENCE  # half of the work of 1200 s, then nothing
     lost, last = run.view.stages["train"].attempts
-    assert (lost["saved_step"], last["resumed_step"]) == (50, 50)
+    assert (lost.saved_step, last.resumed_step) == (50, 50)
 
 
 @READINGS
@@ -61,7 +61,7 @@ def test_capacity_that_comes_within_the_patience_is_left_alone():
     )
 
     (only,) = run.view.stages["train"].attempts
-    assert (only["outcome"], only["interruptions"]) == ("completed", 2)
+    assert (only.outcome, only.interruptions) == ("completed", 2)
     assert set(endings(run)) == {"nothing to do"}
 
 
@@ -106,9 +106,9 @@ def test_a_job_that_used_up_the_retry_budget_by_itself_goes_on_demand_at_once():
         ("on-demand", "completed", "done"),
     ]
     lost, last = run.view.stages["train"].attempts
-    assert lost["interruptions"] == 3
-    assert last["resumed_step"] == 60
-    assert "retry budget used up (3 of 3 interruptions)" in lost["why"]
+    assert lost.interruptions == 3
+    assert last.resumed_step == 60
+    assert "retry budget used up (3 of 3 interruptions)" in lost.why
 
 
 def test_earlier_attempts_count_against_what_a_job_may_take():
@@ -119,7 +119,7 @@ def test_earlier_attempts_count_against_what_a_job_may_take():
         watch=watch(),
     )
 
-    assert [(a["outcome"], a["interruptions"]) for a in run.view.stages["train"].attempts] == [
+    assert [(a.outcome, a.interruptions) for a in run.view.stages["train"].attempts] == [
         ("no capacity", 0),
         ("interrupted", 2),
         ("completed", 0),

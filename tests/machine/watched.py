@@ -14,7 +14,7 @@ def scenario(*entries):
 
 def job(run, attempt=0):
     """The description of an attempt's job."""
-    name = run.view.stages["train"].attempts[attempt]["job"]
+    name = run.view.stages["train"].attempts[attempt].job
     return run.world.sagemaker.handle("DescribeTrainingJob", {"TrainingJobName": name})
 
 

@@ -68,7 +68,7 @@ class Story:
         view = RunView("run", "story", stages_in(compiled.definition))
         view.update(events)
         self.attempts = {
-            name: [(a["market"], a["instance_type"], a["outcome"], a["decision"]) for a in stage.attempts]
+            name: [(a.market, a.instance_type, a.outcome, a.decision) for a in stage.attempts]
             for name, stage in view.stages.items()
         }
 

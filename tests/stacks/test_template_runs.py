@@ -125,7 +125,7 @@ def in_the_end(runs, arn):
 
 def attempts(view: RunView):
     return {
-        name: [(attempt["market"], attempt["outcome"]) for attempt in stage.attempts]
+        name: [(attempt.market, attempt.outcome) for attempt in stage.attempts]
         for name, stage in view.stages.items()
     }
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from workflows.ledger.receipt import as_json
 from workflows.ledger.receipt_text import as_text
 from workflows.ledger.run_view import RunView
-from workflows.ledger.stage_view import stages_in
+from workflows.ledger.stage_view import entries_in, stages_in
 from workflows.policy.prices import PriceBook
 
 PRICES = PriceBook(date="2026-01-01", region="us-east-1", spot_share=0.25, on_demand={"ml.m5.xlarge": 3.6})
@@ -48,7 +48,7 @@ LAST = {
 
 def view_of(*entries):
     view = RunView("run", "demo", {"train": "train"}, status="SUCCEEDED")
-    view.stages["train"].attempts = list(entries)
+    view.stages["train"].attempts = entries_in(entries)
     view.stages["train"].status = "done"
     return view
 

@@ -71,7 +71,7 @@ def test_the_page_has_every_attempt_and_the_sums_of_the_receipt(view):
     assert len(numbers) == len(everything)
     assert everything
     for line in everything:
-        assert line.entry["why"] in found.texts
+        assert line.entry.why in found.texts
     assert "model sha256 abc123" in found.texts
 
 
@@ -79,21 +79,21 @@ def test_bars_lie_where_the_ledgers_times_put_them(view):
     entries = [entry for stage in view.stages.values() for entry in stage.entries()]
     scale = _Scale(entries)
 
-    assert min(scale.at(entry["created"]) for entry in entries) == 0
-    assert max(scale.at(entry["ended"]) for entry in entries) == 100
+    assert min(scale.at(entry.created) for entry in entries) == 0
+    assert max(scale.at(entry.ended) for entry in entries) == 100
     for entry in entries:
         first, last = _on_instances(entry, scale)
         seconds = (last - first) / 100 * scale.seconds
-        assert scale.at(entry["created"]) <= first <= last <= scale.at(entry["ended"])
+        assert scale.at(entry.created) <= first <= last <= scale.at(entry.ended)
         # What is drawn as running is what it trained; launch and upload are seconds.
-        assert seconds == pytest.approx(entry["trained_seconds"], abs=2)
+        assert seconds == pytest.approx(entry.trained_seconds, abs=2)
 
 
 def test_an_attempt_that_was_taken_away_waited_after_it_had_run(view):
     lost, never = view.stages["pretrain"].attempts[0], view.stages["finetune"].attempts[0]
     scale = _Scale([lost, never])
 
-    assert _on_instances(lost, scale)[0] == scale.at(lost["created"])
+    assert _on_instances(lost, scale)[0] == scale.at(lost.created)
     first, last = _on_instances(never, scale)
     assert last == pytest.approx(first, abs=0.1)
 

@@ -11,11 +11,12 @@ Pure: reading takes the `query` of a table client and gives typed rows. The mach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from workflows.errors import RelayError
+from workflows.ledger.entry import Entry, EntryError, read_fields
 
 TABLE = "relay-ledger"  # unless the settings of an installation name another
 PARTITION_KEY, SORT_KEY = "pipeline", "attempt_id"
@@ -29,34 +30,15 @@ class AttemptError(RelayError):
     """An item of the table is none that a machine of Relay has written."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One job of a stage, and what was decided after it; seconds are machine time, money is US dollars."""
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Entry):
+    """A line of the ledger with the run that it is of; the table's has its times, always."""
 
     attempt_id: str
     run: str
-    stage: str
-    job: str
-    market: str  # spot or on-demand
-    instance_type: str
-    instance_count: int
-    outcome: str
-    decision: str
-    why: str
     created: datetime
     ended: datetime
-    queued_seconds: float  # without instances: for capacity and their launch
-    trained_seconds: float
-    interruptions: int  # inside the job
-    message: str = ""
-    attempt: int = 0
-    trial: int | None = None
-    billed_seconds: float | None = None  # None: AWS did not say
-    usd: float | None = None  # None: the price is not known
-    on_demand_usd: float | None = None  # the work that was kept, on on-demand without interruptions
-    resumed_step: int = 0
-    reached_step: int = 0
-    saved_step: int = 0
+    queued_seconds: float
 
     @property
     def run_key(self) -> str:
@@ -64,7 +46,7 @@ class Attempt:
         return self.attempt_id.partition("/")[0]
 
     @property
-    def place(self) -> str:
+    def series(self) -> str:
         """The stage or trial within its run, whose attempts follow one another."""
         return self.attempt_id.rpartition("/")[0]
 
@@ -101,19 +83,11 @@ def _pages(call: Query, **request: Any) -> Iterator[Attempt]:
 def attempt_of_item(item: Item) -> Attempt:
     """The typed row. Raises AttemptError."""
     values = {name: next(iter(value.values())) for name, value in item.items()}
-    known = {each.name: each.type for each in fields(Attempt)}
+    key = values.get(SORT_KEY, "?")
     try:
-        return Attempt(**{name: _read(kind, values[name]) for name, kind in known.items() if name in values})
-    except (TypeError, ValueError) as error:
-        key = values.get(SORT_KEY, "?")
+        known = read_fields(values, f"the item `{key}` of the table of attempts")
+        return Attempt(**known, attempt_id=values[SORT_KEY], run=values["run"])
+    except (EntryError, KeyError, TypeError) as error:
         raise AttemptError(
             f"the item `{key}` of the table of attempts is none that Relay wrote ({error}): remove it"
         ) from None
-
-
-def _read(kind: Any, text: str) -> Any:
-    if str(kind).startswith("datetime"):
-        return datetime.fromisoformat(text)
-    if str(kind).startswith("float"):
-        return float(text)
-    return int(float(text)) if str(kind).startswith("int") else text

@@ -120,21 +120,17 @@ def _head(part: Explained) -> Text:
 
 def _attempt(line: Line) -> Text:
     entry = line.entry
-    count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
-    market = "on spot" if entry["market"] == "spot" else "on demand"
-    text = Text.assemble(
-        (f"attempt {entry['attempt']}", "bold"), f" {market}, {count}{entry['instance_type']}"
-    )
-    if entry.get("created") and entry.get("ended"):
-        text.append(f", {_period(entry['created'], entry['ended'])}", "dim")
+    market = "on spot" if entry.market == "spot" else "on demand"
+    text = Text.assemble((f"attempt {entry.attempt}", "bold"), f" {market}, {entry.instances}")
+    if entry.timed:
+        text.append(f", {_period(*entry.period)}", "dim")
     if line.attempts > 1:
         text.append(f", the last of {line.attempts}, which it sums up", "dim")
     return text
 
 
-def _period(created: str, ended: str) -> str:
+def _period(start: datetime, end: datetime) -> str:
     """`2026-11-26 02:47:59 to 02:49:03 UTC`; the ledger's times are UTC."""
-    start, end = datetime.fromisoformat(created), datetime.fromisoformat(ended)
     until = f"{end:%H:%M:%S}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
     return f"{start:%Y-%m-%d %H:%M:%S} to {until} UTC"
 
@@ -145,13 +141,13 @@ def _facts(line: Line) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, min_width=len("it said"))  # the same for every attempt
     table.add_column(overflow="fold")
-    outcome = Text(str(entry["outcome"]), COLOURS.get(entry["outcome"], "magenta"))
+    outcome = Text(entry.outcome, COLOURS[entry.outcome])
     table.add_row("ended", Text.assemble(outcome, _moved(line)))
-    if entry["message"]:
-        table.add_row("it said", Text(" ".join(entry["message"].split())))
-    following = CHOSEN.get(entry["decision"], str(entry["decision"]))
-    if entry["why"] and entry["decision"] != "done":
-        following += f": {entry['why']}"
+    if entry.message:
+        table.add_row("it said", Text(" ".join(entry.message.split())))
+    following = CHOSEN.get(entry.decision, entry.decision)
+    if entry.why and entry.decision != "done":
+        following += f": {entry.why}"
     table.add_row("next", Text(following))
     cost = f"{money(line.cost)} ({line.billed_in_all:,.0f} s billed)"
     if line.undisturbed is not None:
@@ -161,7 +157,7 @@ def _facts(line: Line) -> Table:
 
 
 def _moved(line: Line) -> str:
-    start, end = line.entry["resumed_step"], line.entry["reached_step"]
+    start, end = line.entry.resumed_step, line.entry.reached_step
     if start == end:
         return f", still at step {end}" if end else ""
     redone = f", {line.steps_redone} of them to be done again" if line.steps_redone else ""

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from workflows.ledger.entry import Entry, document_key, moment_text
 from workflows.ledger.run_view import RunView
-from workflows.ledger.stage_view import Activity, Entry, StageView, TrialView, stands_for
-from workflows.policy.prices import PriceBook
-
-DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount
+from workflows.ledger.stage_view import Activity, StageView, TrialView
+from workflows.policy.prices import DISCOUNTED, PriceBook
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,17 @@ class Line:
     @property
     def attempts(self) -> int:
         """How many attempts it stands for."""
-        return stands_for(self.entry)
+        return self.entry.attempts
 
     @property
     def instances(self) -> int:
         """Instances of the attempt; AWS bills each."""
-        return int(self.entry["instance_count"])
+        return self.entry.instance_count
 
     @property
     def billed(self) -> float:
         """Billed seconds of one instance; the trained ones where AWS reported none."""
-        return _billed(self.entry)
+        return self.entry.billed
 
     @property
     def billed_in_all(self) -> float:
@@ -53,33 +52,34 @@ def lines(activity: Activity, prices: PriceBook) -> Iterator[Line]:
     """
     for position, entry in enumerate(activity.attempts):
         kept = _kept(entry, activity.attempts[position + 1 :])
-        moved = entry["reached_step"] > entry["resumed_step"]
         # What reached S3 last is not always progress.json: the next attempt may know of more.
-        entry = {**entry, "reached_step": max(entry["reached_step"], kept)}
-        if not entry["trained_seconds"] and not moved:  # it had no instances, and can have lost nothing
-            entry["resumed_step"] = entry["reached_step"] = kept
-        done = entry["reached_step"] - entry["resumed_step"]
-        useful = (kept - entry["resumed_step"]) / done if done > 0 else float(entry["decision"] == "done")
+        # Without instances it can have lost nothing.
+        idle = not entry.trained_seconds and not entry.moved
+        reached = kept if idle else max(entry.reached_step, kept)
+        resumed = kept if idle else entry.resumed_step
+        entry = replace(entry, reached_step=reached, resumed_step=resumed)
+        done = entry.reached_step - entry.resumed_step
+        useful = (kept - entry.resumed_step) / done if done > 0 else float(entry.decision == "done")
         yield Line(
             entry,
             _cost(entry, prices),
             _undisturbed(entry, prices, useful),
-            entry["reached_step"] - kept,
+            entry.reached_step - kept,
         )
 
 
 def _cost(entry: Entry, prices: PriceBook) -> float | None:
-    if "usd" in entry or stands_for(entry) > 1:  # which may have run on different instances
-        return entry.get("usd")
-    return prices.cost(entry["instance_type"], entry["instance_count"], _priced_as(entry), _billed(entry))
+    if entry.usd is not None or entry.attempts > 1:  # which may have run on different instances
+        return entry.usd
+    return prices.cost(entry.instance_type, entry.instance_count, _priced_as(entry), entry.billed)
 
 
 def _undisturbed(entry: Entry, prices: PriceBook, useful: float) -> float | None:
     """`useful`: the share of its seconds whose work was kept, which nobody knows of several attempts."""
-    if stands_for(entry) > 1:
+    if entry.attempts > 1:
         return None
-    seconds = entry["trained_seconds"] * min(1.0, max(0.0, useful))
-    return prices.cost(entry["instance_type"], entry["instance_count"], "on-demand", seconds)
+    seconds = entry.trained_seconds * min(1.0, max(0.0, useful))
+    return prices.cost(entry.instance_type, entry.instance_count, "on-demand", seconds)
 
 
 def all_lines(stage: StageView, prices: PriceBook) -> list[Line]:
@@ -88,17 +88,12 @@ def all_lines(stage: StageView, prices: PriceBook) -> list[Line]:
     return [line for activity in activities for line in lines(activity, prices)]
 
 
-def _billed(entry: Entry) -> float:
-    billed = entry["billed_seconds"]
-    return float(entry["trained_seconds"] if billed is None else billed)
-
-
 def _kept(entry: Entry, later: Sequence[Entry]) -> int:
     """The step from which the work went on: what the next attempt that ran resumed from."""
-    if entry["outcome"] == "completed":
-        return int(entry["reached_step"])
-    ran = (int(other["resumed_step"]) for other in later if other["trained_seconds"])
-    return next(ran, int(entry["saved_step"]))
+    if entry.outcome == "completed":
+        return entry.reached_step
+    ran = (other.resumed_step for other in later if other.trained_seconds)
+    return next(ran, entry.saved_step)
 
 
 def _priced_as(entry: Entry) -> str:
@@ -108,9 +103,9 @@ def _priced_as(entry: Entry) -> str:
     discount already; its API reference calls them wall-clock time. Either way: seconds well below the trained
     ones are priced as on-demand, others as spot.
     """
-    billed = entry["billed_seconds"]
-    discounted = billed is not None and billed < DISCOUNTED * entry["trained_seconds"]
-    return "on-demand" if discounted else str(entry["market"])
+    billed = entry.billed_seconds
+    discounted = billed is not None and billed < DISCOUNTED * entry.trained_seconds
+    return "on-demand" if discounted else entry.market
 
 
 def as_json(view: RunView, prices: PriceBook, digests: Mapping[str, str]) -> dict[str, Any]:
@@ -174,10 +169,8 @@ def totals(everything: list[Line]) -> dict[str, Any]:
     saved = 1 - cost / undisturbed if cost is not None and undisturbed else None
     return {
         "attempts": sum(line.attempts for line in everything),
-        "interruptions": sum(line.entry["interruptions"] for line in everything),
-        "seconds_trained": sum(
-            line.entry["trained_seconds"] * line.entry["instance_count"] for line in everything
-        ),
+        "interruptions": sum(line.entry.interruptions for line in everything),
+        "seconds_trained": sum(line.entry.trained_seconds * line.entry.instance_count for line in everything),
         "seconds_billed": sum(line.billed_in_all for line in everything),
         "steps_redone": sum(line.steps_redone for line in everything),
         "cost_usd": cost,
@@ -194,30 +187,24 @@ def _sum(values: Iterator[float | None]) -> float | None:
 def attempt_document(line: Line) -> dict[str, Any]:
     """One attempt, as the receipt and `relay explain` give it."""
     entry = line.entry
+    rung = ("market", "instance_type", "instance_count")
+    told = ("outcome", "decision", "why", "message", "resumed_step", "reached_step", "saved_step")
     return {
-        "attempt": entry["attempt"],
+        "attempt": entry.attempt,
         "stands_for": line.attempts,
-        "job": entry["job"],
-        "market": entry["market"],
-        "rung": {
-            "market": entry["market"],
-            "instance_type": entry["instance_type"],
-            "instance_count": entry["instance_count"],
-        },
-        "created": entry.get("created"),
-        "ended": entry.get("ended"),
-        "seconds_queued": entry.get("queued_seconds"),
-        "outcome": entry["outcome"],
-        "decision": entry["decision"],
-        "reason": entry["why"],
-        "message": entry["message"],
-        "resumed_step": entry["resumed_step"],
-        "reached_step": entry["reached_step"],
-        "saved_step": entry["saved_step"],
+        "job": entry.job,
+        "market": entry.market,
+        "rung": _given(entry, *rung),
+        "created": moment_text(entry.created),
+        "ended": moment_text(entry.ended),
+        **_given(entry, "queued_seconds", *told),
         "steps_redone": line.steps_redone,
-        "seconds_trained": entry["trained_seconds"],
-        "seconds_billed": entry["billed_seconds"],
-        "interruptions": entry["interruptions"],
+        **_given(entry, "trained_seconds", "billed_seconds", "interruptions"),
         "cost_usd": line.cost,
         "on_demand_cost_usd": line.undisturbed,
     }
+
+
+def _given(entry: Entry, *names: str) -> dict[str, Any]:
+    """These fields under the keys of the JSON documents."""
+    return {document_key(name): getattr(entry, name) for name in names}

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.ledger.entry import Entry
 from workflows.ledger.pages.render import page
 from workflows.ledger.receipt import Line, all_lines, lines, totals
 from workflows.ledger.receipt_text import money, taken_from
 from workflows.ledger.run_view import RunView
-from workflows.ledger.stage_view import Activity, Entry, StageView
+from workflows.ledger.stage_view import Activity, StageView
+from workflows.policy.outcomes import LOST
 from workflows.policy.prices import PriceBook
 
 MOST_ROWS = 40  # of the timeline: a larger sweep shows its first trials
-LOST = {"interrupted", "no capacity", "platform fault"}
 TICKS = 4
 
 
@@ -82,17 +83,15 @@ class _Scale:
     """The timeline's scale: from the creation of the first job to the end of the last."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        timed = [entry for entry in entries if entry.get("created") and entry.get("ended")]
+        timed = [entry.period for entry in entries if entry.timed]
         self.known, self.seconds = bool(timed), 1.0
         if timed:
-            self._first = min(_moment(entry["created"]) for entry in timed)
-            self.seconds = max(
-                1.0, (max(_moment(entry["ended"]) for entry in timed) - self._first).total_seconds()
-            )
+            self._first = min(created for created, _ in timed)
+            self.seconds = max(1.0, (max(ended for _, ended in timed) - self._first).total_seconds())
 
-    def at(self, text: str, after: float = 0.0) -> float:
+    def at(self, moment: datetime, after: float = 0.0) -> float:
         """The place of a moment, and so many seconds later, in percent."""
-        seconds = (_moment(text) - self._first).total_seconds() + after
+        seconds = (moment - self._first).total_seconds() + after
         return 100 * min(1.0, max(0.0, seconds / self.seconds))
 
     def label(self, place: float) -> str:
@@ -101,21 +100,17 @@ class _Scale:
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
 # ----------------------------------------------------------------------------------------------- timeline
 def _rows(view: RunView, prices: PriceBook, scale: _Scale) -> Iterator[Row]:
     for stage in view.stages.values():
         for name, activity in _activities(stage):
-            of_it = [line for line in lines(activity, prices) if line.entry.get("created")]
+            of_it = [line for line in lines(activity, prices) if line.entry.timed]
             if of_it:
                 bars = [bar for line in of_it for bar in _bars(line, scale)]
                 crosses = [
-                    (scale.at(line.entry["ended"]), f"{line.entry['outcome']}: {line.entry['why']}")
+                    (scale.at(line.entry.period[1]), f"{line.entry.outcome}: {line.entry.why}")
                     for line in of_it
-                    if line.entry["outcome"] in LOST
+                    if line.entry.outcome in LOST
                 ]
                 yield Row(name, bars, crosses)
 
@@ -128,14 +123,14 @@ def _activities(stage: StageView) -> Iterator[tuple[str, Activity]]:
 
 def _bars(line: Line, scale: _Scale) -> Iterator[Bar]:
     entry = line.entry
-    begun, ended = scale.at(entry["created"]), scale.at(entry["ended"])
+    begun, ended = map(scale.at, entry.period)
     first, last = _on_instances(entry, scale)
-    attempt = f"attempt {entry['attempt']} on {_place(entry)}"
-    waited = f"{attempt}: {_span(entry.get('queued_seconds') or 0.0)} without instances"
+    attempt = f"attempt {entry.attempt} on {entry.place}"
+    waited = f"{attempt}: {_span(entry.queued_seconds or 0.0)} without instances"
     if first > begun:
         yield Bar(begun, first - begun, "queued", waited)
     if last > first:
-        yield Bar(first, last - first, entry["market"], f"{attempt}: {entry['outcome']}, {money(line.cost)}")
+        yield Bar(first, last - first, entry.market, f"{attempt}: {entry.outcome}, {money(line.cost)}")
     if ended > last:
         yield Bar(last, ended - last, "queued", waited)
 
@@ -146,11 +141,12 @@ def _on_instances(entry: Entry, scale: _Scale) -> tuple[float, float]:
     The ledger knows how long it had no instances, not when. One that was taken away waited after it had run,
     any other before.
     """
-    begun, ended = scale.at(entry["created"]), scale.at(entry["ended"])
-    queued = float(entry.get("queued_seconds") or 0.0)
-    if entry["outcome"] in LOST and entry["trained_seconds"]:
-        return begun, max(begun, scale.at(entry["ended"], -queued))
-    return min(ended, scale.at(entry["created"], queued)), ended
+    created, gone = entry.period
+    begun, ended = scale.at(created), scale.at(gone)
+    queued = entry.queued_seconds or 0.0
+    if entry.outcome in LOST and entry.trained_seconds:
+        return begun, max(begun, scale.at(gone, -queued))
+    return min(ended, scale.at(created, queued)), ended
 
 
 # ------------------------------------------------------------------------------------------------- a stage
@@ -172,7 +168,7 @@ def _part(
     stage: StageView, name: str, activity: Activity, prices: PriceBook, scale: _Scale
 ) -> dict[str, Any]:
     of_it = list(lines(activity, prices))
-    total = max([line.entry["reached_step"] for line in of_it], default=0)
+    total = max([line.entry.reached_step for line in of_it], default=0)
     return {
         "name": "" if name == stage.name else name,
         "status": activity.status,
@@ -185,22 +181,22 @@ def _part(
 
 def _attempt(line: Line) -> dict[str, Any]:
     entry = line.entry
-    done = entry["reached_step"] > entry["resumed_step"] or entry["reached_step"]
+    done = entry.reached_step > entry.resumed_step or entry.reached_step
     return {
-        "number": entry["attempt"],
-        "place": _place(entry),
-        "outcome": entry["outcome"],
-        "lost": entry["outcome"] in LOST,
-        "steps": f"{entry['resumed_step']} → {entry['reached_step']}" if done else "-",
+        "number": entry.attempt,
+        "place": entry.place,
+        "outcome": entry.outcome,
+        "lost": entry.outcome in LOST,
+        "steps": f"{entry.resumed_step} → {entry.reached_step}" if done else "-",
         "redone": line.steps_redone,
-        "interruptions": entry["interruptions"],
-        "queued": _span(entry["queued_seconds"]) if entry.get("queued_seconds") is not None else "-",
+        "interruptions": entry.interruptions,
+        "queued": _span(entry.queued_seconds) if entry.queued_seconds is not None else "-",
         "billed": f"{line.billed_in_all:,.0f} s",
         "cost": money(line.cost),
         "undisturbed": money(line.undisturbed),
-        "decision": entry["decision"],
-        "why": entry["why"],
-        "message": entry["message"],
+        "decision": entry.decision,
+        "why": entry.why,
+        "message": entry.message,
     }
 
 
@@ -208,21 +204,16 @@ def _legs(of_it: Sequence[Line], total: int, scale: _Scale) -> Iterator[Leg]:
     """What share of the steps was done when."""
     for line in of_it:
         entry = line.entry
-        if entry.get("created") and entry["trained_seconds"]:
+        if entry.timed and entry.trained_seconds:
             first, last = _on_instances(entry, scale)
             yield Leg(
                 first,
-                100 - 100 * entry["resumed_step"] / total,
+                100 - 100 * entry.resumed_step / total,
                 last,
-                100 - 100 * entry["reached_step"] / total,
-                100 - 100 * (entry["reached_step"] - line.steps_redone) / total,
-                entry["market"],
+                100 - 100 * entry.reached_step / total,
+                100 - 100 * (entry.reached_step - line.steps_redone) / total,
+                entry.market,
             )
-
-
-def _place(entry: Entry) -> str:
-    count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
-    return f"{entry['market']} {count}{entry['instance_type']}"
 
 
 def _span(seconds: float) -> str:

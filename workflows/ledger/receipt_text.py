@@ -11,19 +11,25 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from workflows.ledger.entry import Entry
 from workflows.ledger.receipt import Line, all_lines, lines, totals
 from workflows.ledger.run_view import RunView
-from workflows.ledger.stage_view import Activity, Entry, StageView, TrialView, stands_for
+from workflows.ledger.stage_view import Activity, StageView, TrialView
+from workflows.policy.outcomes import CAPACITY_GONE, Outcome
 from workflows.policy.prices import PriceBook
 
-COLOURS = {
-    "completed": "green",
-    "interrupted": "yellow",
-    "no capacity": "yellow",
-    "slice over": "cyan",
-    "user error": "red",
-    "bad request": "red",
+COLOURS: dict[str, str] = {
+    **dict.fromkeys((Outcome.COMPLETED,), "green"),
+    # lost through capacity, which the policy is there for
+    **dict.fromkeys(CAPACITY_GONE, "yellow"),
+    # nothing is wrong: the work goes on
+    **dict.fromkeys((Outcome.SLICE_OVER, Outcome.STILL_RUNNING, Outcome.NOT_STARTED), "cyan"),
+    **dict.fromkeys((Outcome.USER_ERROR, Outcome.BAD_REQUEST), "red"),
+    # seldom: a person or AWS
+    **dict.fromkeys((Outcome.STOPPED, Outcome.STOPPED_WITH_RUN, Outcome.UNFINISHED), "magenta"),
+    **dict.fromkeys((Outcome.PLATFORM_FAULT, Outcome.THROTTLED, Outcome.QUOTA, Outcome.UNKNOWN), "magenta"),
 }
+"""Outcome -> its colour in the terminal; every outcome has one."""
 LONGEST_ASIDE = 60  # characters of a message that fit before the decision
 MOST_TRIALS, BEST_TRIALS = 12, 5  # a larger sweep shows its best trials and those that failed
 MOST_MESSAGES = 3  # of trials that failed, in full
@@ -89,7 +95,7 @@ def _attempts(activity: Activity, prices: PriceBook) -> Iterator[RenderableType]
     for position in range(len(of_it) + 1):
         notes = [note.why for note in activity.notes if note.after == position]
         yield from (_indented(Text(f"before {position + 1}: {why}", "dim")) for why in notes)
-        if position < len(of_it) and of_it[position].entry["decision"] != "done":
+        if position < len(of_it) and of_it[position].entry.decision != "done":
             yield _indented(_decision(of_it[position]))
 
 
@@ -102,10 +108,9 @@ def _table(of_it: list[Line]) -> Table:
     table = _columns("#", "ran on", "ended", "steps", figures=("billed", "cost"))
     for line in of_it:
         entry = line.entry
-        count = f"{entry['instance_count']} x " if entry["instance_count"] > 1 else ""
         table.add_row(
-            str(entry["attempt"]),
-            f"{entry['market']} {count}{entry['instance_type']}",
+            str(entry.attempt),
+            entry.place,
             _ended(entry),
             _steps(line),
             f"{line.billed_in_all:,.0f} s",
@@ -125,28 +130,28 @@ def _columns(*titles: str, figures: tuple[str, ...]) -> Table:
 
 
 def _ended(entry: Entry) -> Text:
-    text = Text(entry["outcome"], COLOURS.get(entry["outcome"], "magenta"))
-    if entry["interruptions"] and entry["outcome"] == "completed":
-        text.append(f", interrupted {entry['interruptions']}x", "yellow")  # SageMaker restarted it itself
+    text = Text(entry.outcome, COLOURS[entry.outcome])
+    if entry.interruptions and entry.outcome == "completed":
+        text.append(f", interrupted {entry.interruptions}x", "yellow")  # SageMaker restarted it itself
     return text
 
 
 def _decision(line: Line) -> Text:
     entry = line.entry
-    message = entry["message"]
-    if entry["decision"] == "fail":
-        text = Text(f"after {entry['attempt']}: {entry['why']}", "dim")
+    message = entry.message
+    if entry.decision == "fail":
+        text = Text(f"after {entry.attempt}: {entry.why}", "dim")
         return text.append(f"\nit said: {message}", "red") if message else text
     said = f"{message}; " if message and len(message) <= LONGEST_ASIDE else ""
-    return Text(f"after {entry['attempt']}: {said}{entry['why']}", "dim")
+    return Text(f"after {entry.attempt}: {said}{entry.why}", "dim")
 
 
 def _steps(line: Line) -> str:
     entry = line.entry
-    if entry["reached_step"] == entry["resumed_step"]:
-        return "-" if not entry["resumed_step"] else f"still at {entry['resumed_step']}"
+    if entry.reached_step == entry.resumed_step:
+        return "-" if not entry.resumed_step else f"still at {entry.resumed_step}"
     redone = f" ({line.steps_redone} to redo)" if line.steps_redone else ""
-    return f"{entry['resumed_step']} → {entry['reached_step']}{redone}"
+    return f"{entry.resumed_step} → {entry.reached_step}{redone}"
 
 
 # --------------------------------------------------------------------------------------------- a sweep
@@ -186,7 +191,7 @@ def _how_it_ended(trial: TrialView) -> Text:
     if trial.status == "reused":
         return Text("reused", "cyan")
     if trial.status == "failed":
-        last = f": {trial.attempts[-1]['outcome']}" if trial.attempts else ""
+        last = f": {trial.attempts[-1].outcome}" if trial.attempts else ""
         return Text(f"failed{last}", "red")
     interruptions = sum(map(_interruptions, trial.attempts))
     text = Text(trial.status, "green" if trial.status == "done" else "yellow")
@@ -194,9 +199,7 @@ def _how_it_ended(trial: TrialView) -> Text:
 
 
 def _interruptions(entry: Entry) -> int:
-    if stands_for(entry) > 1:
-        return int(entry["interruptions"])
-    return int(entry["outcome"] in {"interrupted", "no capacity"})
+    return entry.interruptions if entry.attempts > 1 else int(entry.outcome in CAPACITY_GONE)
 
 
 # ------------------------------------------------------------------------------------------- the whole

@@ -17,17 +17,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.ledger.entry import Entry, attempt_of
 from workflows.ledger.stage_view import (
     FAILED_PHASES,
     OF_THE_SWEEP,
-    STOPPED_WITH_THE_RUN,
     Activity,
     StageView,
     TrialView,
-    attempt_of,
-    stands_for,
 )
 from workflows.ledger.vocabulary import CANNOT_START, variable
+from workflows.policy.outcomes import Outcome
 from workflows.specification.run_input import DROPPED
 
 ENDS = {
@@ -84,7 +83,7 @@ class RunView:
     @property
     def spent_usd(self) -> float:
         """Dollars of the attempts that have ended, as the machine itself reckons them."""
-        return sum(entry.get("usd") or 0.0 for stage in self.stages.values() for entry in stage.entries())
+        return sum(entry.usd or 0.0 for stage in self.stages.values() for entry in stage.entries())
 
     def update(self, events: Iterable[Event]) -> None:
         """Takes in further events; each is to be given once."""
@@ -127,10 +126,10 @@ class RunView:
     def untold(self, jobs: Iterable[str]) -> list[str]:
         """Those of the run's jobs that no line of the ledger stands for."""
         entries = [entry for stage in self.stages.values() for entry in stage.entries()]
-        told = {entry["job"] for entry in entries}
+        told = {entry.job for entry in entries}
         # A line that stands for several names the last one; a trial's jobs share all but the end.
         up_to: dict[str, tuple[int, int]] = {}
-        for job in (entry["job"] for entry in entries if stands_for(entry) > 1):
+        for job in (entry.job for entry in entries if entry.attempts > 1):
             up_to[_series(job)] = max(attempt_of(job), up_to.get(_series(job), (0, 0)))
         return [job for job in jobs if job not in told and attempt_of(job) > up_to.get(_series(job), (-1, 0))]
 
@@ -143,21 +142,22 @@ class RunView:
         """
         view: Activity = self.stages[stage] if trial is None else self.stages[stage].trial(trial)
         number = attempt_of(job)
-        before = [entry for entry in view.attempts if attempt_of(entry["job"]) < number]
-        step = before[-1]["saved_step"] if before else 0
-        entry = {
-            "stage": stage,
-            "attempt": number[1],
-            "job": job,
-            "outcome": STOPPED_WITH_THE_RUN,
-            "decision": "none",
-            "why": "the run was stopped while this job ran",
-            "message": "",
-            "wait_seconds": 0,
-            **dict.fromkeys(("resumed_step", "reached_step", "saved_step"), step),
+        before = [entry for entry in view.attempts if entry.order < number]
+        step = before[-1].saved_step if before else 0
+        entry = Entry(
+            stage=stage,
+            attempt=number[1],
+            job=job,
+            outcome=Outcome.STOPPED_WITH_RUN,
+            decision="none",
+            why="the run was stopped while this job ran",
+            resumed_step=step,
+            reached_step=step,
+            saved_step=step,
+            trial=trial,
             **figures,
-        }
-        view.attempts = sorted([*view.attempts, entry], key=lambda each: attempt_of(each["job"]))
+        )
+        view.attempts = sorted([*view.attempts, entry], key=lambda each: each.order)
 
     # -------------------------------------------------------------------------------------- whose it is
     def _trial_of(self, event: Event) -> Trial | None:
@@ -202,6 +202,7 @@ class RunView:
             number = tags.get("relay:trial")
             activity = stage if number is None else self._belongs(event, stage, int(number))
             activity.status, activity.job = "running", job.get("TrainingJobName") or job["ProcessingJobName"]
+            activity.checkpoints = job.get("CheckpointConfig", {}).get("S3Uri", "")
 
     def _assigned(self, event: Event, variables: Mapping[str, str], trial: Trial | None) -> None:
         for name, text in variables.items():

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from workflows.ledger.entry import Entry
 from workflows.specification.conditions import METRIC
 
-Entry = Mapping[str, Any]
-STOPPED_WITH_THE_RUN = "stopped with the run"
 FAILED_PHASES = (
     "failed, redrive to go on",
     "too few succeeded, redrive to go on",
@@ -25,17 +24,6 @@ RUNS_A_JOB = {"on spot", "on demand"}
 AFTER_AN_ATTEMPT = {"write down", "measure", "what next"}  # the last one's, too: the stage is done by then
 # The phrases of a sweep's own states; all others are those of its trials.
 OF_THE_SWEEP = {"is it asked for", "try all", "did enough succeed", "best trial", "not asked for"}
-
-
-def attempt_of(job: str) -> tuple[int, int]:
-    """(redrive, attempt) from the end of a job's name, by which the attempts of a stage are in order."""
-    *_, redrive, attempt = job.split("-")
-    return int(redrive), int(attempt)
-
-
-def stands_for(entry: Entry) -> int:
-    """The attempts that a line of the ledger stands for: a large sweep has one line for each trial."""
-    return int(entry.get("attempts", 1))
 
 
 @dataclass(frozen=True)
@@ -57,6 +45,7 @@ class Activity:
     notes: list[Note] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    checkpoints: str = ""  # URI of the folder in which its newest job keeps its checkpoints
     place: str = ""  # key prefix of what it writes
     why: str = ""  # it was skipped, or failed
     reused: str = ""  # the job of an earlier run whose results it took
@@ -71,18 +60,19 @@ class Activity:
 
     def assigned(self, value: Mapping[str, Any]) -> None:
         """The machine assigned its variable."""
-        self._told(value["ledger"])
+        ledger = entries_in(value["ledger"])
+        self._told(ledger)
         self.place = value.get("place", "")
         why = value.get("why", "")
         self.why = value["message"] if value.get("next") == "fail" else ""
-        last = value["ledger"][-1]["why"] if value["ledger"] else ""
+        last = ledger[-1].why if ledger else ""
         known = {last, *(note.why for note in self.notes)}
         if value.get("next") in {"spot", "on-demand"} and why not in known:
             self.notes.append(Note(len(self.attempts), why))
 
     def left(self, result: Mapping[str, Any]) -> None:
         """It has ended well, with this result."""
-        self._told(result["ledger"])
+        self._told(entries_in(result["ledger"]))
         self.job = None
         self.outputs, self.metrics = result.get("outputs", {}), result.get("metrics", {})
         self.reused, self.why = result.get("reused", ""), result.get("skipped", "")
@@ -97,21 +87,21 @@ class Activity:
     @property
     def tries(self) -> int:
         """How many attempts it has made."""
-        return sum(stands_for(entry) for entry in self.attempts)
+        return sum(entry.attempts for entry in self.attempts)
 
     @property
     def unsaid(self) -> str:
         """Why it was skipped or failed, where its last attempt does not say so."""
-        told = bool(self.attempts) and self.attempts[-1]["decision"] == "fail"
+        told = bool(self.attempts) and self.attempts[-1].decision == "fail"
         return "" if told or self.status not in {"skipped", "failed"} else self.why
 
     def _told(self, ledger: Sequence[Entry]) -> None:
         """A trial that is tried again after a redrive begins a new ledger; what it cost before remains."""
-        jobs = {entry["job"] for entry in ledger}
-        before = [entry for entry in self.attempts if entry["job"] not in jobs]
+        jobs = {entry.job for entry in ledger}
+        before = [entry for entry in self.attempts if entry.job not in jobs]
         self.attempts = [*before, *ledger]
         if before:  # histories may have been read in any order
-            self.attempts.sort(key=lambda entry: attempt_of(entry["job"]))
+            self.attempts.sort(key=lambda entry: entry.order)
 
 
 @dataclass
@@ -133,12 +123,12 @@ class TrialView(Activity):
         A line that stands for several is the last of them, and all the others came after the line before it.
         """
         before = (-1, 0)
-        for line in sorted(ledger, key=lambda each: attempt_of(each["job"])):
-            last = attempt_of(line["job"])
-            told = [entry["job"] for entry in self.attempts if before < attempt_of(entry["job"]) <= last]
-            if line["job"] not in told:
-                rest = [entry for entry in self.attempts if entry["job"] not in told]
-                self.attempts = sorted([*rest, line], key=lambda each: attempt_of(each["job"]))
+        for line in sorted(ledger, key=lambda each: each.order):
+            last = line.order
+            told = [entry.job for entry in self.attempts if before < entry.order <= last]
+            if line.job not in told:
+                rest = [entry for entry in self.attempts if entry.job not in told]
+                self.attempts = sorted([*rest, line], key=lambda each: each.order)
             before = last
 
     def finished(self) -> None:
@@ -224,8 +214,14 @@ class StageView(Activity):
             # It may be cut there, and known in full.
             trial.why = trial.why if failed and trial.why.startswith(failed) else failed
             trial.status = "failed" if failed else "reused" if trial.reused else "done"
+        ledger = entries_in(result["ledger"])
         for trial in self.trials.values():
-            trial.handed_over([entry for entry in result["ledger"] if entry["trial"] == trial.number])
+            trial.handed_over([entry for entry in ledger if entry.trial == trial.number])
+
+
+def entries_in(ledger: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """The lines of a ledger as the machine assigned it. Raises EntryError."""
+    return [Entry.from_json(line) for line in ledger]
 
 
 def compared(when: str, metrics: Mapping[str, Any]) -> str:

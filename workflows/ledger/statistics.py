@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from workflows.ledger.attempts import Attempt
 from workflows.ledger.receipt import lines
-from workflows.ledger.remembered import entry_of
 from workflows.ledger.stage_view import Activity
 from workflows.policy.prices import PriceBook
 
@@ -93,8 +92,8 @@ class Statistics:
 
 def statistics(attempts: Iterable[Attempt], prices: PriceBook) -> Statistics:
     """The statistics of these attempts, in any order. `prices`: for what on-demand would have cost."""
-    everything = sorted(attempts, key=lambda each: (each.place, each.created, each.attempt))
-    places = [list(group) for group in _grouped(everything, lambda each: each.place).values()]
+    everything = sorted(attempts, key=lambda each: (each.series, each.created, each.attempt))
+    places = [list(group) for group in _grouped(everything, lambda each: each.series).values()]
     spot = [each for each in everything if each.market == "spot"]
     return Statistics(
         attempts=len(everything),
@@ -122,7 +121,7 @@ def speeds_of(attempts: Iterable[Attempt]) -> Iterator[Speed]:
 
 def _undisturbed(place: Sequence[Attempt], prices: PriceBook) -> Iterator[float | None]:
     """As on the receipt: when an attempt's row was written, nobody knew yet where the next would begin."""
-    return (line.undisturbed for line in lines(Activity(attempts=list(map(entry_of, place))), prices))
+    return (line.undisturbed for line in lines(Activity(attempts=list(place)), prices))
 
 
 def _of_type(instance_type: str, attempts: Sequence[Attempt]) -> OfType:

@@ -123,11 +123,10 @@ class Planner:
 
     def _figures(self, world: VirtualWorld, arn: str, ended: Mapping[str, Json]) -> Figures:
         records = list(world.sagemaker.records)
-        entries = list(self._entries(world, arn, ended))
         return Figures(
             status=str(ended["status"]),
             seconds=(ended["stopDate"] - ended["startDate"]).total_seconds(),
-            usd=float(sum(entry.get("usd", 0.0) for entry in entries)),
+            usd=float(sum(self._dollars(world, arn, ended))),
             attempts=len(records),
             on_demand_attempts=sum(not _on_spot(each) for each in records if each.kind == "training"),
             interruptions=sum(_count(each, "Interrupted") for each in records),
@@ -136,18 +135,16 @@ class Planner:
             cause=str(ended.get("cause", "")),
         )
 
-    def _entries(
-        self, world: VirtualWorld, arn: str, ended: Mapping[str, Json]
-    ) -> Iterable[Mapping[str, Json]]:
-        """The ledger: from the output, which a failed run has not; then from its history."""
+    def _dollars(self, world: VirtualWorld, arn: str, ended: Mapping[str, Json]) -> Iterable[float]:
+        """What each attempt cost, from the output; of a failed run, which has none, from its history."""
         if ended["status"] == "SUCCEEDED":
             for left in json.loads(ended["output"])["stages"].values():
-                yield from left.get("ledger", [])
+                yield from (line.get("usd", 0.0) for line in left.get("ledger", []))
             return
         view = RunView(RUN_NAME, "plan", stages_in(self.scene.definition))
         view.update(world.history(arn))
         for stage in view.stages.values():
-            yield from stage.entries()
+            yield from (entry.usd or 0.0 for entry in stage.entries())
 
 
 def _on_spot(record: Record) -> bool:

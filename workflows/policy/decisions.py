@@ -18,9 +18,9 @@ from workflows.policy.rules import ALWAYS, Condition, Data, Rule, RuleTable
 from workflows.policy.tally import (
     EXITS,
     FAULTS,
+    GONE,
     INTERRUPTIONS,
     LATE,
-    LOST,
     MOVED,
     NO_PROGRESS_LIMIT,
     ON_DEMAND_ENABLED,
@@ -227,7 +227,7 @@ _LOSSES = (
         _then(HERE, "the time limit passed with progress: go on from the checkpoint"),
     ),
     Rule(
-        ON_SPOT & LOST,
+        ON_SPOT & GONE,
         _then(
             Next.SPOT,
             "interruption {interruptions} of {retry_budget}: resume on spot, next rung",

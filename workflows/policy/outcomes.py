@@ -33,6 +33,13 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+CAPACITY_GONE = (Outcome.INTERRUPTED, Outcome.NO_CAPACITY)
+"""The capacity went, or never came: what the retry budget counts."""
+
+LOST = (*CAPACITY_GONE, Outcome.PLATFORM_FAULT)
+"""The attempt was lost through AWS, not through the script or a person."""
+
+
 class Hold(StrEnum):
     """A reason for which the machine does not start an attempt that is due."""
 

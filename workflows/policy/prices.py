@@ -16,6 +16,9 @@ from workflows.errors import RelayError
 SNAPSHOT = Path(__file__).with_name("prices.json")
 SECONDS_PER_HOUR = 3600
 
+DISCOUNTED = 0.9
+"""Billable below this share of the trained seconds: the billable seconds hold the spot discount already."""
+
 
 class PriceBook(BaseModel):
     """Prices in US dollars per instance and hour, at a date, in a region."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workflows.policy.outcomes import Outcome
+from workflows.policy.outcomes import CAPACITY_GONE, Outcome
 from workflows.policy.rules import NEVER, Condition, Data, Fact, groups_data
 
 # ------------------------------------------------------------------------------------------------- facts
@@ -31,7 +31,7 @@ NO_PROGRESS_LIMIT = Fact("no_progress_limit")
 ON_DEMAND_ENABLED = Fact("on_demand_enabled")
 
 ON_SPOT = MARKET.is_("spot")
-LOST = OUTCOME.is_(Outcome.INTERRUPTED, Outcome.NO_CAPACITY)
+GONE = OUTCOME.is_(*CAPACITY_GONE)
 MOVED = PROGRESSED.holds()
 WITH_RUN = OUTCOME.is_(Outcome.STOPPED_WITH_RUN, Outcome.NOT_STARTED)
 RETRIED_EXIT = OUTCOME.is_(Outcome.USER_ERROR) & EXIT_LISTED.holds()
@@ -64,7 +64,7 @@ class Count:
 
 
 TALLY = (
-    Count("interruptions", ON_SPOT, floor=LOST),
+    Count("interruptions", ON_SPOT, floor=GONE),
     Count("stalled", TRAINED.holds() & ~MOVED & ~WITH_RUN, MOVED),
     Count("faults", OUTCOME.is_(Outcome.PLATFORM_FAULT), MOVED),
     Count("unknowns", OUTCOME.is_(Outcome.UNKNOWN)),

@@ -23,7 +23,7 @@ from workflows.jobs.job_types import JOB_TYPES
 from workflows.jobs.kinds import JOBS
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import stages_in
-from workflows.ledger.vocabulary import CANNOT_START
+from workflows.ledger.vocabulary import CANNOT_START, RUN_STOPPED
 from workflows.runs.aws_errors import AwsError, bucket_is_gone, code_of
 from workflows.runs.deployed import ALIAS, site_of
 from workflows.runs.stopped_jobs import complete
@@ -230,7 +230,7 @@ class Runs:
 
     def stop(self, execution_arn: str, cause: str) -> None:
         """Stops a run; Step Functions stops its jobs."""
-        self.states.stop_execution(executionArn=execution_arn, error="Relay.Stopped", cause=cause)
+        self.states.stop_execution(executionArn=execution_arn, error=RUN_STOPPED, cause=cause)
 
     def redrive(self, execution_arn: str) -> None:
         """Lets a failed or stopped run go on from where it was. Raises NotRedrivableError."""
@@ -273,13 +273,14 @@ class Runs:
         """Completes a view of an ended run by the jobs that ran when it was stopped: they cost money, too."""
         complete(view, self.sagemaker)
 
-    def progress(self, place: str) -> Progress | None:
-        """What the progress.json of a stage or a trial says, None when there is none; `place`: its prefix."""
-        if not place:
+    def progress(self, checkpoints: str) -> Progress | None:
+        """What the progress.json in this folder of checkpoints (its URI) says; None when there is none."""
+        if not checkpoints:
             return None
-        key = f"{place}/checkpoints/progress.json"
+        place = urlparse(checkpoints)
+        key = f"{place.path.strip('/')}/progress.json"
         try:
-            report = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            report = json.loads(self.s3.get_object(Bucket=place.netloc, Key=key)["Body"].read())
             return Progress(int(report["step"]), report["total"], report["fraction"])
         except (ClientError, ValueError, KeyError):
             return None  # not written yet, or cut while it was uploaded

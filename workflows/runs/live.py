@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from workflows.ledger.entry import Entry
 from workflows.ledger.receipt_text import COLOURS, money, span, taken_from
 from workflows.ledger.run_view import RunView
-from workflows.ledger.stage_view import Activity, Entry, StageView, TrialView
+from workflows.ledger.stage_view import Activity, StageView, TrialView
 from workflows.runs.executions import Progress
 
 MARKS = {"waiting": "·", "running": "▶", "done": "✓", "failed": "✗", "stopped": "■", "skipped": "○"}
@@ -62,8 +63,8 @@ class Narrator:
     def _news(self, name: str, activity: Activity, brief: bool = False) -> Iterator[News]:
         told = self._told.setdefault(name, _Told())
         for entry in activity.attempts[told.attempts :]:
-            speaks = entry["outcome"] == "completed" and not brief
-            yield _attempt(name, entry), entry["job"] if speaks else None
+            speaks = entry.outcome == "completed" and not brief
+            yield _attempt(name, entry), entry.job if speaks else None
         for note in activity.notes[told.notes :]:
             yield _line(name, note.why, "yellow"), None
         if activity.job and told.job != activity.job:
@@ -94,17 +95,17 @@ def _end(activity: Activity) -> str:
 
 
 def _attempt(name: str, entry: Entry) -> Text:
-    colour = COLOURS.get(entry["outcome"], "magenta")
-    place = "on spot" if entry["market"] == "spot" else "on demand"
-    text = _line(name, f"attempt {entry['attempt']} {place}: {entry['outcome']}", colour)
+    colour = COLOURS[entry.outcome]
+    place = "on spot" if entry.market == "spot" else "on demand"
+    text = _line(name, f"attempt {entry.attempt} {place}: {entry.outcome}", colour)
     text.append(_moved(entry))
-    if entry["decision"] != "done":
-        text.append(f" → {entry['why']}", "default")
+    if entry.decision != "done":
+        text.append(f" → {entry.why}", "default")
     return text
 
 
 def _moved(entry: Entry) -> str:
-    start, end = entry["resumed_step"], entry["reached_step"]
+    start, end = entry.resumed_step, entry.reached_step
     if start == end:
         return f", still at step {end}" if end else ""
     return f" at step {end}, resumed from {start}" if start else f" at step {end}"

@@ -109,7 +109,7 @@ class Watcher:
     def _now(self, view: RunView) -> dict[str, Now]:
         return {
             activity.job: Now(
-                self.runs.job_status(activity.job, stage.kind), self.runs.progress(activity.place)
+                self.runs.job_status(activity.job, stage.kind), self.runs.progress(activity.checkpoints)
             )
             for stage in view.stages.values()
             for activity in (stage, *trials_shown(stage))

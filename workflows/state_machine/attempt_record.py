@@ -20,6 +20,7 @@ from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Site
 from workflows.ledger.attempts import DIMENSION, NAMESPACE, PARTITION_KEY, SORT_KEY
+from workflows.ledger.entry import Metric, measured
 from workflows.ledger.vocabulary import variable
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage
@@ -84,17 +85,13 @@ def _metrics(stage: JobStage, pipeline: Pipeline, line: str) -> str:
     """
     own = f"${variable(stage.name)}"
     going = f'{own}.next != "{ONWARD}"'
-    values = {
-        "Interruptions": "$l.interruptions",
-        "WaitSeconds": "$l.queued_seconds",
-        "CostUSD": "$l.usd",
-        "SavedUSD": "$l.on_demand_usd - $l.usd",
-    }
+    values: dict[str, str] = {metric: f"$l.{name}" for metric, name in measured().items()}
+    values[Metric.SAVED] = "$l.on_demand_usd - $l.usd"
     if job_of(stage).resumes:
-        values["NoProgress"] = f"{going} and {own}.stalled > 0 ? 1 : 0"
+        values[Metric.NO_PROGRESS] = f"{going} and {own}.stalled > 0 ? 1 : 0"
     if stage.on_spot:
-        values["OnDemandAttempts"] = '$l.market = "on-demand" ? 1 : 0'
-    pressed = f'{going} and {own}.pressed = true ? {{"DeadlinePressed": 1}} : {{}}'
+        values[Metric.ON_DEMAND] = '$l.market = "on-demand" ? 1 : 0'
+    pressed = f'{going} and {own}.pressed = true ? {{"{Metric.DEADLINE_PRESSED}": 1}} : {{}}'
     dimensions = [{"Name": DIMENSION, "Value": pipeline.name}]
     datum = f'{{"MetricName": $k, "Value": $v, "Dimensions": {json.dumps(dimensions)}}}'
     return (

@@ -6,13 +6,12 @@ import json
 
 from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.variables import settings
+from workflows.ledger.vocabulary import GATE_FAILED
 from workflows.policy.outcomes import Hold
 from workflows.specification.stages import GateStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import said_stop
 from workflows.state_machine.stage import NOTHING, Place, States, leave
-
-GATE_FAILED = "Relay.GateFailed"
 
 
 def gate_states(stage: GateStage, place: Place) -> States:

@@ -14,6 +14,7 @@ from typing import Any
 
 from workflows.jobs.jsonata_text import jsonata
 from workflows.jobs.site import Materials, Site
+from workflows.ledger.vocabulary import CANNOT_START
 from workflows.policy import decisions
 from workflows.policy.prices import PriceBook, load_prices
 from workflows.specification.pipeline import Pipeline
@@ -31,7 +32,6 @@ from workflows.state_machine.timing import bindings
 
 LONGEST_STATE_NAME = 80
 NO_MATERIALS = Materials("", {})  # of a stage that builds on nothing, such as a gate
-REFUSED = "Relay.CannotStart"
 
 
 def compile_pipeline(
@@ -72,7 +72,7 @@ class _Compiler:
         run = run_variable(self.pipeline, self.materials, self.prices, *bindings(steps))
         fixed = {"run": jsonata(run), "policy": decisions.policy_data(), "done": {}}
         start = asl.Pass("start", assign=fixed, output={})
-        refused = asl.Fail("refused", error=REFUSED, cause=jsonata("$run.problems"))
+        refused = asl.Fail("refused", error=CANNOT_START, cause=jsonata("$run.problems"))
         take, held = schedule_states(self.pipeline.name, self.site)
         begin = (
             asl.Choice("can it start", output={}).when("$exists($run.problems)", refused).when(ASKED, take)

@@ -19,12 +19,12 @@ from typing import Any
 
 from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.site import Site
+from workflows.ledger.vocabulary import CANNOT_TAKE
 from workflows.specification.run_input import DROPPED
 from workflows.state_machine import language as asl
 from workflows.state_machine.lock import Lock
 
 MOST_TRIES = 3  # to take it over: another was faster, then what it wrote is seen
-CANNOT_TAKE = "Relay.CannotTakeSchedule"
 ASKED = "$exists($run.scheduled)"
 
 

@@ -7,7 +7,10 @@ of SageMaker once it is known which one that is.
 
 from __future__ import annotations
 
+import json
+
 from workflows.jobs.jsonata_text import fields
+from workflows.ledger.entry import columns
 
 LONGEST_FAILURE = 250  # characters of why a trial failed; the whole text stands in its own history
 
@@ -62,7 +65,7 @@ def _one_line(ledger: str) -> str:
         "attempts": "$count($l)",
     }
     # Times and savings of each attempt are in the table of attempts.
-    dropped = '["usd", "created", "ended", "queued_seconds", "on_demand_usd"]'
+    dropped = json.dumps(["usd", *(name for name, column in columns().items() if not column.summed)])
     rest = f"$sift($last, function($v, $k) {{ $not($k in {dropped}) }})"
     return f"($l := {ledger}; $last := $l[-1]; $count($l) = 0 ? [] : [$merge([{rest}, {fields(sums)}])])"
 

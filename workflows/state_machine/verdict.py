@@ -14,8 +14,10 @@ from workflows.jobs.jsonata_text import fields, or_else, second
 from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Site
 from workflows.jobs.variables import rung, settings
+from workflows.ledger.entry import names_in_a_row
 from workflows.ledger.vocabulary import variable
 from workflows.policy import decisions, outcomes, tally
+from workflows.policy.prices import DISCOUNTED
 from workflows.policy.rules import FUNCTIONS
 from workflows.specification.stages import JobStage
 from workflows.state_machine.expressions import (
@@ -31,7 +33,6 @@ LONGEST_MESSAGE = 500  # characters of a FailureReason kept in a ledger entry
 READ_ON, DECIDE = "read on", "decide"
 _STEPS = ("step", "saved_step", "resumed_step", "total", "seconds_left")
 _WORDS = ("stopped_by_watch", "because")  # of the mark
-DISCOUNTED = 0.9  # billable below this share of the trained seconds holds the spot discount already
 _STEEPEST = 30  # exponent of the back-off: more only overflows
 
 
@@ -92,7 +93,7 @@ def _verdict(stage: JobStage) -> str:
 def finished(job: Job[Any], site: Site) -> str:
     """What a finished stage leaves to those after it: outputs, metrics, ledger, and the job that did it."""
     progress = or_else("$s.final", "{}")
-    decision = '"decision": "done", "why": "the work is complete", "wait_seconds": 0'
+    decision = {"decision": '"done"', "why": '"the work is complete"', "wait_seconds": "0"}
     line = entry(job.stage, outcome='"completed"', decision=decision, kept="1")
     left = {
         "outputs": fields(job.outputs(site)),
@@ -147,7 +148,7 @@ def _exit_listed(stage: JobStage) -> str:
     )
 
 
-def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
+def entry(stage: JobStage, *, outcome: str, decision: dict[str, str], kept: str) -> str:
     """One line of the ledger, over `$s` (the stage), `$e` (the attempt's end) and `$p` (its progress).
 
     `kept` is the share of the attempt's work that is not lost, over `$from`, `$reached` and `$held` (steps).
@@ -183,7 +184,18 @@ def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
     got = f"$lookup({settings(stage.name)}, $s.market)[type = $e.type][0]"
     place = or_else(got, rung(stage.name)) if stage.on_demand.preferences else rung(stage.name)
     values |= job_of(stage).line_besides()
-    return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {{{decision}}}]))"
+    _refuse_incomplete({*values, *decision}, trial=stage.has_trials)
+    return f"($place := {place}; $usd := {_cost()}; {steps}; $merge([{fields(values)}, {fields(decision)}]))"
+
+
+def _refuse_incomplete(written: set[str], *, trial: bool) -> None:
+    """Raises TypeError when the machine would write another line than `ledger/entry.py` defines."""
+    defined = names_in_a_row(trial=trial)
+    if written != defined:
+        raise TypeError(
+            f"the machine's line of the ledger lacks {sorted(defined - written)} and has "
+            f"{sorted(written - defined)} besides: write what `ledger/entry.py` defines"
+        )
 
 
 def _cost() -> str:
@@ -200,7 +212,7 @@ def _cost() -> str:
 
 def _next_place(stage: JobStage) -> str:
     limits = settings(stage.name)
-    decision = '"decision": $d.next, "why": $d.why, "wait_seconds": $wait'
+    decision = {"decision": "$d.next", "why": "$d.why", "wait_seconds": "$wait"}
     # What was saved when it ended; the next attempt may find less (`receipt.py` knows both).
     kept = "($held > $from ? ($held - $from) / ($max([$reached, $held]) - $from) : 0)"
     line = entry(stage, outcome="$e.outcome", decision=decision, kept=kept)

@@ -44,6 +44,7 @@ from workflows.jobs.site import Site
 from workflows.jobs.variables import MARK
 from workflows.jobs.watch_pattern import LEFT_TAG, LOOK_AFTER, WAITING
 from workflows.jobs.watched import INTERRUPTIONS_LEFT, NO_DEADLINE, PATIENCE, REDONE, SLACK
+from workflows.ledger.vocabulary import WATCH_REFUSED
 from workflows.state_machine import language as asl
 from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
@@ -118,7 +119,7 @@ def _stop(site: Site, look: Any) -> Any:
 
 
 def _refused() -> Any:
-    return asl.Fail("the watch was refused", error="Relay.WatchRefused", cause=jsonata("$look.why"))
+    return asl.Fail("the watch was refused", error=WATCH_REFUSED, cause=jsonata("$look.why"))
 
 
 def _task(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from workflows.ledger.entry import bytes_of_a_row
 from workflows.policy.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import AnyStage, JobStage
@@ -32,7 +33,7 @@ MOST_INLINE = 40  # trials at once in an inline Map
 MOST_OF_A_SWEEP = 15_000
 
 # Bytes of JSON in a variable.
-ENTRY = 680  # a line of the ledger
+ENTRY = bytes_of_a_row()  # a line of the ledger
 RESULT = 1_200  # what a finished stage leaves besides: URIs, ARN, a handful of metrics
 HANDED_OVER = (
     850  # what a trial of a distributed sweep hands over, with a shorter line, without its parameters
