@@ -22,7 +22,8 @@ from workflows.local.step_functions.jsonata.compiled import operators, values
 from workflows.local.step_functions.jsonata.compiled.functions import string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
-from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.values import UnsureError
+from workflows.local.step_functions.jsonata.depth import MAX_DEPTH, MAX_STEPS
 from workflows.local.step_functions.jsonata.values import NULL
 
 
