@@ -6,9 +6,10 @@ the reference itself: of all that the test run evaluates, and of generated expre
 | expression | jsonata-python 0.7 | the reference |
 | --- | --- | --- |
 | `$absent[test]` | does not ask | asks the test once, of nothing, and keeps that where it is met |
-| `1 / 0`, `5.5 % 2` | an error, 1 | Infinity, which goes on until it is calculated with, 1.5 |
+| `1 / 0`, `5.5 % 2` | an error, 1 | Infinity (an error once it is calculated with), 1.5 |
 | `$count(null)` | 0 | 1 |
-| `$string(1e20)`, `$string([0.1 + 0.2])` | 1E+20, [0.30000000000000004] | 100000000000000000000, [0.3] |
+| `$map(null, f)`, `$substring(null, 1)` | nothing, as without the argument | f of null; an error |
+| `$string(1e20)`, `$string([0.1 + 0.2])` | 1E+20, all digits | 100000000000000000000, [0.3] |
 | `$random(42)` | Python's | java.util.Random's, as measured on AWS |
 """
 
@@ -16,10 +17,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
+from jsonata.signature import Signature
 from jsonata.utils import Utils
 
 from workflows.local.step_functions.jsonata.values import NULL
@@ -27,6 +30,19 @@ from workflows.local.step_functions.jsonata.values import NULL
 _LARGEST_IN_FULL = 1e21  # from here on, JavaScript writes an exponent
 _SMALLEST_IN_FULL = 1e-6
 _EXACT = 10**15  # below, a whole number has no more than the 15 digits that are written
+
+
+def _with_null(theirs: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    """The letter of an argument's type in signatures: null has one of its own."""
+
+    def symbol(signature: Any, value: Any) -> str:
+        return "l" if value is NULL else theirs(signature, value)
+
+    return symbol
+
+
+# Of the class, because the library's own functions have made their signatures by now.
+Signature.get_symbol = _with_null(Signature.get_symbol)
 
 
 class Following(Jsonata):  # type: ignore[misc]

@@ -121,6 +121,11 @@ def observe(observer: Observer | None) -> None:
     _observer = observer
 
 
+def observer() -> Observer | None:
+    """Who observes now."""
+    return _observer
+
+
 class Expressions:
     """Knows each text once and evaluates it with the world's clock and randomness.
 

@@ -188,6 +188,8 @@ _LIBRARY = object.__new__(Jsonata)
 
 def at(value: Any, index: int) -> Any:
     """`value[index]`, not yet reduced to a single item."""
+    if value is None:
+        return None
     found = listed(value)
     if index < 0:
         index += len(found)
