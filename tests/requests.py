@@ -15,8 +15,7 @@ from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine.arrangement import arrange
-from workflows.state_machine.start import run_variable
-from workflows.state_machine.timing import bindings
+from workflows.state_machine.start import run_variable, written
 
 EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 5, tzinfo=UTC), 0)
 CONTEXT = {
@@ -39,8 +38,10 @@ def run_of(
     pipeline: Pipeline, materials: dict[str, Materials], run_input: Any = None, context: Any = None
 ) -> Any:
     """The variable `$run` of a run with this input."""
-    text = run_variable(pipeline, materials, load_prices(), *bindings(arrange(pipeline)))
-    return evaluate(text, states={"context": context or CONTEXT, "input": run_input or {}})
+    prices = load_prices()
+    data = written(pipeline, materials, prices, arrange(pipeline))
+    states = {"context": context or CONTEXT, "input": run_input or {}}
+    return evaluate(run_variable(pipeline, prices), states=states, written=data)
 
 
 def request_of(

@@ -18,6 +18,10 @@ class RelayError(Exception):
 
 def unknown(what: str, found: str, allowed: Collection[str]) -> str:
     """What to say of a name that does not exist: what may stand there, and the nearest of it."""
+    return f"unknown {what} `{found}`; allowed: {', '.join(allowed) or 'none'}{hint(found, allowed)}"
+
+
+def hint(found: str, allowed: Collection[str]) -> str:
+    """The nearest of the names that may stand there, as a question; nothing, if none is near."""
     near = difflib.get_close_matches(found, allowed, 1, cutoff=0.5)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    return f"unknown {what} `{found}`; allowed: {', '.join(allowed) or 'none'}{hint}"
+    return f"; did you mean `{near[0]}`?" if near else ""

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.machine import pipelines
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.step_functions import interpreter
-from workflows.local.step_functions.jsonata.compiled.library_values import MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.library_values import UnsureError
+from workflows.local.step_functions.jsonata.depth import MAX_STEPS
 from workflows.local.step_functions.jsonata.expressions import Expression, Expressions
 from workflows.local.step_functions.jsonata.json_values import (
     ExpressionError,

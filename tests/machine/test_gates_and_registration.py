@@ -120,6 +120,7 @@ def test_a_condition_that_cannot_be_worked_out_fails_the_run(text):
     run = Run(pipeline(TRAIN, {**GATE, "when": text}), models=reported(acc=0.95))
 
     assert run.ended["status"] == "FAILED"
+    assert "the condition divides by zero" in run.ended["cause"]
 
 
 def test_the_words_of_the_states_are_phrases():

@@ -113,8 +113,14 @@ def test_numbers_are_written_as_javascript_writes_them(text: str, expected: str)
             "$range('0', 1, 1)",
             'T0410: Argument 1 of function "range" does not match function signature',
         ),
-        ("$parse('{')", "$parse: the argument is not valid JSON: "),
-        ("$parse('NaN')", "$parse: the argument is not valid JSON: NaN is not JSON"),
+        ("$parse('{')", "D3137: $parse: the argument is not valid JSON: "),
+        (
+            '$parse(\'{"a": 1, "a": 2}\')',
+            "D3137: $parse: the argument is not valid JSON: the key a stands there",
+        ),
+        ("$partition([1], 0)", "$partition: the size 0 is less than 1"),
+        ("1 / 0 + 1", "D1001: Number out of range: Infinity"),
+        ("$parse('NaN')", "D3137: $parse: the argument is not valid JSON: NaN is not JSON"),
         ("$hash('a', 'CRC')", "$hash: CRC is not one of MD5, SHA-1, SHA-256, SHA-384, SHA-512"),
         ("($f := function($n){$f($n + 1)}; $f(1))", "Expression evaluation timeout"),
         ("+".join(["1"] * 101), "Stack overflow error: "),
@@ -128,6 +134,52 @@ def test_what_throws_says_what_jsonata_says(text: str, message: str) -> None:
 
 def test_one_hundred_levels_are_allowed() -> None:
     assert evaluate("+".join(["1"] * 100)) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[1 / 0 > 1, -1 / 0 < 1]", [True, True]),
+        ("5.5 % 2", 1.5),
+        ("$count(null)", 1),
+        ("$random(42)", 0.7275636800328681),
+        ("$string(1e20)", "100000000000000000000"),
+        ("$string(1e21)", "1e+21"),
+        ("$string([0.1 + 0.2, 1.5e-7, 0.00001, 1e20])", "[0.3,1.5e-7,0.00001,100000000000000000000]"),
+        ("$x.absent[$ = 1]", None),
+        ("$x.absent[$not($ in ['b'])] ~> $exists()", False),
+        ("$x.absent[true].('of ' & $)", "of "),
+    ],
+)
+def test_what_the_library_has_otherwise_is_as_in_the_reference(text: str, expected: Any) -> None:
+    if expected is None:
+        with pytest.raises(UndefinedError):
+            evaluate(text, {})
+    else:
+        assert evaluate(text, {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        # Recursion counts 3n + 5.
+        ("($f := function($n){ $n = 0 ? 0 : 1 + $f($n - 1) }; $f(%d))", 31),
+        ("($f := function($n){ $n = 0 ? 0 : {'a': $f($n - 1)} }; $f(%d))", 31),
+        # What stands side by side counts together.
+        ("[%d]", 99),
+        ("{%d}", 99),
+    ],
+)
+def test_depth_is_counted_as_the_reference_counts_it(text: str, most: int) -> None:
+    def times(n: int) -> str:
+        if "$f" in text:
+            return text % n
+        members = [f"'k{i}': 1" if text[0] == "{" else "1" for i in range(n)]
+        return text.replace("%d", ", ".join(members))
+
+    assert evaluate(times(most)) is not None
+    with pytest.raises(ExpressionError, match="Stack overflow error"):
+        evaluate(times(most + 1))
 
 
 @pytest.mark.parametrize("text", ["function($v){$v}", "$sum", "[$sum]", "/a/"])
@@ -174,7 +226,7 @@ def test_step_functions_own_functions(text: str, expected: Any) -> None:
     assert evaluate(text) == expected
 
 
-@pytest.mark.parametrize("text", ["$partition([], 2)", "$partition([1], 0)", "$range(1, 5, -1)"])
+@pytest.mark.parametrize("text", ["$partition([], 2)", "$range(1, 5, -1)"])
 def test_some_arguments_of_theirs_give_nothing(text: str) -> None:
     with pytest.raises(UndefinedError):
         evaluate(text)

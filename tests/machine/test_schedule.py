@@ -94,14 +94,21 @@ class Story:
 def test_the_first_run_of_a_schedule_takes_it_and_pays_two_transitions():
     story = Story().deliver("a", 0).to_the_end()
 
-    assert story.run("a").states == ["start", "can it start", SCHEDULE[0], "run: has the schedule", *STAGE]
+    assert story.run("a").states == [
+        "as written",
+        "start",
+        "can it start",
+        SCHEDULE[0],
+        "run: has the schedule",
+        *STAGE,
+    ]
     assert story.holder == {"execution": story.arns["a"], "run": "a", "scheduled": at(0)}
 
 
 def test_a_run_that_a_person_starts_takes_no_schedule_and_pays_nothing():
     story = Story().deliver("a", 0).deliver("manual").to_the_end()
 
-    assert story.run("manual").states == ["start", "can it start", *STAGE]
+    assert story.run("manual").states == ["as written", "start", "can it start", *STAGE]
     assert story.holder["run"] == "a"
 
 
@@ -109,7 +116,7 @@ def test_a_run_that_is_delivered_twice_is_one_run():
     story = Story().deliver("a", 0).until(5).deliver("b", 0).to_the_end()
 
     assert story.dropped("b") == f"the run a was started for {at(0)}"
-    assert story.run("b").states == ["start", "can it start", *SCHEDULE, "run: dropped"]
+    assert story.run("b").states == ["as written", "start", "can it start", *SCHEDULE, "run: dropped"]
     assert len(story.run("a").jobs) == 1
 
 

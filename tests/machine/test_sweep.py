@@ -140,6 +140,7 @@ def test_a_large_sweep_has_executions_of_its_own_for_its_trials(count):
     assert run.results["tune"]["best"]["trial"] == count - 1
     assert len(run.results["tune"]["trials"]) == count
     assert run.states == [
+        "as written",
         "start",
         "can it start",
         "tune: is it asked for",

@@ -98,7 +98,7 @@ def _context(redrives: int) -> dict[str, Json]:
 
 def _variables(known: Mapping[str, Mapping[str, Json]], end: Mapping[str, str]) -> dict[str, Json]:
     variables: dict[str, Json] = {"states": {**_context(0), "input": {}}}
-    for name, text in known["start"]["Assign"].items():
+    for name, text in (known["as written"]["Assign"] | known["start"]["Assign"]).items():
         if not name.startswith("stage_"):
             variables[name] = _value(text, variables)
     variables["states"] = _context(0)

@@ -105,7 +105,7 @@ def test_an_input_of_the_wrong_shape_is_left_to_the_schema(given):
         ),
         ({"parameters": {"good": {}}}, "run input.parameters: unknown field `good`; allowed: prepare, train"),
         ({"budget_usd": 0}, "run input.budget_usd: found 0, expected at least 0.01"),
-        ({"reuse": "yes"}, "run input.reuse: found 'yes', expected boolean"),
+        ({"reuse": "yes"}, "run input.reuse: found yes, expected boolean"),
         ({"from": "train", "only": ["train"]}, "run input: `from` and `only` exclude each other"),
         (
             {"spot": {"train": {"patience": "soon"}}},

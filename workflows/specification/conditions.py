@@ -87,7 +87,10 @@ class Condition:
                 return "(" + " and ".join(f"{a} {_COMPARE[type(op)][1]} {b}" for op, a, b in pairs) + ")"
             case ast.BinOp():
                 sign = _ARITHMETIC[type(node.op)][1]
-                return f"({self._text(node.left, metric)} {sign} {self._text(node.right, metric)})"
+                left, right = self._text(node.left, metric), self._text(node.right, metric)
+                if sign == "/":  # JSONata goes on with Infinity, and the gate would pass or stop by chance
+                    right = f'($by := {right}; $by = 0 ? $error("the condition divides by zero") : $by)'
+                return f"({left} {sign} {right})"
             case ast.Name():
                 return metric(*self._metric(node))
         return repr(ast.literal_eval(node))

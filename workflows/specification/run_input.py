@@ -6,10 +6,12 @@ schema (`state_machine/input_check.py`).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workflows.errors import RelayError, unknown
+from workflows.errors import RelayError, hint
 from workflows.specification.deadlines import INPUT_PATTERN
 from workflows.specification.durations import PATTERN
 from workflows.specification.pipeline import Pipeline
@@ -78,15 +80,16 @@ def input_schema(pipeline: Pipeline) -> Schema:
 
 def check_input(pipeline: Pipeline, run_input: Any) -> None:
     """Raises RunInputError with a line for every mistake."""
-    import jsonschema
-
-    found = list(jsonschema.Draft202012Validator(input_schema(pipeline)).iter_errors(run_input))
-    # What is no object at all also "excludes" nothing: its type is the mistake.
-    kinds = [error for error in found if error.validator == "type" and not error.path] or found
-    kinds.sort(key=lambda error: [str(part) for part in error.path])
-    problems = [line for error in kinds for line in _lines(error)]
+    problems = [
+        _hinted(said, schema, value) for said, schema, value in _walk(input_schema(pipeline), run_input)
+    ]
     if problems:
         raise RunInputError("\n".join(problems))
+
+
+def mistakes(schema: Schema, value: Any) -> list[str]:
+    """A line for every mistake, in the machine's words and order (`state_machine/input_check.py`)."""
+    return [said for said, _, _ in _walk(schema, value)]
 
 
 def _object(properties: Mapping[str, Any]) -> Schema:
@@ -119,27 +122,95 @@ def _ladder(stage: JobStage) -> Schema:
     return {"type": "array", "items": {**rung, "required": ["type"]}, "minItems": 1, "maxItems": most}
 
 
-def _lines(error: Any) -> Iterator[str]:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    where, found = f"run input{place}", error.instance
-    if error.validator == "pattern":
-        yield f"{where}: found {found}, expected {error.schema['description']}"
-    elif error.validator == "not":
-        yield f"{where}: `from` and `only` exclude each other"
-    elif error.validator == "additionalProperties":
-        allowed = list(error.schema["properties"])
-        yield from (f"{where}: {unknown('field', name, allowed)}" for name in found if name not in allowed)
-    elif error.validator == "enum":
-        what = "instance type" if error.absolute_path[-1] == "type" else "stage"
-        yield f"{where}: {unknown(what, str(found), error.schema['enum'])}"
-    elif error.validator == "type":
-        kinds = error.schema["type"]
-        yield f"{where}: found {found!r}, expected {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
-    elif error.validator in {"minimum", "maximum"}:
-        bounds = [error.schema.get("minimum"), error.schema.get("maximum")]
-        words = [
-            f"{word} {b}" for word, b in zip(("at least", "at most"), bounds, strict=True) if b is not None
-        ]
-        yield f"{where}: found {found}, expected {' and '.join(words)}"
+# --------------------------------------------------------------------------------------------- the check
+def _walk(schema: Schema, value: Any) -> Iterator[tuple[str, Schema, Any]]:
+    """(line, schema, value) of each mistake, level by level."""
+    places = [("run input", schema, value)]
+    while places:
+        for at, rule, found in places:
+            yield from ((f"{at}: {said}", rule, found) for said in _said(rule, found, at))
+        places = [inner for place in places for inner in _inside(*place)]
+
+
+def _said(schema: Schema, value: Any, at: str) -> Iterator[str]:
+    kind = _kind(value)
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if kind not in kinds and not (kind == "integer" and "number" in kinds):
+        yield f"found {_shown(value)}, expected {' or '.join(kinds)}"
+    elif kind == "object":
+        yield from _of_object(schema, value)
+    elif kind == "array":
+        yield from _of_array(schema, value)
     else:
-        yield f"{where}: {error.message}"
+        yield from _of_scalar(schema, value, at)
+
+
+def _of_object(schema: Schema, value: dict[str, Any]) -> Iterator[str]:
+    allowed = ", ".join(schema["properties"]) or "none"
+    yield from (f"unknown field `{n}`; allowed: {allowed}" for n in value if n not in schema["properties"])
+    yield from (f"the field `{n}` is missing" for n in schema.get("required", ()) if n not in value)
+    apart = schema.get("not", {}).get("required", [])
+    if apart and all(name in value for name in apart):
+        yield f"`{'` and `'.join(apart)}` exclude each other"
+
+
+def _of_array(schema: Schema, value: list[Any]) -> Iterator[str]:
+    least, most = schema.get("minItems"), schema.get("maxItems")
+    if (least is not None and len(value) < least) or (most is not None and len(value) > most):
+        yield f"found {len(value)} items, expected {least} to {'any' if most is None else most}"
+    if schema.get("uniqueItems") and len(set(map(_shown_apart, value))) < len(value):
+        yield "names one item twice"
+
+
+def _of_scalar(schema: Schema, value: Any, at: str) -> Iterator[str]:
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"unknown {_named(at)} `{value}`; allowed: {', '.join(schema['enum'])}"
+    elif "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
+        yield f"found {value}, expected {schema['description']}"
+    elif ("minimum" in schema and value < schema["minimum"]) or (
+        "maximum" in schema and value > schema["maximum"]
+    ):
+        most = f" and at most {schema['maximum']}" if "maximum" in schema else ""
+        yield f"found {_shown(value)}, expected at least {schema['minimum']}{most}"
+
+
+def _inside(at: str, schema: Schema, value: Any) -> Iterator[tuple[str, Schema, Any]]:
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        yield from ((f"{at}.{name}", known[name], each) for name, each in value.items() if name in known)
+    elif isinstance(value, list) and "items" in schema:
+        yield from ((f"{at}[{place}]", schema["items"], each) for place, each in enumerate(value))
+
+
+def _kind(value: Any) -> str:
+    """JSON's name of a value's type; a whole number is an integer however it is written."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "integer" if value == int(value) else "number"
+    names: dict[type, str] = {str: "string", dict: "object", list: "array"}
+    return names.get(type(value), "null")
+
+
+def _shown(value: Any) -> str:
+    """A value as JSONata writes it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return str(int(value)) if value == int(value) else f"{value:.15g}"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _shown_apart(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _named(at: str) -> str:
+    return "instance type" if at.endswith(".type") else "stage"
+
+
+def _hinted(said: str, schema: Schema, value: Any) -> str:
+    """The line with the nearest name that is allowed: the machine cannot look for it."""
+    asked = re.search(": unknown .*?`(.*?)`; allowed", said)
+    allowed = list(schema["properties"]) if isinstance(value, dict) else schema.get("enum", [])
+    return said + hint(asked[1], allowed) if asked else said

@@ -1,9 +1,9 @@
 """Stages -> one state machine: sequence and Parallel, the run's variables, the run's output.
 
-start -> can it start -> stage -> ... -> side by side: stage | stage -> ... -> run: done
-              |    |
-              |    +-> of a schedule: take the schedule -> stage -> ..., or dropped
-              +-> refused
+as written -> start -> can it start -> stage -> ... -> side by side: stage | stage -> ... -> run: done
+                            |    |
+                            |    +-> of a schedule: take the schedule -> stage -> ..., or dropped
+                            +-> refused
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from workflows.state_machine.holds import Scope, spent_in
 from workflows.state_machine.kinds import states_of
 from workflows.state_machine.schedule_lock import ASKED, schedule_states
 from workflows.state_machine.stage import Place, States
-from workflows.state_machine.start import run_variable
-from workflows.state_machine.timing import bindings
+from workflows.state_machine.start import run_variable, written
 
 LONGEST_STATE_NAME = 80
 NO_MATERIALS = Materials("", {})  # of a stage that builds on nothing, such as a gate
@@ -69,9 +68,17 @@ class _Compiler:
     def whole(self) -> Any:
         """The first state of the machine, everything linked behind it."""
         steps = arrange(self.pipeline)
-        run = run_variable(self.pipeline, self.materials, self.prices, *bindings(steps))
-        fixed = {"run": jsonata(run), "policy": decisions.policy_data(), "done": {}}
-        start = asl.Pass("start", assign=fixed, output={})
+        data = {
+            "written": written(self.pipeline, self.materials, self.prices, steps),
+            "policy": decisions.policy_data(),
+            "done": {},
+        }
+        # What it leaves is its input: that of the run.
+        first = asl.Pass("as written", assign=data)
+        start = asl.Pass(
+            "start", assign={"run": jsonata(run_variable(self.pipeline, self.prices))}, output={}
+        )
+        first.next(start)
         refused = asl.Fail("refused", error=CANNOT_START, cause=jsonata("$run.problems"))
         take, held = schedule_states(self.pipeline.name, self.site)
         begin = (
@@ -81,7 +88,7 @@ class _Compiler:
         end = asl.Succeed("run: done", output={"run": jsonata("$run.id"), "stages": jsonata("$done")})
         for last in self._link(steps, Scope("done", "$run.budget"), {}, [begin, held]):
             last.next(end)
-        return start
+        return first
 
     def _link(self, steps: Steps, scope: Scope, known: Mapping[str, str], lasts: list[Any]) -> list[Any]:
         """Appends the steps to the states `lasts`; returns the states in which they end.

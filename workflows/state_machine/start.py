@@ -1,6 +1,10 @@
-"""The first state's one expression: the run's input, checked, becomes the variable `$run`.
+"""The machine's first two states: what the pipeline says, as data; and the run's input, checked, as `$run`.
 
-    input -> mistakes | id, key prefix, name tag, deadline, spending limit, and the settings of every stage
+    as written: $written (schema, settings of every stage, prices, order)
+    start:      input -> mistakes | id, key prefix, name tag, deadline, spending limit, stages' settings
+
+Data stands in a state of its own because an evaluation may be 100 deep in Step Functions, and the members of
+a literal count together: six stages written into the expression would have been too many.
 
 Nothing else reads the input. What a stage needs of it stands under `$run.stages`, complete, whether the input
 changed it or not: what the console shows of this variable is what the run goes by.
@@ -22,54 +26,58 @@ from workflows.specification.pipeline import Pipeline, order
 from workflows.specification.run_input import input_schema
 from workflows.specification.settings import SHORTEST_PATIENCE, PlacedRung
 from workflows.specification.stages import AnyStage, JobStage
+from workflows.state_machine.arrangement import Steps
 from workflows.state_machine.input_check import problems_jsonata
+from workflows.state_machine.timing import AFTER, timing
 
 Json = Any
 CLOCKS_APART_SECONDS = 60  # at most, those of Step Functions and of what starts it
 
 
-def run_variable(
-    pipeline: Pipeline, materials: Mapping[str, Materials], prices: PriceBook, timing: str, ends: str
-) -> str:
-    """The expression of `$run`; of `{"problems": text}` when the run cannot start.
-
-    `timing` binds variables for the seconds that follow each stage, `ends` is the object of these by stage
-    (`timing.py`).
-    """
-    check = problems_jsonata(input_schema(pipeline), "$input")
-    accepted = _accepted(pipeline, materials, prices, timing, ends)
-    checked = f'$problems != "" ? {{"problems": {_shown("$problems")}}} : ({accepted})'
-    return f"($input := $states.input; $problems := {check}; {checked})"
-
-
-def _accepted(
-    pipeline: Pipeline, materials: Mapping[str, Materials], prices: PriceBook, timing: str, ends: str
-) -> str:
+def written(
+    pipeline: Pipeline, materials: Mapping[str, Materials], prices: PriceBook, steps: Steps
+) -> dict[str, Json]:
+    """The variable `$written`: all that the first expression reads beside the input; plain data."""
     stages = {stage.name: stage for stage in pipeline.stages}
-    fixed = {name: _fixed(pipeline, stage, prices) for name, stage in stages.items()}
+    return {
+        "schema": input_schema(pipeline),
+        "stages": {name: _fixed(pipeline, stage, prices) for name, stage in stages.items()},
+        "before": {name: sorted(pipeline.before(name)) for name in stages},
+        "dollars": _dollars(pipeline, prices),
+        "contents": _contents(pipeline, materials),
+        "zone": deadlines.offsets(pipeline.deadline) if pipeline.deadline else [],
+        **timing(steps),
+    }
+
+
+def run_variable(pipeline: Pipeline, prices: PriceBook) -> str:
+    """The expression of `$run`; of `{"problems": text}` when the run cannot start."""
+    check = problems_jsonata(input_schema(pipeline), "$written.schema", "$input")
+    refused = '$problems != "" ? {"problems": $problems}'
+    return f"($input := $states.input; $problems := {check}; {refused} : ({_accepted(pipeline, prices)}))"
+
+
+def _accepted(pipeline: Pipeline, prices: PriceBook) -> str:
     budget = "null" if pipeline.budget_usd is None else f"{pipeline.budget_usd:g}"
     bound = {
         **identity(pipeline.name),
         "start": "$toMillis($execution.StartTime)",
-        "stages": json.dumps(fixed),
-        "before": json.dumps({name: sorted(pipeline.before(name)) for name in stages}),
+        "stages": "$written.stages",
+        "names": "$keys($stages)",
         "seconds": DURATION_SECONDS,
         "due": deadline_function(pipeline),
         "deadline": f"$exists($input.deadline) ? $due($input.deadline) : {_own_deadline(pipeline)}",
         "budget": f"$exists($input.budget_usd) ? $input.budget_usd : {budget}",
         "reuse": f"$exists($input.reuse) ? $input.reuse : {json.dumps(pipeline.reuse)}",
         "wanted": _WANTED,
-        "need": "function($n) { $wanted($n) ? $lookup($stages, $n).needed : 0 }",
-    }
-    after = {
-        "tails": ends,
-        "prints": _prints(pipeline, materials),
-        "dollars": json.dumps(_dollars(pipeline, prices)),
-        "settings": f"$merge($map($keys($stages), {_SETTINGS}))",
+        "need": "function($n) { $exists($n) and $wanted($n) ? $lookup($stages, $n).needed : 0 }",
+        "after": AFTER,
+        "after_none": "$lookup($after, $written.whole)",
+        "prints": _PRINTS,
+        "settings": f"$merge($map($names, {_SETTINGS}))",
         "wrong": _WRONG,
     }
     text = "; ".join([f"${name} := {value}" for name, value in bound.items()])
-    text += "; " + timing + "".join(f"${name} := {value}; " for name, value in after.items())
     run = (
         '{"id": $id, "prefix": $prefix, "tag": $tag, '
         f'"spot_share": {prices.spot_share:g}, "scheduled": $input.scheduled, '
@@ -77,7 +85,7 @@ def _accepted(
     )
     # A deadline or limit that nobody set is absent, not null: that is what the other states ask for.
     wrong = f'$wrong != "" ? {{"problems": {_shown("$wrong")}}}'
-    return text + f"{wrong} : $sift({run}, function($v) {{ $v != null }})"
+    return f"{text}; {wrong} : $sift({run}, function($v) {{ $v != null }})"
 
 
 def _shown(problems: str) -> str:
@@ -95,7 +103,7 @@ def identity(pipeline: str) -> dict[str, str]:
         "execution": "$states.context.Execution",
         "name": "$execution.Name",
         "id": "$contains($name, /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/) ? $name : "
-        '$replace($name, /[^A-Za-z0-9_-]/, "-") & "-" & $substring($hash($name, "SHA-256"), 0, 8)',
+        '$replace($name, /[^A-Za-z0-9_-]+/, "-") & "-" & $substring($hash($name, "SHA-256"), 0, 8)',
         "began": '$replace($substring($execution.StartTime, 0, 19), /[^0-9T]/, "")',
         "prefix": f'"{pipeline}/runs/" & $began & "-" & $id',
         "tag": '$substring($hash($execution.Id & $execution.StartTime, "SHA-256"), 0, 10)',
@@ -161,23 +169,23 @@ def content_digest(stage: JobStage, materials: Materials) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _prints(pipeline: Pipeline, materials: Mapping[str, Materials]) -> str:
-    """Stage -> digits that say what it computes in this run: its contents, parameters, what it builds on."""
-    contents = [
-        {
-            "n": name,
-            "c": content_digest(stage, materials[name]),
-            "s": sorted(set(stage.sources())),
-        }
+def _contents(pipeline: Pipeline, materials: Mapping[str, Materials]) -> list[dict[str, Json]]:
+    """What each job computes (`c`) and the stages that it builds on (`s`), in the order of the run."""
+    return [
+        {"n": name, "c": content_digest(stage, materials[name]), "s": sorted(set(stage.sources()))}
         for name in order(pipeline)
         if isinstance(stage := pipeline.stage(name), JobStage)
     ]
-    told = "[$each.c, $lookup($input.parameters, $each.n), $each.s.$lookup($known, $)]"
-    print_ = f'$substring($hash($string({told}), "SHA-256"), 0, {CONTENT})'
-    return (
-        f"$reduce({json.dumps(contents)}, function($known, $each) "
-        f"{{ $merge([$known, {{$each.n: {print_}}}]) }}, {{}})"
-    )
+
+
+# Stage -> digits that say what it computes in this run: its contents, parameters, what it builds on.
+_PRINTS = (
+    "$reduce($written.contents, function($known, $each) { ("
+    "$told := [$each.c, $lookup($input.parameters, $each.n), "
+    "$map($each.s, function($of) { $lookup($known, $of) })]; "
+    f'$print := $substring($hash($string($told), "SHA-256"), 0, {CONTENT}); '
+    "$merge([$known, {$each.n: $print}])) }, {})"
+)
 
 
 # ---------------------------------------------------------------------------------- what the input changes
@@ -189,7 +197,7 @@ DURATION_SECONDS = (
 # A stage that was not asked for and whose results nobody asked for reads is skipped.
 _WANTED = (
     "function($n) { $exists($input.only) ? $n in $input.only : "
-    "$exists($input.from) ? $n = $input.from or $input.from in $lookup($before, $n) : true }"
+    "$exists($input.from) ? $n = $input.from or $input.from in $lookup($written.before, $n) : true }"
 )
 
 
@@ -206,7 +214,7 @@ def deadline_function(pipeline: Pipeline) -> str:
     table = deadlines.offsets(pipeline.deadline) if pipeline.deadline else []
     named = ""
     if table:
-        offset = f"function($m) {{ {json.dumps(table)}[$[0] <= $m][-1][1] }}"
+        offset = "function($m) { $written.zone[$[0] <= $m][-1][1] }"
         text = today.format(offset="$offset($start)", clock=clock)
         named = f"$contains($t, / /) ? ($offset := {offset}; {text}; $m := {next_}; $m - $offset($m - $o)) : "
     # ISO 8601 with seconds, which $toMillis wants.
@@ -227,46 +235,58 @@ def _own_deadline(pipeline: Pipeline) -> str:
 
 
 _LADDER = (
-    "function($l, $s) { $append([], $l.($count := $exists(count) ? count : $s.instances; "
-    '$hour := $lookup($dollars, type); {"type": type, "count": $count, "hour": $hour * $count})) }'
+    "function($l, $s) { $append([], $map($l, function($r) { ("
+    "$kind := $r.type; $count := $exists($r.count) ? $r.count : $s.instances; "
+    "$hour := $lookup($written.dollars, $kind) * $count; "
+    '{"type": $kind, "count": $count, "hour": $hour}) })) }'
 )
+# Each value is worked out before the object is made: the members of one count together.
 _SETTINGS = (
     "function($n) { ("
     "$s := $lookup($stages, $n); $spot := $lookup($input.spot, $n); "
-    "$ladder := " + _LADDER + "; $parameters := $lookup($input.parameters, $n); "
+    "$demand := $lookup($input.on_demand, $n); $parameters := $lookup($input.parameters, $n); "
+    "$ladder := " + _LADDER + "; "
+    "$read := $filter($s.feeds, function($of) { $wanted($of) }); "
     f'$do := $wanted($n) ? ($reuse and $s.job ? "{Hold.REUSE}" : "run") : '
-    f'$s.job and $count($s.feeds[$wanted($)]) > 0 ? "{Hold.FIND}" : "{Hold.NOT_ASKED}"; '
-    "{$n: $merge([$s, {"
-    '"do": $do, "tail": $lookup($tails, $n), "print": $s.id & $lookup($prints, $n), '
-    '"parameters": $merge($append([{}], $each($parameters, function($v, $k) '
-    "{ {$k: $type($v) = 'string' ? $v : $string($v)} }))), "
-    '"retry_budget": $exists($spot.retry_budget) ? $spot.retry_budget : $s.retry_budget, '
-    '"no_progress_limit": $exists($spot.no_progress_limit) ? $spot.no_progress_limit : $s.no_progress_limit, '
-    '"patience": $exists($spot.patience) ? $ceil($seconds($spot.patience)) : $s.patience, '
-    '"spot": $exists($spot.ladder) ? $ladder($spot.ladder, $s) : $s.spot, '
-    '"on-demand": $exists($lookup($input.on_demand, $n).ladder) ? '
-    '$ladder($lookup($input.on_demand, $n).ladder, $s) : $s."on-demand"'
-    "}])}) }"
+    f'$s.job and $count($read) > 0 ? "{Hold.FIND}" : "{Hold.NOT_ASKED}"; '
+    "$tail := $lookup($after, $lookup($written.tails, $n)); "
+    "$print := $s.id & $lookup($prints, $n); "
+    "$changed := $merge($append([{}], $each($parameters, function($v, $k) "
+    "{ {$k: $type($v) = 'string' ? $v : $string($v)} }))); "
+    "$retries := $exists($spot.retry_budget) ? $spot.retry_budget : $s.retry_budget; "
+    "$still := $exists($spot.no_progress_limit) ? $spot.no_progress_limit : $s.no_progress_limit; "
+    "$patience := $exists($spot.patience) ? $ceil($seconds($spot.patience)) : $s.patience; "
+    "$rungs := $exists($spot.ladder) ? $ladder($spot.ladder, $s) : $s.spot; "
+    '$others := $exists($demand.ladder) ? $ladder($demand.ladder, $s) : $s."on-demand"; '
+    '$own := {"do": $do, "tail": $tail, "print": $print, "parameters": $changed, "retry_budget": $retries, '
+    '"no_progress_limit": $still, "patience": $patience, "spot": $rungs, "on-demand": $others}; '
+    "$whole := $merge([$s, $own]); "
+    "{$n: $whole}) }"
 )
 
 # What the schema cannot see. Seconds are shown as whole minutes.
 _WRONG = (
-    '($w := $keys($stages)[$wanted($)]; "" & '
+    "($w := $filter($names, $wanted); "
     # A time to come would be taken for the newest one until then: every run of the schedule would be dropped.
-    f"($exists($input.scheduled) and $toMillis($input.scheduled) > $start + {1000 * CLOCKS_APART_SECONDS} "
-    '? "scheduled: " & $input.scheduled & " is still to come; " : "") & '
-    '($deadline = null ? "" : '
-    "($slow := $w[$lookup($stages, $).job and $not($exists($lookup($stages, $).expected))]; "
-    '$count($slow) > 0 ? "with a deadline each stage says how long it is `expected` to take; missing: " '
-    '& $join($slow, ", ") & "; " : '
-    "($room := ($deadline - $start) / 1000; "
-    '$room < $after_none ? "the deadline cannot be met, not even on on-demand: " & $ceil($after_none / 60) '
-    '& " minutes are needed, and there are " & $max([0, $floor($room / 60)]) & "; " : ""))) & '
-    '($budget = null ? "" : ($dear := $w[$count([$lookup($settings, $).spot[$not($exists(hour))], '
-    '$lookup($settings, $)."on-demand"[$not($exists(hour))]]) > 0]; $count($dear) > 0 ? '
-    '"a spending limit needs the price of every instance type, and the price book has none for those of: " '
-    '& $join($dear, ", ") & "; " : "")) & '
-    f"($hasty := $w[$lookup($settings, $).patience < {round(SHORTEST_PATIENCE.total_seconds())}]; "
-    '$count($hasty) > 0 ? "a patience of less than 5m would stop jobs that are being launched: " '
-    '& $join($hasty, ", ") & "; " : ""))'
+    "$early := $exists($input.scheduled) "
+    f"and $toMillis($input.scheduled) > $start + {1000 * CLOCKS_APART_SECONDS} "
+    '? "scheduled: " & $input.scheduled & " is still to come; "; '
+    "$slow := $filter($w, function($n) { ($s := $lookup($stages, $n); "
+    "$s.job and $not($exists($s.expected))) }); "
+    "$room := $deadline = null ? 0 : ($deadline - $start) / 1000; "
+    '$late := $deadline = null ? "" : $count($slow) > 0 '
+    '? "with a deadline each stage says how long it is `expected` to take; missing: " '
+    '& $join($slow, ", ") & "; " '
+    ': $room < $after_none ? "the deadline cannot be met, not even on on-demand: " & $ceil($after_none / 60) '
+    '& " minutes are needed, and there are " & $max([0, $floor($room / 60)]) & "; "; '
+    "$free := function($r) { $not($exists($r.hour)) }; "
+    "$dear := $budget = null ? [] : $filter($w, function($n) { ($s := $lookup($settings, $n); "
+    '$count($append($filter($s.spot, $free), $filter($s."on-demand", $free))) > 0) }); '
+    '$unpriced := $count($dear) > 0 ? "a spending limit needs the price of every instance type, and the '
+    'price book has none for those of: " & $join($dear, ", ") & "; "; '
+    "$hasty := $filter($w, function($n) { ($p := $lookup($settings, $n).patience; "
+    f"$exists($p) and $p < {round(SHORTEST_PATIENCE.total_seconds())}) }}); "
+    '$rash := $count($hasty) > 0 ? "a patience of less than 5m would stop jobs that are being launched: " '
+    '& $join($hasty, ", ") & "; "; '
+    "$early & $late & $unpriced & $rash)"
 )

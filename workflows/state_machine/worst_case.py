@@ -17,7 +17,7 @@ from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
 # Events of a history.
-OF_THE_RUN = 8  # its start and end, and the states around the stages
+OF_THE_RUN = 10  # its start and end, and the states around the stages
 OF_A_SCHEDULE = 220  # at most, of a run that takes it; 24 when it takes it over at once, without retries
 OF_A_STAGE = 28  # that is undisturbed
 OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training

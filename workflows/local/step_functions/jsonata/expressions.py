@@ -29,8 +29,8 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Protocol
 
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
@@ -38,7 +38,8 @@ from jsonata.parser import Parser
 
 from workflows.local.step_functions.jsonata.compiled.compiler import Compiled, compiled
 from workflows.local.step_functions.jsonata.compiled.library import LIBRARY
-from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS
+from workflows.local.step_functions.jsonata.depth import TOO_DEEP, Depth, UnclearError
+from workflows.local.step_functions.jsonata.differences import Following
 from workflows.local.step_functions.jsonata.json_values import ATOMS, ExpressionError, UndefinedError, plain
 from workflows.local.step_functions.jsonata.own_functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
@@ -89,6 +90,33 @@ class Expression:
                 self.fast, self.taken = found
 
 
+class Observer(Protocol):
+    """Who looks at each evaluation of each world: the test run asks the reference the same."""
+
+    def evaluated(
+        self,
+        evaluate: Callable[[], Any],
+        world: Expressions,
+        expression: Expression,
+        variables: Mapping[str, Any],
+    ) -> Any:
+        """Call `evaluate` and return what it returns, or raise what it raises."""
+
+
+_observer: Observer | None = None
+
+
+def observe(observer: Observer | None) -> None:
+    """Show every evaluation of this process to an observer; None: to nobody."""
+    global _observer
+    _observer = observer
+
+
+def observer() -> Observer | None:
+    """Who observes now."""
+    return _observer
+
+
 class Expressions:
     """Knows each text once and evaluates it with the world's clock and randomness.
 
@@ -104,13 +132,15 @@ class Expressions:
     ) -> None:
         self._compile_after = compile_after
         self._libraries: dict[str, Jsonata] = {}
-        self._depth = 0
-        self._steps = 0
+        self._depth = Depth()
         self._own = OwnFunctions(now, seed)
         self._run = _Run(self._own)
         # The library looks these up at every node, from the innermost frame outwards: bound with
         # the variables they are found sooner than in the frame of the functions.
-        self._bounds = {"__evaluate_entry": self._entered, "__evaluate_exit": self._left}
+        self._bounds = {
+            "__evaluate_entry": self._depth.entered,
+            "__evaluate_exit": self._depth.left,
+        }
 
     def compile(self, text: str) -> Expression:
         """Return the compiled form of an expression (without its `{% %}`)."""
@@ -123,6 +153,14 @@ class Expressions:
 
         The result shares with them what it can; what is known to be plain JSON is not even looked through.
         """
+        if _observer is None:
+            return self._evaluate(expression, variables, plain_already)
+        evaluate = partial(self._evaluate, expression, variables, plain_already)
+        return _observer.evaluated(evaluate, self, expression, variables)
+
+    def _evaluate(
+        self, expression: Expression, variables: Mapping[str, Any], plain_already: Sequence[Any]
+    ) -> Any:
         fast = expression.fast
         if fast is None or self._compile_after is None:
             fast = self._learned(expression)
@@ -157,13 +195,25 @@ class Expressions:
 
     def ask_library(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
         """Return the library's answer, None for undefined; raises ExpressionError."""
-        self._depth = self._steps = 0
+        self._depth.begin()
+        if expression.draws:
+            self._own.mark()
         try:
-            return self._library(expression).evaluate(None, {**variables, **self._bounds})
+            return self._ask(expression, variables)
         except RecursionError as error:
-            raise ExpressionError(_TOO_DEEP) from error
+            raise ExpressionError(TOO_DEEP) from error
         except Exception as error:
             raise ExpressionError(_message(error)) from error
+
+    def _ask(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
+        bound = {**variables, **self._bounds}
+        try:
+            return self._library(expression).evaluate(None, bound)
+        except UnclearError:  # once more, with an exact count
+            if expression.draws:
+                self._own.rewind()
+            self._depth.begin(exact=True)
+            return self._library(expression).evaluate(None, bound)
 
     def _library(self, expression: Expression) -> Jsonata:
         """Return the expression as the library's object, with this world's functions in its frame."""
@@ -177,19 +227,6 @@ class Expressions:
             frame.bind("eval", None)
             self._libraries[expression.text] = known
         return known
-
-    # Bounds
-
-    def _entered(self, _expression: Any, _input: Any, _frame: Any) -> None:
-        self._depth += 1
-        self._steps += 1
-        if self._depth > MAX_DEPTH:
-            raise _BoundError(f"{_TOO_DEEP} Depth={self._depth} max={MAX_DEPTH}")
-        if self._steps > MAX_STEPS:
-            raise _BoundError("Expression evaluation timeout: Check for infinite loop")
-
-    def _left(self, _expression: Any, _input: Any, _frame: Any, _result: Any) -> None:
-        self._depth -= 1
 
 
 class _Run:
@@ -275,21 +312,11 @@ class _Frame(Jsonata.Frame):  # type: ignore[misc]
         return None
 
 
-class _Jsonata(Jsonata):  # type: ignore[misc]
+class _Jsonata(Following):
     """The library with our frames."""
 
     def create_frame(self, enclosing_environment: Any = None) -> _Frame:
         return _Frame(enclosing_environment)
-
-
-class _BoundError(Exception):
-    """An expression ran too deep or too long."""
-
-
-_TOO_DEEP = (
-    "Stack overflow error: Check for non-terminating recursive function. "
-    "Consider rewriting as tail-recursive."
-)
 
 
 def _message(error: BaseException) -> str:
@@ -301,9 +328,8 @@ def _message(error: BaseException) -> str:
             r'of function "\1" does not match function signature',
             str(error),
         )
+        text = re.sub(r": (-?)inf$", r": \1Infinity", text)
         return f"{error.error}: {text}"
-    if isinstance(error, ZeroDivisionError):
-        return "D1001: Number out of range: Infinity"
     if isinstance(error, ValueError) and "convert string to float" in str(error):
         return f"D3030: Unable to cast value to a number: {str(error).rpartition(': ')[2]}"
     return str(error) or type(error).__name__

@@ -48,6 +48,7 @@ def may_hold_null(text: str) -> bool:
     return text.rfind("null") >= 0
 
 
+_ENDLESS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 ATOMS = frozenset({str, bool, int})
 LISTS = (list, tuple)  # written out in a test of a class, `list | tuple` is made anew each time
 
@@ -67,7 +68,7 @@ def plain(value: Any) -> Any:
         return None
     if kind is float:
         if not math.isfinite(value):
-            raise ExpressionError("D1001: Number out of range: " + repr(value))
+            raise ExpressionError(f"D1001: Number out of range: {_ENDLESS[str(value)]}")
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     raise UnsupportedResultError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from jsonata.jsonata import Jsonata
 from jsonata.signature import Signature
 
 from workflows.local.json_texts import read_json
+from workflows.local.step_functions.jsonata.differences import count, java_random, string
 from workflows.local.step_functions.jsonata.json_values import ExpressionError, prepare
 
 DRAWING = frozenset({"random", "uuid", "shuffle"})
@@ -47,7 +49,7 @@ class OwnFunctions:
     NAMES: ClassVar[frozenset[str]] = DRAWING | {
         "now",
         "millis",
-        *("parse", "hash", "partition", "range", "sort"),
+        *("parse", "hash", "partition", "range", "sort", "count", "string"),
     }
 
     def __init__(self, now: Callable[[], datetime], seed: int) -> None:
@@ -88,7 +90,7 @@ class OwnFunctions:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def _random_number(self, seed: float | None = None) -> float:
-        return self._random.random() if seed is None else random.Random(int(seed)).random()
+        return self._random.random() if seed is None else java_random(seed)
 
     def _shuffle(self, array: list[Any] | None = None) -> Any:
         return None if array is None else self._random.sample(list(array), len(array))
@@ -117,9 +119,20 @@ def parse(text: str | None = None) -> Any:
     if text is None:
         return None
     try:
-        return prepare(read_json(text), text)
+        value = read_json(text)
+        if "{" in text:
+            json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
-        raise ExpressionError(f"$parse: the argument is not valid JSON: {error}") from error
+        raise ExpressionError(f"D3137: $parse: the argument is not valid JSON: {error}") from error
+    return prepare(value, text)
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    """Raises ValueError for a name that an object has twice, of which readers of JSON keep the last."""
+    names = {name for name, _ in members}
+    if len(names) < len(members):
+        twice = next(name for name, _ in members if sum(name == other for other, _ in members) > 1)
+        raise ValueError(f"the key {twice} stands there twice")
 
 
 def hash_of(text: str | None = None, algorithm: str | None = None) -> str | None:
@@ -132,9 +145,11 @@ def hash_of(text: str | None = None, algorithm: str | None = None) -> str | None
 
 
 def _partition(array: list[Any] | None = None, size: float | None = None) -> Any:
-    if not array or size is None or int(size) < 1:
+    if not array or size is None:
         return None
     chunk = int(size)
+    if chunk < 1:
+        raise ExpressionError(f"$partition: the size {size:g} is less than 1")
     return [list(array[start : start + chunk]) for start in range(0, len(array), chunk)]
 
 
@@ -154,5 +169,7 @@ _PURE = {
     "partition": Native(_partition, "<an?:a>", 2),
     "range": Native(_range, "<nnn?:a>", 3),
     "sort": Native(_sort, "<af?:a>", 2),
+    "count": Native(count, "<x:n>", 1),
+    "string": Native(string, "<x-b?:s>", 1),
 }
 """Functions that depend on their arguments only."""

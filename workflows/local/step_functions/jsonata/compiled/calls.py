@@ -89,7 +89,7 @@ def _own_call(source: Source, name: str, arguments: list[Piece], context: Piece,
     known = OWN.get((name, len(arguments)))
     if known is not None:
         source.constants[f"F_{name}"] = known
-        return source.keep(f"F_{name}({given})")
+        return source.keep(f"F_{name}({given})", "plain" if name in _PLAIN else "any")
     if tail and not arguments:
         raise UnsupportedError("context of a tail call")
     return source.keep(f"called(R.functions[{name!r}], [{given}], {context.code})")

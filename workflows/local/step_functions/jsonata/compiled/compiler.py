@@ -19,10 +19,11 @@ from typing import Any, Protocol
 from jsonata.functions import Functions
 
 from workflows.local.step_functions.jsonata.compiled import library_values, operators
-from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.library_values import UnsureError
 from workflows.local.step_functions.jsonata.compiled.quick_functions import string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
+from workflows.local.step_functions.jsonata.depth import MAX_DEPTH, MAX_STEPS
 from workflows.local.step_functions.jsonata.json_values import NULL
 
 

@@ -20,8 +20,8 @@ LIBRARY: dict[str, Any] = {
     for name, value in Jsonata.static_frame.bindings.items()
     if isinstance(value, Jsonata.JNativeFunction)
 }
-UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort"})
-"""Functions that the library ties to a thread, or that are Step Functions' own."""
+UNSAFE = frozenset({"eval", "now", "millis", "random", "shuffle", "sort", "count", "string"})
+"""Functions that the library ties to a thread, that are Step Functions' own, or differ from the reference."""
 
 TEXT, NUMBER = frozenset({str}), NUMBERS
 PATTERN = frozenset({str, re.Pattern})

@@ -13,10 +13,9 @@ from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
+from workflows.local.step_functions.jsonata.depth import MAX_STEPS
+from workflows.local.step_functions.jsonata.differences import string
 from workflows.local.step_functions.jsonata.json_values import LISTS, NULL
-
-MAX_DEPTH = 100
-MAX_STEPS = 500_000
 
 NUMBERS: frozenset[Any] = frozenset({int, float})
 SURE: frozenset[Any] = frozenset({str, int, float, bool, dict})
@@ -78,20 +77,24 @@ def text(value: Any) -> str:
     kind = value.__class__
     if kind is str:
         return str(value)
-    if kind is int and -(10**15) < value < 10**15:  # beyond, the library rounds to 15 digits
+    if kind is int and -(10**15) < value < 10**15:  # beyond, 15 digits are kept
         return str(value)
     if kind is float and 1e-4 <= abs(value) < 1e15:
         digits = f"{value:.15g}"
         if "." in digits:  # what is whole by then has its own way to be written
             return digits
-    return "" if value is None else str(Functions.string(value, None))
+    return "" if value is None else str(string(value))
 
 
 def listed(value: Any) -> Any:
     """Returns the items that a predicate goes through."""
     if isinstance(value, list):
         return value
-    return () if value is None else (value,)
+    return NOTHING if value is None else (value,)
+
+
+NOTHING = (None,)
+"""Of nothing, a predicate is asked once; where it is met, the library says what comes of it."""
 
 
 def items(value: Any) -> Any:
@@ -115,6 +118,13 @@ def flat(results: list[Any], last: bool) -> Any:
             found.append(each)
         else:
             found.extend(each)
+    return found
+
+
+def kept(found: Any, before: Any) -> Any:
+    """What a predicate left of these items."""
+    if before is NOTHING and found:
+        raise UnsureError
     return found
 
 
@@ -178,6 +188,8 @@ _LIBRARY = object.__new__(Jsonata)
 
 def at(value: Any, index: int) -> Any:
     """`value[index]`, not yet reduced to a single item."""
+    if value is None:
+        return None
     found = listed(value)
     if index < 0:
         index += len(found)

@@ -24,6 +24,10 @@ LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_
 """Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""
 
 
+WIDE = 50
+"""Members of a literal count together for the bound of depth (`depth.py`): with more, the library counts."""
+
+
 def literal(value: Any) -> Piece:
     """A constant of JSON."""
     if value is None:
@@ -183,6 +187,8 @@ def write_array(source: Source, node: Any, context: Piece) -> Piece:
 def array_items(source: Source, node: Any, context: Piece) -> list[str]:
     """What to write for its items: an array that is written inside stays one, every other is taken apart."""
     values = []
+    if len(node.expressions) > WIDE:
+        raise UnsupportedError("wide")
     for each in node.expressions:
         value = source.write(source, each, context)
         values.append(f"({value.code},)" if str(each.value) == "[" else value.code)
@@ -198,6 +204,8 @@ def is_array(arguments: Any) -> bool:
 
 def write_object(source: Source, node: Any, context: Piece) -> Piece:
     """`{...}` for one context item; over an array it groups, and the library does that."""
+    if len(node.lhs_object) > WIDE:
+        raise UnsupportedError("wide")
     if context is not UNDEFINED:
         source.line(f"if isinstance({context.code}, list): raise UnsureError")
     keys = [source.write(source, key, context) for key, _ in node.lhs_object]

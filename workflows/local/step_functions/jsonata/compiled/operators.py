@@ -52,7 +52,7 @@ def divided(left: Any, right: Any) -> Any:
 def remainder(left: Any, right: Any) -> Any:
     """`left % right`."""
     if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
-        return int(math.fmod(_float(left), _float(right)))
+        return whole(math.fmod(_float(left), _float(right)))
     return _nothing(left, right)
 
 

@@ -161,4 +161,4 @@ def write_predicate(source: Source, predicate: Any, value: Piece) -> Piece:
             source.rewrite(begin, f"for {place}, {item} in enumerate({before.code}):")
             test = f"chosen({answer.code}, {place}, len({before.code}))"
         source.line(f"if {test}: {results.code}.append({item})")
-    return results
+    return source.keep(f"kept({results.code}, {before.code})")

@@ -33,6 +33,7 @@ from workflows.local.step_functions.jsonata.compiled.library_values import (
     text,
     truth,
 )
+from workflows.local.step_functions.jsonata.differences import count
 from workflows.local.step_functions.jsonata.json_values import NULL
 from workflows.local.step_functions.jsonata.own_functions import hash_of, parse
 
@@ -72,13 +73,6 @@ def merged(*objects: Any) -> Any:
         elif each is not None:
             return merge(array(*objects))
     return made
-
-
-def count(value: Any) -> int:
-    """`$count`; undefined has no items, and null, as the library reads it, neither."""
-    if isinstance(value, list):
-        return len(value)
-    return 0 if value is None or value is NULL else 1
 
 
 def over_numbers(name: str, function: Function) -> Function:
@@ -288,12 +282,10 @@ def sift(value: Any, function: Any) -> Any:
 FAST: dict[tuple[str, int], Function] = {
     ("lookup", 2): lookup,
     ("merge", 1): merge,
-    ("count", 1): count,
     ("sum", 1): over_numbers("sum", sum),
     ("min", 1): over_numbers("min", min),
     ("max", 1): over_numbers("max", max),
     ("type", 1): type_of,
-    ("string", 1): string,
     ("append", 2): append,
     ("keys", 1): keys,
     ("distinct", 1): distinct,
@@ -327,7 +319,11 @@ FAST: dict[tuple[str, int], Function] = {
 }
 """By name and number of arguments."""
 
-OWN: dict[tuple[str, int], Function] = {("parse", 1): parsed, ("hash", 2): hashed}
+OWN: dict[tuple[str, int], Function] = {
+    ("parse", 1): parsed,
+    ("hash", 2): hashed,
+    ("count", 1): count,
+}
 """The same of those that Step Functions adds, and that depend on their arguments only."""
 
 OF_WRITTEN: dict[str, Function] = {
