@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_no_expression_of_a_run_is_deep(tmp_path: Path, name: str) -> None:
 )
 def test_an_answer_that_is_wrong_is_found_and_shown(tmp_path: Path, right: str, wrong: str) -> None:
     # given the evaluation of one expression
-    ours = interpreter.Expressions(lambda: None, compile_after=None)
+    ours = interpreter.Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), compile_after=None)
     variables = {"x": {"a": 1, "b": [1, 2, 3]}}
     replayed(tmp_path, lambda: ours.evaluate(ours.compile(right), variables))
     # when another expression's text is recorded with its answer
