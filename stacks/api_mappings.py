@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from stacks.grants import ALIAS, Place
+from workflows.specification.aws_limits import LONGEST_RUN_NAME, MOST_VALUE
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.run_input import LONGEST_KEY, SCHEDULED, input_schema
-from workflows.specification.run_options import LONGEST_RUN_NAME
 
 FOLDER = Path(__file__).with_name("mappings")
 USUAL_PAGE = 20  # runs in a list, where nobody says how many
 LARGEST_MODEL = 400_000  # bytes, API Gateway's quota
-LARGEST_INPUT = 262_144  # bytes, StartExecution
 _CONSOLES = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
 WRONG = {
-    "StartExecution": f"the run input is no JSON of at most {LARGEST_INPUT} bytes",
+    "StartExecution": f"the run input is no JSON of at most {MOST_VALUE} bytes",
     "ListExecutions": "status is RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE, limit is "
     "1 to 100, next is what the list before said",
     "DescribeExecution": "no run can have this id",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from workflows.local.json_texts import read_json, size_of, text_of
 from workflows.local.service_errors import TaskError
-from workflows.local.step_functions.limits import MAX_PAYLOAD, fitting
+from workflows.local.step_functions.limits import fitting
+from workflows.specification.aws_limits import MOST_VALUE
 
 numbers = st.integers(-(2**63), 2**63) | st.floats(1e-4, 1e15) | st.floats(-1e15, -1e-4)
 values = st.recursive(
@@ -62,7 +63,7 @@ def test_half_a_surrogate_pair_is_read_and_a_huge_integer_is_javascripts() -> No
 
 
 def test_the_limit_counts_bytes_of_utf_8_to_the_last() -> None:
-    full = "é" * ((MAX_PAYLOAD - 2) // 2)
+    full = "é" * ((MOST_VALUE - 2) // 2)
     assert fitting(text_of(full), "state") == f'"{full}"'
     with pytest.raises(TaskError, match="size exceeding"):
         fitting(text_of(full + "a"), "state")

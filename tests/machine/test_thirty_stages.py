@@ -4,7 +4,7 @@ import json
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
 from workflows.local.sagemaker.work_model import WorkModel
-from workflows.local.step_functions.limits import MAX_DEFINITION
+from workflows.specification.aws_limits import MOST_DEFINITION
 from workflows.state_machine.check import problems_of
 
 SWEEP = {
@@ -49,7 +49,7 @@ def thirty_stages():
 def test_thirty_stages_with_sweeps_fit_into_one_machine():
     found = thirty_stages()
     assert len(found.stages) == 30
-    assert len(json.dumps(definition(found))) < MAX_DEFINITION
+    assert len(json.dumps(definition(found))) < MOST_DEFINITION
     assert problems_of(found, definition(found)) == []
 
 

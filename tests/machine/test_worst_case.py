@@ -11,10 +11,11 @@ from workflows.ledger.vocabulary import variable
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.local.service_errors import ServiceError
 from workflows.runs.rehearsal import compile_file
+from workflows.specification.aws_limits import MOST_EVENTS, MOST_VALUE
 from workflows.specification.mistakes import SpecificationError
 from workflows.specification.stages import MOST_TRIALS
 from workflows.state_machine import worst_case
-from workflows.state_machine.check import MOST_EVENTS, MOST_VALUE, problems_of
+from workflows.state_machine.check import problems_of
 
 TRAIN: dict[str, Any] = {"name": "train"}
 WORK: dict[str, Any] = {"seconds": 1200, "steps": 100, "save_every": 60}

@@ -25,7 +25,8 @@ def check(pipeline: o.PipelineFile, as_json: o.Json = False) -> None:
             print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
             raise typer.Exit(o.BAD_INPUT) from None
         raise
-    from workflows.state_machine.check import MOST_BYTES, MOST_EVENTS, MOST_VALUE, sizes_of
+    from workflows.specification.aws_limits import MOST_DEFINITION, MOST_EVENTS, MOST_VALUE
+    from workflows.state_machine.check import sizes_of
 
     found, sizes = compiled.pipeline, sizes_of(compiled.pipeline, compiled.definition)
     if as_json:
@@ -33,7 +34,7 @@ def check(pipeline: o.PipelineFile, as_json: o.Json = False) -> None:
         return
     print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
     print(
-        f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_BYTES // 1024:,}); at worst "
+        f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_DEFINITION // 1024:,}); at worst "
         f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and "
         f"{sizes.worst_result_bytes / 1024:.0f} KiB of results (of {MOST_VALUE // 1024})"
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 
+from workflows.specification.aws_limits import LONGEST_JOB_NAME
 from workflows.specification.pipeline import END_OF_OWNER
 
-LONGEST_NAME = 63  # TrainingJobName, CreateTrainingJob API reference
 STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
 LONGEST_OWNER = 20  # characters of a pipeline's name, which leaves its stages at least six
 # "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts
@@ -24,7 +24,7 @@ def stage_id(pipeline: str, stage: str) -> str:
 
 def job_base(pipeline: str, stage: str) -> str:
     """The beginning of the job names of a stage, for people; what is too long is cut."""
-    return (job_prefix(pipeline) + stage)[: LONGEST_NAME - _SUFFIX].rstrip("-")
+    return (job_prefix(pipeline) + stage)[: LONGEST_JOB_NAME - _SUFFIX].rstrip("-")
 
 
 def job_prefix(pipeline: str) -> str:

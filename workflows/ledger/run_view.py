@@ -19,13 +19,11 @@ from typing import Any
 
 from workflows.ledger.entry import Entry, attempt_of
 from workflows.ledger.stage_view import (
-    FAILED_PHASES,
-    OF_THE_SWEEP,
     Activity,
     StageView,
     TrialView,
 )
-from workflows.ledger.vocabulary import CANNOT_START, variable
+from workflows.ledger.vocabulary import CANNOT_START, FAILED_PHASES, OF_THE_SWEEP, variable
 from workflows.policy.outcomes import Outcome
 from workflows.specification.run_input import DROPPED
 

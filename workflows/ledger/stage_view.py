@@ -12,18 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflows.ledger.entry import Entry
-from workflows.specification.conditions import METRIC
-
-FAILED_PHASES = (
-    "failed, redrive to go on",
-    "too few succeeded, redrive to go on",
-    "trial failed",
-    "not good enough",
+from workflows.ledger.vocabulary import (
+    AFTER_AN_ATTEMPT,
+    FAILED_PHASES,
+    IS_IT_MET,
+    RUNS_A_JOB,
+    TRY_ALL,
 )
-RUNS_A_JOB = {"on spot", "on demand"}
-AFTER_AN_ATTEMPT = {"write down", "measure", "what next"}  # the last one's, too: the stage is done by then
-# The phrases of a sweep's own states; all others are those of its trials.
-OF_THE_SWEEP = {"is it asked for", "try all", "did enough succeed", "best trial", "not asked for"}
+from workflows.specification.conditions import METRIC
 
 
 @dataclass(frozen=True)
@@ -256,4 +252,4 @@ _KINDS = {
     "createProcessingJob.sync": "process",
     "createModelPackage": "register",
 }
-_PHRASES = {"try all": "sweep", "is it met": "gate"}
+_PHRASES = {TRY_ALL: "sweep", IS_IT_MET: "gate"}

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflows.errors import RelayError, hint
+from workflows.specification.aws_limits import MOST_PREFERENCES
 from workflows.specification.deadlines import INPUT_PATTERN
 from workflows.specification.durations import PATTERN
 from workflows.specification.pipeline import Pipeline
-from workflows.specification.settings import MOST_PREFERENCES
 from workflows.specification.stages import JobStage
 
 Schema = dict[str, Any]

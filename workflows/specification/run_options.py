@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
+from workflows.specification.aws_limits import LONGEST_RUN_NAME
 from workflows.specification.run_input import RunInputError
-
-LONGEST_RUN_NAME = 80  # StartExecution, API reference
 
 
 @dataclass(frozen=True)

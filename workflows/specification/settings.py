@@ -19,17 +19,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from workflows.specification.aws_limits import LONGEST_TRAINING, MOST_PREFERENCES, MOST_TAGS
 from workflows.specification.durations import Duration, between
 
 DAY = timedelta(days=1)
-LONGEST_JOB = 28 * DAY  # MaxRuntimeInSeconds, CreateTrainingJob API reference
 
 # A job that is being launched looks like one that waits, and a launch takes one to three minutes: a shorter
 # patience would stop jobs that have got their capacity.
 SHORTEST_PATIENCE = timedelta(minutes=5)
 
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
-MOST_PREFERENCES = 5  # InstancePreferences, CreateTrainingJob API reference
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 
 
@@ -107,7 +106,7 @@ class Spot(Model):
     enabled: bool = True
     ladder: Ladder = DEFAULT_LADDER
     retry_budget: Annotated[int, Field(ge=0, le=200)] = 5
-    patience: Annotated[Duration, between(SHORTEST_PATIENCE, LONGEST_JOB)] = timedelta(minutes=45)
+    patience: Annotated[Duration, between(SHORTEST_PATIENCE, LONGEST_TRAINING)] = timedelta(minutes=45)
     no_progress_limit: Annotated[int, Field(ge=1, le=50)] = 2
     backoff: Backoff = Backoff()
 
@@ -193,7 +192,7 @@ MetricName = Annotated[str, Field(min_length=1, max_length=255)]
 Metrics = Annotated[
     dict[MetricName, Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=40)
 ]
-MOST_TAGS = 40  # of 50; Relay adds seven of its own, Step Functions two
+OWN_TAGS = 10  # Relay adds seven, Step Functions two
 RESERVED_TAGS = ("relay:", "aws:")
 
 
@@ -207,7 +206,7 @@ TagKey = Annotated[
     str, Field(pattern=r"^[\w\s.:/=+@-]+$", max_length=128, min_length=1), AfterValidator(_as_tag_key)
 ]
 TagValue = Annotated[str, Field(pattern=r"^[\w\s.:/=+@-]*$", max_length=256)]
-Tags = Annotated[dict[TagKey, TagValue], Field(max_length=MOST_TAGS)]
+Tags = Annotated[dict[TagKey, TagValue], Field(max_length=MOST_TAGS - OWN_TAGS)]
 
 
 class Network(Model):

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from workflows.specification.aws_limits import LONGEST_PROCESSING, LONGEST_TRAINING
 from workflows.specification.conditions import Condition
 from workflows.specification.conditions import parse as parse_condition
 from workflows.specification.durations import Duration, between
@@ -20,7 +21,6 @@ from workflows.specification.settings import (
     DAY,
     DEFAULT_IMAGE,
     DEFAULT_LADDER,
-    LONGEST_JOB,
     Backoff,
     Checkpoint,
     Container,
@@ -108,7 +108,7 @@ class JobStage(BaseStage):
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
     expected: Duration | None = None
     changeover: Duration = timedelta(minutes=10)
-    limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_JOB)] = DAY
+    limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_TRAINING)] = DAY
     on_demand: OnDemand = OnDemand()
     role: RoleArn | None = None  # of the jobs, instead of the site's
     network: Network = Network()
@@ -372,7 +372,7 @@ class ProcessStage(JobStage):
     kind: Literal["process"] = "process"
     arguments: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(default_factory=dict)
     outputs: tuple[Channel, ...] = ()
-    limit: Annotated[Duration, between(timedelta(seconds=1), 5 * DAY)] = DAY
+    limit: Annotated[Duration, between(timedelta(seconds=1), LONGEST_PROCESSING)] = DAY
 
     @property
     def output_names(self) -> tuple[str, ...]:

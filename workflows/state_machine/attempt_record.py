@@ -21,7 +21,7 @@ from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Site
 from workflows.ledger.attempts import DIMENSION, NAMESPACE, PARTITION_KEY, SORT_KEY
 from workflows.ledger.entry import Metric, measured
-from workflows.ledger.vocabulary import variable
+from workflows.ledger.vocabulary import MEASURE, WRITE_DOWN, title, variable
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage
 from workflows.state_machine import language as asl
@@ -36,13 +36,13 @@ def record_states(stage: JobStage, pipeline: Pipeline, site: Site, results: str,
     """The first of the two states; `results` is the variable in which a finished stage leaves its ledger."""
     line = _line(stage, results)
     write = sdk_task(
-        f"{stage.name}: write down",
+        title(stage.name, WRITE_DOWN),
         site,
         "dynamodb:putItem",
         {"TableName": site.table, "Item": jsonata(_item(stage, pipeline, line))},
     )
     measure = sdk_task(
-        f"{stage.name}: measure",
+        title(stage.name, MEASURE),
         site,
         "cloudwatch:putMetricData",
         {"Namespace": NAMESPACE, "MetricData": jsonata(_metrics(stage, pipeline, line))},

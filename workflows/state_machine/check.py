@@ -14,14 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflows.specification.aws_limits import MOST_DEFINITION, MOST_EVENTS, MOST_VALUE
 from workflows.specification.pipeline import Pipeline
 from workflows.state_machine import worst_case
 from workflows.state_machine.lint import INNER, inside, problems_in
 
-# Step Functions service quotas.
-MOST_BYTES = 1_048_576  # of a definition
-MOST_EVENTS = 25_000  # of an execution's history
-MOST_VALUE = 262_144  # bytes of a variable, and of a state's input or output
 SHOWN = 3  # of what a limit is spent on
 
 
@@ -58,11 +55,11 @@ def sizes_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> Sizes:
 
 
 def _definition(pipeline: Pipeline, definition: Mapping[str, Any], size: int) -> Iterator[str]:
-    if size > MOST_BYTES:
+    if size > MOST_DEFINITION:
         shares = Counter[str]()
         _weigh(definition, {stage.name for stage in pipeline.stages}, shares)
         yield (
-            f"its state machine has {size:,} bytes, and Step Functions takes {MOST_BYTES:,}; "
+            f"its state machine has {size:,} bytes, and Step Functions takes {MOST_DEFINITION:,}; "
             f"the most are of {_most(shares)}: use fewer stages or smaller grids, or make two pipelines of it"
         )
 

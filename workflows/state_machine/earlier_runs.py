@@ -16,7 +16,7 @@ from workflows.jobs.job_names import CONTENT, STAGE_ID
 from workflows.jobs.jsonata_text import fields, jsonata, or_else
 from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Site
-from workflows.ledger.vocabulary import variable
+from workflows.ledger.vocabulary import title, variable
 from workflows.policy.outcomes import Hold
 from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
@@ -55,7 +55,7 @@ def _look(stage: JobStage, site: Site) -> Any:
         "do": f'{reuse} ? "run" : "{Hold.NOT_FOUND}"',
     }
     state = sdk_task(
-        f"{stage.name}: was it done before",
+        title(stage.name, "was it done before"),
         site,
         f"sagemaker:list{type_.word}Jobs",
         {
@@ -76,7 +76,7 @@ def _take(stage: JobStage, site: Site) -> Any:
     own = job.own
     moved = x.merged(stage.name, f'{{"place": {job.found_place(site)}}}')
     state = sdk_task(
-        f"{stage.name}: what did it leave",
+        title(stage.name, "what did it leave"),
         site,
         f"sagemaker:describe{job.type.word}Job",
         {job.type.name: jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')},
@@ -90,7 +90,7 @@ def _still_there(stage: JobStage, site: Site) -> Any:
     """Outputs may have been deleted since; what is gone is made anew."""
     uri = next(iter(job_of(stage).outputs(site).values()), f'"s3://{site.bucket}/"')
     state = sdk_task(
-        f"{stage.name}: is it still there",
+        title(stage.name, "is it still there"),
         site,
         "s3:listObjectsV2",
         {

@@ -6,7 +6,7 @@ import json
 
 from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.variables import settings
-from workflows.ledger.vocabulary import GATE_FAILED
+from workflows.ledger.vocabulary import GATE_FAILED, IS_IT_MET, NOT_GOOD_ENOUGH, title
 from workflows.policy.outcomes import Hold
 from workflows.specification.stages import GateStage
 from workflows.state_machine import language as asl
@@ -33,18 +33,17 @@ def gate_states(stage: GateStage, place: Place) -> States:
     )
     left = f'{stopped} ? {{"passed": false}} : {asked} ? {compared} : {{"passed": true}}'
     result = f"$merge([{json.dumps(NOTHING)}, {left}])"
-    phrase = f"{stage.name}: is it met"
-    compare = asl.Pass(phrase, assign=leave(scope, stage.name, result), output={})
+    compare = asl.Pass(title(stage.name, IS_IT_MET), assign=leave(scope, stage.name, result), output={})
     if stage.otherwise == "stop":
         return States({}, compare, [compare])
     own = f"${scope.results}.`{stage.name}`"
     cause = f'"{stage.name}: not good enough: " & {own}.when'
-    failed = asl.Fail(f"{stage.name}: not good enough", error=GATE_FAILED, cause=jsonata(cause))
+    failed = asl.Fail(title(stage.name, NOT_GOOD_ENOUGH), error=GATE_FAILED, cause=jsonata(cause))
     # Behind a gate that said stop this one has nothing to fail for.
     fails = (
         f"${scope.results}.`{stage.name}`.passed = false and $exists(${scope.results}.`{stage.name}`.when)"
     )
-    choice = asl.Choice(f"{stage.name}: go on", output={}).when(fails, failed)
+    choice = asl.Choice(title(stage.name, "go on"), output={}).when(fails, failed)
     compare.next(choice)
     return States({}, compare, [choice])
 

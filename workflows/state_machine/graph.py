@@ -17,6 +17,7 @@ from workflows.jobs.site import Materials, Site
 from workflows.ledger.vocabulary import CANNOT_START
 from workflows.policy import decisions
 from workflows.policy.prices import PriceBook, load_prices
+from workflows.specification.aws_limits import LONGEST_STATE_NAME
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.run_input import SCHEDULED, input_schema
 from workflows.specification.settings import PlacedRung
@@ -29,7 +30,6 @@ from workflows.state_machine.schedule_lock import ASKED, schedule_states
 from workflows.state_machine.stage import Place, States
 from workflows.state_machine.start import run_variable, written
 
-LONGEST_STATE_NAME = 80
 NO_MATERIALS = Materials("", {})  # of a stage that builds on nothing, such as a gate
 
 

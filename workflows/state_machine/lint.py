@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-LONGEST_STATE_NAME = 80
+from workflows.specification.aws_limits import LONGEST_STATE_NAME
+
 RESOURCES = {
     "sagemaker:createTrainingJob.sync",
     "sagemaker:createProcessingJob.sync",

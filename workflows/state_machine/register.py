@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.ledger.vocabulary import IS_IT_ASKED_FOR, title
 from workflows.specification.stages import RegisterStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import unwanted
@@ -26,7 +27,7 @@ def register_states(stage: RegisterStage, place: Place) -> States:
     source = f"${place.materials.results[stage.of]}.`{stage.of}`"
 
     make = sdk_task(
-        f"{stage.name}: make the group",
+        title(stage.name, "make the group"),
         site,
         "sagemaker:createModelPackageGroup",
         {
@@ -37,7 +38,7 @@ def register_states(stage: RegisterStage, place: Place) -> States:
     make.add_retry(sagemaker_busy())
     token = f'$substring($hash($run.tag & "{stage.name}", "SHA-256"), 0, 32)'
     register = sdk_task(
-        f"{stage.name}: register the model",
+        title(stage.name, "register the model"),
         site,
         "sagemaker:createModelPackage",
         {
@@ -70,12 +71,12 @@ def register_states(stage: RegisterStage, place: Place) -> States:
     make.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=register, output={}))
     make.next(register)
     skipped = asl.Pass(
-        f"{stage.name}: skipped",
+        title(stage.name, "skipped"),
         assign=leave(scope, stage.name, json.dumps({**NOTHING, "skipped": SKIPPED})),
         output={},
     )
     entry: Any = (
-        asl.Choice(f"{stage.name}: is it asked for", output={})
+        asl.Choice(title(stage.name, IS_IT_ASKED_FOR), output={})
         .when(unwanted(stage.name, place.gates), skipped)
         .otherwise(make)
     )

@@ -26,7 +26,7 @@ from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Materials, Site
 from workflows.jobs.variables import mark_key, settings
-from workflows.ledger.vocabulary import variable
+from workflows.ledger.vocabulary import FAILED, ON_DEMAND, ON_SPOT, WHAT_NEXT, title, variable
 from workflows.policy.decisions import Next
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage
@@ -41,7 +41,7 @@ from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.writer_lock import lock_states
 
 LOOK_AGAIN_SECONDS = 60
-PHRASES = {"spot": "on spot", "on-demand": "on demand"}  # market -> the state that runs a job there
+PHRASES = {"spot": ON_SPOT, "on-demand": ON_DEMAND}  # market -> the state that runs a job there
 NOTHING: dict[str, Any] = {"outputs": {}, "metrics": {}, "ledger": []}  # what a stage without a job leaves
 SKIPPED = "not asked for, or a gate before it said stop"
 
@@ -91,7 +91,7 @@ class StageStates:
             self.entry = lock_states(stage, self.site, onward=self._where_to_run(), failed=failing)
         if not failed:
             failing.next(self.entry)
-        self.what_next = asl.Choice(self._title("what next"))
+        self.what_next = asl.Choice(self._title(WHAT_NEXT))
         self._link(failing)
 
     @property
@@ -226,7 +226,7 @@ class StageStates:
             "do": f"{settings(self.stage.name)}.do",
         }
         return fails_until_redriven(
-            self._title("failed, redrive to go on"),
+            self._title(FAILED),
             self.site,
             redriven=f"{x.REDRIVES} > {own}.redrive",
             message=f"{own}.message",
@@ -247,7 +247,7 @@ class StageStates:
 
     # --------------------------------------------------------------------------------------------- parts
     def _title(self, phrase: str) -> str:
-        return f"{self.stage.name}: {phrase}"
+        return title(self.stage.name, phrase)
 
     def _assign(self, expression: str) -> dict[str, str]:
         return {self.own: jsonata(expression)}

@@ -20,7 +20,17 @@ from workflows.jobs.job import parameters
 from workflows.jobs.job_names import CONTENT
 from workflows.jobs.jsonata_text import fields, jsonata
 from workflows.jobs.variables import settings
-from workflows.ledger.vocabulary import variable
+from workflows.ledger.vocabulary import (
+    BEST_TRIAL,
+    DID_ENOUGH_SUCCEED,
+    IS_IT_ASKED_FOR,
+    NOT_ASKED_FOR,
+    TOO_FEW_SUCCEEDED,
+    TRIAL_FAILED,
+    TRY_ALL,
+    title,
+    variable,
+)
 from workflows.policy.outcomes import Hold
 from workflows.specification.stages import SweepStage
 from workflows.state_machine import expressions as x
@@ -60,13 +70,13 @@ class _Sweep:
         """The sweep's states, linked."""
         left_out = unwanted(self.stage.name, self.place.gates)
         skipped = asl.Pass(
-            self._title("not asked for"),
+            self._title(NOT_ASKED_FOR),
             assign=self._leave(json.dumps({**NOTHING, "skipped": SKIPPED})),
             output={},
         )
         try_all = self._map()
         failed = fails_until_redriven(
-            self._title("too few succeeded, redrive to go on"),
+            self._title(TOO_FEW_SUCCEEDED),
             self.place.site,
             redriven=f"{x.REDRIVES} > $redriven_{self.number}",
             message=self._message(),
@@ -75,11 +85,9 @@ class _Sweep:
         )
         failed.next(try_all)
         best = self._best_trial()
-        enough = asl.Choice(self._title("did enough succeed"), output={}).when(self._enough(), best)
+        enough = asl.Choice(self._title(DID_ENOUGH_SUCCEED), output={}).when(self._enough(), best)
         try_all.next(enough.otherwise(failed))
-        entry = (
-            asl.Choice(self._title("is it asked for"), output={}).when(left_out, skipped).otherwise(try_all)
-        )
+        entry = asl.Choice(self._title(IS_IT_ASKED_FOR), output={}).when(left_out, skipped).otherwise(try_all)
         return States({self.before: []}, entry, [best, skipped])
 
     # ------------------------------------------------------------------------------------------- the trials
@@ -97,7 +105,7 @@ class _Sweep:
             item |= {name: jsonata(text) for name, text in self._needed().items()}
             item["purse"] = jsonata(self._purse())
         return asl.Map(
-            self._title("try all"),
+            self._title(TRY_ALL),
             items=trials,
             item_selector=item,
             iterator=self._trial(),
@@ -171,7 +179,7 @@ class _Sweep:
             "ledger": f"{own}.ledger",
         }
         text = handed_over_failed(own) if self.distributed else fields(left)
-        return asl.Pass(self._title("trial failed"), output=jsonata(text))
+        return asl.Pass(self._title(TRIAL_FAILED), output=jsonata(text))
 
     def _limits(self) -> str:
         return settings(self.stage.name)
@@ -209,7 +217,7 @@ class _Sweep:
 
     def _best_trial(self) -> Any:
         """Says which trial won, and what those after the sweep read of it."""
-        title, left = self._title("best trial"), self._leave(self._best())
+        title, left = self._title(BEST_TRIAL), self._leave(self._best())
         if not self.distributed:
             return asl.Pass(title, assign=left, output={})
         name = {"TrainingJobName": jsonata(f"({self._good()})[0].job")}
@@ -246,7 +254,7 @@ class _Sweep:
 
     # ------------------------------------------------------------------------------------------------ parts
     def _title(self, phrase: str) -> str:
-        return f"{self.stage.name}: {phrase}"
+        return title(self.stage.name, phrase)
 
     def _leave(self, left: str) -> dict[str, str]:
         return leave(self.place.scope, self.stage.name, left)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from workflows.ledger.entry import bytes_of_a_row
 from workflows.policy.decisions import EXIT_BUDGET, FAULT_BUDGET, UNKNOWN_BUDGET, WAIT_BUDGET
+from workflows.specification.aws_limits import MOST_INLINE
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
@@ -29,7 +30,6 @@ LOST_ATTEMPT = 42  # 32, and three retried calls of three events
 WAITING_ATTEMPT = 57  # a create call that was refused, with all its retries; and two retried calls
 
 # Of sweeps: how much of the run's own history their trials may take.
-MOST_INLINE = 40  # trials at once in an inline Map
 MOST_OF_A_SWEEP = 15_000
 
 # Bytes of JSON in a variable.

@@ -20,7 +20,7 @@ from typing import Any
 from workflows.jobs.checkpoints import checkpoint_bucket, checkpoint_folder
 from workflows.jobs.jsonata_text import jsonata, or_else
 from workflows.jobs.site import Site
-from workflows.ledger.vocabulary import variable
+from workflows.ledger.vocabulary import title, variable
 from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
@@ -115,4 +115,4 @@ class _Lock:
         )
 
     def _title(self, phrase: str) -> str:
-        return f"{self.stage.name}: {phrase}"
+        return title(self.stage.name, phrase)

@@ -9,8 +9,7 @@ from workflows.local.step_functions.arns import parse_arn
 from workflows.local.step_functions.machine_records import Alias, Machine
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.paging import page
-
-MOST_TAGS = 50
+from workflows.specification.aws_limits import MOST_TAGS
 
 
 class Aliases:

@@ -22,7 +22,7 @@ from workflows.local.step_functions.fields import (
 from workflows.local.step_functions.jsonata.expressions import Expressions
 from workflows.local.step_functions.jsonata.json_values import ExpressionError
 from workflows.local.step_functions.jsonata.templates import expressions_in
-from workflows.local.step_functions.limits import MAX_DEFINITION
+from workflows.specification.aws_limits import MOST_DEFINITION
 
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TRANSITION = "MISSING_TRANSITION_TARGET"
@@ -53,8 +53,8 @@ def check(definition: str, expressions: Expressions, refusal: Refusal) -> list[P
 
     `refusal` says why a Task resource cannot run here, None when it can.
     """
-    if size_of(definition) > MAX_DEFINITION:
-        return [Problem("INVALID_DEFINITION", f"Definition is larger than {MAX_DEFINITION} bytes.")]
+    if size_of(definition) > MOST_DEFINITION:
+        return [Problem("INVALID_DEFINITION", f"Definition is larger than {MOST_DEFINITION} bytes.")]
     try:
         body = json.loads(definition)
     except (ValueError, RecursionError) as error:

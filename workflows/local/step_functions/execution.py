@@ -18,13 +18,14 @@ from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.json_values import prepare
-from workflows.local.step_functions.limits import MAX_EVENTS, timestamp
+from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.map_run import MapRun, attempt_map_run
 from workflows.local.step_functions.program import Program, State
 from workflows.local.step_functions.resume_points import restore, snapshot
 from workflows.local.step_functions.retry import TIMEOUT
 from workflows.local.step_functions.states import QUICK, wait, with_retries
 from workflows.local.step_functions.task_states import attempt_task
+from workflows.specification.aws_limits import MOST_EVENTS
 
 RUNNING, SUCCEEDED, FAILED = "RUNNING", "SUCCEEDED", "FAILED"
 TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"
@@ -117,7 +118,7 @@ class Execution:
     @property
     def full(self) -> bool:
         """Whether its history has no room for a redrive."""
-        return self.history.count >= MAX_EVENTS - 1
+        return self.history.count >= MOST_EVENTS - 1
 
     def begin(self) -> None:
         """Start walking; the first state is entered when the clock next runs."""

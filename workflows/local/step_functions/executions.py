@@ -14,12 +14,13 @@ from workflows.local.step_functions.arns import check_name, parse_arn
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS
+from workflows.local.step_functions.limits import MAX_OPEN_DAYS, REDRIVABLE_DAYS
 from workflows.local.step_functions.machine_records import Machine, Target
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.map_runs import MapRuns
 from workflows.local.step_functions.paging import page
 from workflows.local.step_functions.program import Program, load_program
+from workflows.specification.aws_limits import MOST_VALUE
 
 NAME_KEPT = timedelta(days=90)
 """How long after an execution closed its name stays taken."""
@@ -219,8 +220,8 @@ class Executions:
 
 
 def _input(text: str) -> Any:
-    if size_of(text) > MAX_PAYLOAD:
-        message = f"Invalid State Machine Execution Input: input is larger than {MAX_PAYLOAD} bytes"
+    if size_of(text) > MOST_VALUE:
+        message = f"Invalid State Machine Execution Input: input is larger than {MOST_VALUE} bytes"
         raise ServiceError("InvalidExecutionInput", message)
     try:
         return read_json(text)

@@ -14,9 +14,7 @@ from workflows.local.step_functions.jsonata.templates import EvaluationFailedErr
 from workflows.local.step_functions.limits import RUNTIME
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.states import arguments_of
-
-INLINE_CONCURRENCY = 40
-"""Most iterations of an inline Map at once (AWS quota); more may be asked for, not had."""
+from workflows.specification.aws_limits import MOST_INLINE
 
 
 class _Gathering:
@@ -124,7 +122,7 @@ def attempt_map(branch: Branch, state: State) -> Waiting:
         branch.children = [
             branch.child(state.branches[0], value, item=item) for item, value in inputs_of(branch, state)
         ]
-    limit = int(min(INLINE_CONCURRENCY, asked or INLINE_CONCURRENCY))
+    limit = int(min(MOST_INLINE, asked or MOST_INLINE))
     try:
         yield from _Gathering(branch, state, branch.children, limit).run()
     except TaskError:

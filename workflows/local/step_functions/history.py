@@ -8,7 +8,8 @@ from typing import Any
 from workflows.local.clock import Clock
 from workflows.local.json_texts import Unwritten
 from workflows.local.service_errors import TaskError
-from workflows.local.step_functions.limits import MAX_EVENTS, RUNTIME
+from workflows.local.step_functions.limits import RUNTIME
+from workflows.specification.aws_limits import MOST_EVENTS
 
 Event = dict[str, Any]
 
@@ -23,7 +24,7 @@ class HistoryFullError(TaskError):
     def __init__(self) -> None:
         super().__init__(
             RUNTIME,
-            f"The execution reached the maximum number of history events ({MAX_EVENTS}).",
+            f"The execution reached the maximum number of history events ({MOST_EVENTS}).",
         )
 
 
@@ -77,7 +78,7 @@ class History:
         if self.closed:
             return previous
         number = self.count + 1
-        if number >= MAX_EVENTS:
+        if number >= MOST_EVENTS:
             raise HistoryFullError
         self.count = number
         self._new += (self._env.now, kind, previous, key, details)

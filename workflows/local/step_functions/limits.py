@@ -10,18 +10,10 @@ import orjson
 
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 from workflows.local.service_errors import TaskError
+from workflows.specification.aws_limits import MOST_VALUE
 
-MAX_PAYLOAD = 262_144
-"""Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""
-
-ALWAYS_FITS = MAX_PAYLOAD // 4
+ALWAYS_FITS = MOST_VALUE // 4
 """Characters of a text that is not larger, whatever it says: UTF-8 takes four bytes at most."""
-
-MAX_EVENTS = 25_000
-"""Events in one execution's history."""
-
-MAX_DEFINITION = 1_048_576
-"""Bytes of a state machine's definition."""
 
 REDRIVABLE_DAYS = 14
 MAX_OPEN_DAYS = 365
@@ -44,10 +36,10 @@ def timestamp(moment: datetime) -> str:
 def fitting(text: Text, name: str) -> Text:
     """Return the text of what state or task `name` gave, or raise States.DataLimitExceeded."""
     if isinstance(text, Unwritten):
-        if text.at_most <= MAX_PAYLOAD:
+        if text.at_most <= MOST_VALUE:
             return text
         text = str(text)
-    if len(text) > ALWAYS_FITS and size_of(text) > MAX_PAYLOAD:
+    if len(text) > ALWAYS_FITS and size_of(text) > MOST_VALUE:
         raise TaskError(
             DATA_LIMIT,
             f"The state/task '{name}' returned a result with a size exceeding the maximum number "
@@ -59,9 +51,9 @@ def fitting(text: Text, name: str) -> Text:
 def fitting_variable(value: Any, name: str) -> str:
     """Return the JSON text of a variable, or raise States.DataLimitExceeded."""
     text = text_of(value)
-    if len(text) > ALWAYS_FITS and size_of(text) > MAX_PAYLOAD:
+    if len(text) > ALWAYS_FITS and size_of(text) > MOST_VALUE:
         raise TaskError(
             DATA_LIMIT,
-            f"The size of the variable '{name}' exceeds the maximum of {MAX_PAYLOAD} bytes.",
+            f"The size of the variable '{name}' exceeds the maximum of {MOST_VALUE} bytes.",
         )
     return text

@@ -23,8 +23,8 @@ from workflows.local.step_functions.branch import Branch, MapRunOfBranch, Owner,
 from workflows.local.step_functions.fanout import inputs_of, number_of
 from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.program import Program, State
+from workflows.specification.aws_limits import MOST_DISTRIBUTED
 
-MOST_AT_ONCE = 10_000
 THRESHOLD = "States.ExceedToleratedFailureThreshold"
 RUNNING, SUCCEEDED, FAILED, ABORTED = "RUNNING", "SUCCEEDED", "FAILED", "ABORTED"
 
@@ -129,7 +129,7 @@ class MapRun(Generic[E]):
         ended: deque[E] = deque()
         live = failed = 0
         while self.waiting or live:
-            while self.waiting and live < (self.max_concurrency or MOST_AT_ONCE):
+            while self.waiting and live < (self.max_concurrency or MOST_DISTRIBUTED):
                 self._go_on(self.waiting.popleft(), ended)
                 live += 1
             if not ended:

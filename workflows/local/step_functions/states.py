@@ -14,9 +14,9 @@ from workflows.local.step_functions.jsonata.templates import evaluate_as
 from workflows.local.step_functions.limits import RUNTIME, fitting
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import matches
+from workflows.specification.aws_limits import LONGEST_WAIT
 
 NO_CHOICE = "States.NoChoiceMatched"
-LONGEST_WAIT = 99_999_999
 
 
 def _pass(branch: Branch, state: State) -> None:

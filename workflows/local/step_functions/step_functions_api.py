@@ -19,10 +19,11 @@ from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
-from workflows.local.step_functions.limits import MAX_PAYLOAD, timestamp
+from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.machine_records import Machine
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
+from workflows.specification.aws_limits import MOST_VALUE
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -87,7 +88,7 @@ class StepFunctions:
         not a copy.
         """
         request = {"stateMachineArn": machine, "name": name}
-        if text.at_most > MAX_PAYLOAD:  # perhaps
+        if text.at_most > MOST_VALUE:  # perhaps
             return str(self.handle("StartExecution", {**request, "input": str(text)})["executionArn"])
         return str(self.executions.start_with(request, value, text)["executionArn"])
 

@@ -18,9 +18,9 @@ from workflows.local.step_functions.limits import RUNTIME, fitting
 from workflows.local.step_functions.program import State
 from workflows.local.step_functions.retry import HEARTBEAT_TIMEOUT, TIMEOUT
 from workflows.local.step_functions.states import arguments_of
+from workflows.specification.aws_limits import LONGEST_WAIT
 
 Working = Generator[simpy.Event, Any, Any]
-LONGEST = 99_999_999
 
 
 class _Ended(NamedTuple):
@@ -180,7 +180,7 @@ def _seconds(branch: Branch, state: State, key: str) -> int | None:
     if key not in state.fields:
         return None
     value = evaluate_as(state.fields[key], "integer", branch.interpreter.expressions, branch)
-    if not 1 <= value <= LONGEST:
-        problem = f"{key} is {value}; it must be 1 to {LONGEST}."
+    if not 1 <= value <= LONGEST_WAIT:
+        problem = f"{key} is {value}; it must be 1 to {LONGEST_WAIT}."
         raise TaskError(RUNTIME, branch.blame(state, problem))
     return int(value)
