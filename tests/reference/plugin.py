@@ -1,7 +1,7 @@
 """Every evaluation of the test run is replayed in the reference JSONata at its end; one difference fails it.
 
 --no-replay                          leaves it out
---keep-recordings FOLDER             leaves what was recorded there, for `python -m tests.reference FOLDER`
+--keep-recordings=FOLDER             leaves what was recorded there, for `python -m tests.reference FOLDER`
 @pytest.mark.beyond_the_reference    leaves a test out: it evaluates what takes node down (endless recursion,
                                      ranges of a million)
 """

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from workflows.ledger import entry as ledger
+from workflows.ledger.colours import COLOURS
 from workflows.ledger.entry import Entry, EntryError, Metric
-from workflows.ledger.receipt_text import COLOURS
 from workflows.policy.outcomes import Outcome
 from workflows.state_machine import verdict
 

@@ -6,10 +6,13 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
+from workflows.ledger.colours import COLOURS
+from workflows.ledger.pages.render import FOLDER
 from workflows.ledger.receipt import all_lines, totals
 from workflows.ledger.receipt_page import _on_instances, _Scale, as_html
 from workflows.ledger.receipt_text import money
 from workflows.local.sagemaker.work_model import WorkModel
+from workflows.policy.outcomes import Outcome
 from workflows.policy.prices import load_prices
 
 PRICES = load_prices()
@@ -135,3 +138,11 @@ def test_a_run_without_attempts_has_a_page():
     run = Run(pipeline({"name": "train", "expected": "20m"}), run_input={"deadline": "1m"})
 
     assert "cannot be met" in as_html(run.view, PRICES, {})
+
+
+def test_every_outcome_has_a_colour_in_the_terminal_and_a_shade_on_pages():
+    style = (FOLDER / "page.css").read_text()
+
+    assert set(COLOURS) == set(Outcome)
+    for colour in set(COLOURS.values()):
+        assert f".{colour} {{ color:" in style

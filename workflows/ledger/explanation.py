@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from workflows.errors import RelayError, unknown
+from workflows.ledger.colours import COLOURS
 from workflows.ledger.receipt import Line, attempt_document, lines, totals
-from workflows.ledger.receipt_text import COLOURS, counted, money, taken_from
+from workflows.ledger.receipt_text import counted, money, taken_from
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import Activity, StageView, TrialView
 from workflows.policy.prices import PriceBook

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from workflows.ledger.colours import COLOURS
 from workflows.ledger.entry import Entry
 from workflows.ledger.pages.render import page
 from workflows.ledger.receipt import Line, all_lines, lines, totals
@@ -186,7 +187,7 @@ def _attempt(line: Line) -> dict[str, Any]:
         "number": entry.attempt,
         "place": entry.place,
         "outcome": entry.outcome,
-        "lost": entry.outcome in LOST,
+        "colour": COLOURS[entry.outcome],
         "steps": f"{entry.resumed_step} → {entry.reached_step}" if done else "-",
         "redone": line.steps_redone,
         "interruptions": entry.interruptions,

@@ -11,25 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from workflows.ledger.colours import COLOURS
 from workflows.ledger.entry import Entry
 from workflows.ledger.receipt import Line, all_lines, lines, totals
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import Activity, StageView, TrialView
-from workflows.policy.outcomes import CAPACITY_GONE, Outcome
+from workflows.policy.outcomes import CAPACITY_GONE
 from workflows.policy.prices import PriceBook
 
-COLOURS: dict[str, str] = {
-    **dict.fromkeys((Outcome.COMPLETED,), "green"),
-    # lost through capacity, which the policy is there for
-    **dict.fromkeys(CAPACITY_GONE, "yellow"),
-    # nothing is wrong: the work goes on
-    **dict.fromkeys((Outcome.SLICE_OVER, Outcome.STILL_RUNNING, Outcome.NOT_STARTED), "cyan"),
-    **dict.fromkeys((Outcome.USER_ERROR, Outcome.BAD_REQUEST), "red"),
-    # seldom: a person or AWS
-    **dict.fromkeys((Outcome.STOPPED, Outcome.STOPPED_WITH_RUN, Outcome.UNFINISHED), "magenta"),
-    **dict.fromkeys((Outcome.PLATFORM_FAULT, Outcome.THROTTLED, Outcome.QUOTA, Outcome.UNKNOWN), "magenta"),
-}
-"""Outcome -> its colour in the terminal; every outcome has one."""
 LONGEST_ASIDE = 60  # characters of a message that fit before the decision
 MOST_TRIALS, BEST_TRIALS = 12, 5  # a larger sweep shows its best trials and those that failed
 MOST_MESSAGES = 3  # of trials that failed, in full

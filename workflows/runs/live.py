@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from workflows.ledger.colours import COLOURS
 from workflows.ledger.entry import Entry
-from workflows.ledger.receipt_text import COLOURS, money, span, taken_from
+from workflows.ledger.receipt_text import money, span, taken_from
 from workflows.ledger.run_view import RunView
 from workflows.ledger.stage_view import Activity, StageView, TrialView
 from workflows.runs.executions import Progress

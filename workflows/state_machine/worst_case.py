@@ -17,10 +17,11 @@ from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.arrangement import SideBySide, Steps, arrange
 
-# Events of a history.
+# Events of a history. Each figure is the most that `tests/machine/test_worst_case.py` counts in histories of
+# the local world, whose events are AWS's (`local/AWS.md`). A retried call takes three of them.
 OF_THE_RUN = 10  # its start and end, and the states around the stages
 OF_A_SCHEDULE = 220  # at most, of a run that takes it; 24 when it takes it over at once, without retries
-OF_A_STAGE = 28  # that is undisturbed
+OF_A_STAGE = 28  # that is undisturbed: six states, four of them tasks
 OF_A_TRIAL = 6  # the iteration of the Map and the two states around the training
 OF_A_SWEEP = 10  # the states around its Map
 OF_A_LARGE_SWEEP = 13  # the same of a distributed one, whose best trial's job is looked at
@@ -29,15 +30,14 @@ OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
 LOST_ATTEMPT = 42  # 32, and three retried calls of three events
 WAITING_ATTEMPT = 57  # a create call that was refused, with all its retries; and two retried calls
 
-# Of sweeps: how much of the run's own history their trials may take.
-MOST_OF_A_SWEEP = 15_000
+MOST_OF_A_SWEEP = 15_000  # of the run's 25,000; a sweep that may need more runs as a Distributed Map
 
 # Bytes of JSON in a variable.
 ENTRY = bytes_of_a_row()  # a line of the ledger
-RESULT = 1_200  # what a finished stage leaves besides: URIs, ARN, a handful of metrics
-HANDED_OVER = (
-    850  # what a trial of a distributed sweep hands over, with a shorter line, without its parameters
-)
+RESULT = 1_200  # what a finished stage leaves besides: three URIs of 200, an ARN of 150, some twenty metrics
+# What a trial of a distributed sweep hands over besides its parameters: a line without what a sum has not
+# (`Column.summed`), its job's name and URIs.
+HANDED_OVER = 850
 
 
 def lost_attempts(stage: JobStage) -> int:
