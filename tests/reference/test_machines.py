@@ -37,7 +37,40 @@ def beside(stages: int) -> Pipeline:
     return pipeline(*({"name": f"s{number}"} for number in range(stages)))
 
 
+def long_in_everything() -> Pipeline:
+    """As many of each thing as a stage may have: the members of a literal count together."""
+    many = {f"name-{number}": number for number in range(100)}
+    types = [f"ml.{kind}.{size}" for kind in ("g4dn", "g5") for size in ("xlarge", "2xlarge", "4xlarge")]
+    train = {
+        "name": "train",
+        "hyperparameters": many,
+        "retry_on_exit_codes": list(range(1, 101)),
+        "metrics": {f"m{number}": f"m{number}=([0-9]+)" for number in range(30)},
+        "environment": {f"NAME_{number}": "{% not an expression" for number in range(40)},
+        "tags": {f"tag-{number}": "value" for number in range(40)},
+    }
+    outputs = [f"out-{number}" for number in range(10)]
+    arguments = {f"name-{number}": number for number in range(49)}  # SageMaker takes 100 words
+    prepare = {"name": "prepare", "kind": "process", "arguments": arguments, "outputs": outputs}
+    inputs = {f"in-{number}": f"{{{{ prepare.outputs.out-{number} }}}}" for number in range(10)}
+    grid = {"rate": [0.1, 0.2]} | {name: [value] for name, value in list(many.items())[:99]}
+    tune = {"name": "tune", "kind": "sweep", "grid": grid, "best": {"metric": "m1"}}
+    when = " and ".join(f"{{{{ train.metrics.m{number} }}}} >= 0" for number in range(8))
+    properties = {f"property-{number}": "value" for number in range(40)}
+    return pipeline(
+        prepare,
+        {**train, "inputs": inputs},
+        {**tune, "needs": ["train"]},
+        {"name": "good", "kind": "gate", "when": when, "needs": ["tune"]},
+        {"name": "register", "kind": "register", "model": "{{ train.outputs.model }}", "needs": ["good"],
+         "properties": properties},
+        spot={"ladder": types},
+        on_demand={"ladder": types},
+    )  # fmt: skip
+
+
 PIPELINES = {
+    "long": long_in_everything(),
     **{path.parent.name: load(path) for path in EXAMPLES},
     "chain of 34": chain(34),
     "34 side by side": beside(34),
@@ -124,6 +157,7 @@ RUN = {
     "graph": PIPELINES["graph"],
     "chain of 12": chain(12),
     "12 side by side": beside(12),
+    "long": PIPELINES["long"],
 }
 
 
@@ -132,13 +166,19 @@ def test_no_expression_of_a_run_is_deep(tmp_path: Path, name: str) -> None:
     # given an interruption for each stage that may be interrupted
     found = RUN[name]
     lost = {each.name: [{"interrupt": "50%"}] for each in found.stages if each.kind == "train"}
-    scores = dict.fromkeys(("accuracy", "score", "loss", "acc"), 0.99)
+    scores = dict.fromkeys(
+        ("accuracy", "score", "loss", "acc", *(f"m{number}" for number in range(30))), 0.99
+    )
     models = {
-        each.name: WorkModel(seconds=1200, steps=100, save_every=60, metrics=scores) for each in found.stages
+        each.name: WorkModel(seconds=60, steps=100, save_every=5, metrics=scores) for each in found.stages
     }
     # when it runs
-    verdict = replayed(tmp_path, lambda: Run(found, scenario={"spot": lost}, models=models))
+    ended = []
+    verdict = replayed(
+        tmp_path, lambda: ended.append(Run(found, scenario={"spot": lost}, models=models).ended)
+    )
     # then the reference agrees, and counts little
+    assert [each["status"] for each in ended] == ["SUCCEEDED"], ended
     assert verdict.evaluations > 20
     assert verdict.differences == []
     assert verdict.deepest <= DEEPEST, verdict.deepest_text

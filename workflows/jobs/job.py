@@ -127,8 +127,7 @@ class Job(ABC, Generic[S]):
                 f"stage `{self.stage.name}`: `preferences` asks for any type of the on-demand ladder at "
                 "once, and its types take different images: give one `image` URI, or leave out `preferences`"
             )
-        images = json.dumps(dict(sorted(materials.images.items())))
-        return jsonata(f"$lookup({images}, {self.rung}.type)")
+        return jsonata(f"$lookup({self.settings}.images, {self.rung}.type)")
 
     def cluster(self) -> dict[str, Json]:
         """The instances of the rung."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from workflows.jobs.job import RESULT, Job, Json, parameters, tag_list, text_of, whole_seconds
+from workflows.jobs.job import RESULT, Job, Json, tag_list, text_of, whole_seconds
 from workflows.jobs.job_settings import processing_settings
 from workflows.jobs.job_types import PROCESSING
 from workflows.jobs.jsonata_text import jsonata, millis, or_else
@@ -49,15 +49,13 @@ class ProcessingJob(Job[ProcessStage]):
         yield "on-demand", laid_over(request, processing_settings(stage))
 
     def _arguments(self) -> Json:
-        """The script and its arguments; those that the run input changes in its words."""
-        stage = self.stage
-        if not stage.arguments:
-            return [stage.script]
-        fixed = json.dumps(parameters(stage.arguments))
-        pairs = "".join(f', "--{name}", $p.`{name}`' for name in stage.arguments)
-        return jsonata(
-            f"($p := $merge([{fixed}, {self.settings}.parameters]); [{json.dumps(stage.script)}{pairs}])"
-        )
+        """The script and its arguments, each as `--NAME VALUE`."""
+        if not self.stage.arguments:
+            return [self.stage.script]
+        pair = '["--" & $k, $lookup($p, $k)]'
+        script = json.dumps(self.stage.script)
+        words = f"$reduce($keys($p), function($w, $k) {{ $append($w, {pair}) }}, [{script}])"
+        return jsonata(f"($p := {self.settings}.parameters; {words})")
 
     def _output(self, site: Site, name: str) -> dict[str, Json]:
         destination = {

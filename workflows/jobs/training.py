@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from workflows.jobs.checkpoints import checkpoint_bucket, checkpoint_folder, checkpoint_uri
-from workflows.jobs.job import RESULT, Job, Json, parameters, tag_list, text_of, whole_seconds
+from workflows.jobs.job import RESULT, Job, Json, tag_list, text_of, whole_seconds
 from workflows.jobs.job_settings import own_program, training_settings
 from workflows.jobs.job_types import TRAINING
 from workflows.jobs.jsonata_text import jsonata, millis, or_else
@@ -52,7 +52,7 @@ class TrainingJob(Job[T], Generic[T]):
             "ResourceConfig": self.cluster(),
             "StoppingCondition": {"MaxRuntimeInSeconds": whole_seconds(stage.limit)},
             "EnableManagedSpotTraining": False,
-            "HyperParameters": jsonata(f"$merge([{', '.join(self.parameter_layers())}])"),
+            "HyperParameters": jsonata(self.parameters()),
             "Environment": self.environment(),
             "Tags": self.tags(pipeline),
         }
@@ -93,9 +93,9 @@ class TrainingJob(Job[T], Generic[T]):
         """Tags after all others."""
         return {}
 
-    def parameter_layers(self) -> list[str]:
-        """Expressions of hyperparameters, each over the one before: the stage's, the run input's."""
-        return [json.dumps(parameters(self.stage.hyperparameters)), f"{self.settings}.parameters"]
+    def parameters(self) -> str:
+        """The expression of the hyperparameters: the stage's, under those of the run's input."""
+        return f"{self.settings}.parameters"
 
     def environment(self) -> dict[str, str]:
         found = super().environment()
@@ -179,8 +179,9 @@ class TrialJob(TrainingJob[SweepStage]):
         began (`round`) are added."""
         return f"{self.own}.round + {self.own}.redrive"
 
-    def parameter_layers(self) -> list[str]:
-        return [*super().parameter_layers(), f"{self.own}.parameters"]
+    def parameters(self) -> str:
+        """Those of the trial go before all others."""
+        return f"$merge([{super().parameters()}, {self.own}.parameters])"
 
     def last_tags(self) -> dict[str, str]:
         return {"relay:trial": jsonata(f"$string({self.own}.trial)")}

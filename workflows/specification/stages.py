@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -79,6 +79,10 @@ class BaseStage(Model):
     def needed_seconds(self) -> float:
         """Seconds that a deadline is reckoned with: on on-demand, with one changeover."""
         return SECONDS_WITHOUT_JOB
+
+    def long_settings(self) -> dict[str, Any]:
+        """Fields that only this kind has and that may be long: the machine keeps them as data."""
+        return {}
 
     def references(self) -> Uses:
         """Every place that names an earlier stage's output."""
@@ -298,6 +302,9 @@ class TrainStage(JobStage):
     def on_demand_rungs(self) -> tuple[PlacedRung, ...]:
         return self._placed(self.on_demand.ladder or self.spot.ladder[:1])
 
+    def long_settings(self) -> dict[str, Any]:
+        return {"exit_codes": list(self.retry_on_exit_codes)} if self.retry_on_exit_codes else {}
+
     @property
     def settable(self) -> Parameters:
         return self.hyperparameters
@@ -440,6 +447,9 @@ class RegisterStage(BaseStage):
         match = REFERENCE.match(self.model)
         if match:
             yield ("model",), match[1], match[2]
+
+    def long_settings(self) -> dict[str, Any]:
+        return {"properties": dict(self.properties)}
 
     @property
     def of(self) -> str:

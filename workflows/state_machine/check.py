@@ -29,6 +29,7 @@ def problems_of(pipeline: Pipeline, definition: Mapping[str, Any]) -> list[str]:
         *_definition(pipeline, definition, sizes.definition_bytes),
         *_history(pipeline, sizes.worst_events),
         *_results(pipeline, sizes.worst_result_bytes),
+        *_settings(definition),
         *problems_in(definition),
     ]
 
@@ -90,6 +91,18 @@ def _results(pipeline: Pipeline, worst: int) -> Iterator[str]:
             f"in the worst case its results and ledgers have {worst:,} bytes, and a variable of Step "
             f"Functions takes {MOST_VALUE:,}; the most are of {_most(shares)}: "
             f"lower {_lower(pipeline, shares)}, or make two pipelines of it"
+        )
+
+
+def _settings(definition: Mapping[str, Any]) -> Iterator[str]:
+    """The pipeline as data: a variable of the machine's first state."""
+    written = definition["States"][definition["StartAt"]].get("Assign", {}).get("written", {})
+    size = len(json.dumps(written).encode())
+    if size > MOST_VALUE:
+        shares = Counter({name: len(json.dumps(each)) for name, each in written["stages"].items()})
+        yield (
+            f"its settings have {size:,} bytes, and a variable of Step Functions takes {MOST_VALUE:,}; the "
+            f"most are of {_most(shares)}: shorten their hyperparameters, or put them into a file"
         )
 
 

@@ -15,7 +15,7 @@ import sys
 import warnings
 from typing import Any
 
-from workflows.jobs.jsonata_text import jsonata
+from workflows.jobs.jsonata_text import jsonata, quoted
 
 # The import changes the root logger's level, prints to the log, and replaces the hook that shows
 # tracebacks; all of it is put back.
@@ -190,4 +190,4 @@ def assign_more(state: Any, variables: dict[str, Json]) -> None:
 def machine(start: Any, *, comment: str) -> dict[str, Json]:
     """The definition of a state machine that begins at `start`."""
     text: dict[str, Json] = Graph(start, comment=comment, query_language="JSONata").to_dict()
-    return text
+    return {key: value if key == "Comment" else quoted(value) for key, value in text.items()}

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from workflows.jobs.jsonata_text import fields, jsonata
+from workflows.jobs.variables import settings
 from workflows.ledger.vocabulary import IS_IT_ASKED_FOR, title
 from workflows.specification.stages import RegisterStage
 from workflows.state_machine import language as asl
@@ -14,7 +15,8 @@ from workflows.state_machine.retries import sagemaker_busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
 
-MOST_METRICS = 20  # of the 50 properties that a model package may have
+MOST_PROPERTIES = 50  # of a model package (CustomerMetadataProperties, API reference)
+MOST_METRICS = 20
 
 
 def register_states(stage: RegisterStage, place: Place) -> States:
@@ -94,6 +96,7 @@ def _properties(stage: RegisterStage, source: str) -> str:
     API refuses."""
     clean = r"/[^A-Za-z0-9 _.:\/=+@-]/"
     pair = f'{{"metric:" & $replace($k, {clean}, "_"): $replace($string($v), {clean}, "_")}}'
-    metrics = f"$each({source}.metrics, function($v, $k) {{ {pair} }})[[0..{MOST_METRICS - 1}]]"
     origin = {"relay:run": "$run.id", "relay:job": f"{source}.job", "relay:stage": json.dumps(stage.of)}
-    return f"$merge($append([{fields(origin)}, {json.dumps(stage.properties)}], {metrics}))"
+    room = min(MOST_METRICS, MOST_PROPERTIES - len(origin) - len(stage.properties))
+    metrics = f"$each({source}.metrics, function($v, $k) {{ {pair} }})[[0..{room - 1}]]"
+    return f"$merge($append([{fields(origin)}, {settings(stage.name)}.properties], {metrics}))"

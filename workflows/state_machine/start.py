@@ -17,6 +17,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from workflows.jobs.job import parameters
 from workflows.jobs.job_names import CONTENT, stage_id
 from workflows.jobs.site import Materials
 from workflows.policy.outcomes import Hold
@@ -41,7 +42,9 @@ def written(
     stages = {stage.name: stage for stage in pipeline.stages}
     return {
         "schema": input_schema(pipeline),
-        "stages": {name: _fixed(pipeline, stage, prices) for name, stage in stages.items()},
+        "stages": {
+            name: _fixed(pipeline, stage, materials.get(name), prices) for name, stage in stages.items()
+        },
         "before": {name: sorted(pipeline.before(name)) for name in stages},
         "dollars": _dollars(pipeline, prices),
         "contents": _contents(pipeline, materials),
@@ -111,13 +114,23 @@ def identity(pipeline: str) -> dict[str, str]:
 
 
 # -------------------------------------------------------------------------------------- what is fixed
-def _fixed(pipeline: Pipeline, stage: AnyStage, prices: PriceBook) -> dict[str, Json]:
-    """A stage's settings as the pipeline has them."""
+def _fixed(
+    pipeline: Pipeline, stage: AnyStage, materials: Materials | None, prices: PriceBook
+) -> dict[str, Json]:
+    """A stage's settings as the pipeline has them.
+
+    What may be long is here and in no expression: the members of an object literal count together towards
+    the depth at which Step Functions refuses an evaluation (AWS.md 10).
+    """
     found: dict[str, Json] = {"needed": stage.needed_seconds, "id": stage_id(pipeline.name, stage.name)}
     # Whose results are worth an old run's: those that somebody reads.
     found["feeds"] = [other.name for other in pipeline.stages if stage.name in other.sources()]
+    found |= stage.long_settings()
     if not isinstance(stage, JobStage):
         return found
+    found["parameters"] = parameters(stage.settable)
+    if materials and len(set(materials.images.values())) > 1:
+        found["images"] = dict(sorted(materials.images.items()))
     found |= {"job": True, "instances": stage.instances, "on-demand": _rungs(stage.on_demand_rungs(), prices)}
     if stage.expected is not None:
         found["expected"] = stage.expected.total_seconds()
@@ -251,7 +264,8 @@ _SETTINGS = (
     f'$s.job and $count($read) > 0 ? "{Hold.FIND}" : "{Hold.NOT_ASKED}"; '
     "$tail := $lookup($after, $lookup($written.tails, $n)); "
     "$print := $s.id & $lookup($prints, $n); "
-    "$changed := $merge($append([{}], $each($parameters, function($v, $k) "
+    "$fixed := $exists($s.parameters) ? $s.parameters : {}; "
+    "$changed := $merge($append([$fixed], $each($parameters, function($v, $k) "
     "{ {$k: $type($v) = 'string' ? $v : $string($v)} }))); "
     "$retries := $exists($spot.retry_budget) ? $spot.retry_budget : $s.retry_budget; "
     "$still := $exists($spot.no_progress_limit) ? $spot.no_progress_limit : $s.no_progress_limit; "

@@ -143,9 +143,8 @@ def _exit_listed(stage: JobStage) -> str:
     """Whether the end of the FailureReason, which SageMaker writes, names one of the stage's exit codes."""
     if not stage.exit_codes:
         return "false"
-    return (
-        rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {json.dumps(stage.exit_codes)}"
-    )
+    listed = f"{settings(stage.name)}.exit_codes"
+    return rf"$number($match($e.reason, /exit code: ([0-9]+)$/i)[0].groups[0]) in {listed}"
 
 
 def entry(stage: JobStage, *, outcome: str, decision: dict[str, str], kept: str) -> str:
