@@ -176,7 +176,7 @@ def install_and_start(
     upload(compiled.packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, compiled.definition, MACHINE_ROLE)
     watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
-    _install_rule(client("events"), pipeline.name, watch)
+    install_rule(client("events"), pipeline.name, watch)
     return runs.start(machine, name, run_input)
 
 
@@ -186,7 +186,7 @@ def restore(client: Client) -> None:
     if pipelines:
         _make_table(client("dynamodb"))
     for name, machine in pipelines.items():
-        _install_rule(client("events"), name, watch_name(machine))
+        install_rule(client("events"), name, watch_name(machine))
 
 
 def resume(world: LocalWorld, run: str, console: Console, *, quiet: bool) -> Rehearsal:
@@ -208,7 +208,7 @@ def redrivable(runs: Runs, run: str) -> dict[str, Any]:
     return execution
 
 
-def _install_rule(events: Any, pipeline: str, watch_arn: str) -> None:
+def install_rule(events: Any, pipeline: str, watch_arn: str) -> None:
     """EventBridge starts the watch when a job of the pipeline waits for capacity."""
     rule = watch_name(pipeline)
     events.put_rule(Name=rule, EventPattern=json.dumps(watch_pattern(pipeline)), State="ENABLED")

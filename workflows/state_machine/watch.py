@@ -16,7 +16,8 @@ once, and so has a job that has used up its interruptions or runs against a dead
 
 Events come twice, late or never, so:
 
-- twice: each watch looks for itself; both would leave the same mark, and the second stop is refused.
+- twice (and each wait after an interruption says so twice, Interrupted and Starting): each watch looks for
+  itself; both would leave the same mark, and the second stop is refused.
 - late: the time counts from the job's own transitions, not from the event.
 - never: MaxWait (limit + patience) ends the waiting.
 
