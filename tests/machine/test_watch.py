@@ -222,11 +222,14 @@ def test_a_deadline_is_reckoned_with_the_job_before_its_eyes_and_not_from_the_ev
         {"EnableManagedSpotTraining": False, "StoppingCondition": {"MaxRuntimeInSeconds": 60}},
         {"Environment": {}},
         {"OutputDataConfig": {"S3OutputPath": "s3://bucket/demo-two/runs/x/train/output"}},
+        {"RoleArn": "arn:aws:iam::123456789012:role/somebody-elses"},
+        {"TrainingJobName": "demo-foreign"},
     ],
+    ids=["on demand", "not watched", "writes elsewhere", "another role", "another name"],
 )
 def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
     request = {
-        "TrainingJobName": "demo-foreign",
+        "TrainingJobName": NAMED,
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
         "RoleArn": SITE.job_role_arn,
         "OutputDataConfig": {"S3OutputPath": "s3://bucket/demo/runs/x/train/output"},
@@ -236,9 +239,18 @@ def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
         "Environment": {"RELAY_PATIENCE": "1"},
     }
     world = VirtualWorld({}, bucket="bucket")
-    world.sagemaker.handle("CreateTrainingJob", {**request, **change})
+    found = {**request, **change}
+    world.sagemaker.handle("CreateTrainingJob", found)
 
-    assert look(world, "demo-foreign")["why"] == "no spot job of this pipeline"
+    assert look(world, found["TrainingJobName"])["why"] == "no spot job of this pipeline"
+
+
+def test_a_job_under_a_role_that_its_stage_names_is_the_pipelines_too():
+    own = {**TRAIN, "role": "arn:aws:iam::123456789012:role/of-the-team"}
+    run = Run(pipeline(own), scenario=scenario("none"), watch=watch(roles=[own["role"]]))
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == PATIENCE
 
 
 def test_a_job_that_is_gone_is_nothing_to_do():

@@ -15,7 +15,7 @@ from workflows.local.server import ACCOUNT, REGION
 from workflows.runs.rehearsal import compile_loaded, install_rule
 from workflows.specification.loading import load
 from workflows.specification.run_input import SCHEDULED, input_schema
-from workflows.state_machine.watch import compile_watch
+from workflows.state_machine.watch import watch_of
 
 PATHS = {"digits": DIGITS, "graph": GRAPH}
 
@@ -66,7 +66,7 @@ def test_both_machines_are_those_that_the_local_world_runs(deployed):
 
     machine, watch = (template.machine(name) for name in (pipeline.name, watch_name(pipeline.name)))
     assert json.loads(machine["DefinitionString"]) == compiled.definition
-    assert json.loads(watch["DefinitionString"]) == compile_watch(pipeline.name, site)
+    assert json.loads(watch["DefinitionString"]) == watch_of(pipeline, site)
 
 
 def test_the_api_takes_what_the_machine_and_the_command_take_but_for_what_only_a_schedule_says(triggered):

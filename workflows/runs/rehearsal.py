@@ -167,7 +167,7 @@ def install_and_start(
 
     Raises RunExistsError before anything is changed.
     """
-    from workflows.state_machine.watch import compile_watch
+    from workflows.state_machine.watch import watch_of
 
     pipeline = compiled.pipeline
     runs.refuse_existing(pipeline.name, name)
@@ -175,7 +175,7 @@ def install_and_start(
     _make_table(client("dynamodb"))
     upload(compiled.packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, compiled.definition, MACHINE_ROLE)
-    watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
+    watch = runs.install(watch_name(pipeline.name), watch_of(pipeline, SITE), MACHINE_ROLE)
     install_rule(client("events"), pipeline.name, watch)
     return runs.start(machine, name, run_input)
 
