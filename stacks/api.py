@@ -69,10 +69,10 @@ class Api(Construct):
         )
         self._complete_stage(access_log(pipeline.name), place)
         self._answer_bad_bodies()
-        self._methods(self._model(pipeline))
+        self._methods(*self._model(pipeline))
 
     # ------------------------------------------------------------------------------------------- methods
-    def _methods(self, model: gateway.IModel) -> None:
+    def _methods(self, model: gateway.IModel, made: gateway.CfnModel) -> None:
         checked = gateway.RequestValidator(
             self,
             "Checked",
@@ -103,6 +103,9 @@ class Api(Construct):
                     verb, integration, request_validator=checked, request_parameters=parameters
                 )
             )
+        # It names the model by a text, which CloudFormation does not see: without this it deletes the model
+        # first, and API Gateway refuses ("used in other method requests").
+        methods[0].node.add_dependency(made)
         for method in methods:
             for status in (201 if method is methods[0] else 200, 400, 502):
                 method.add_method_response(status_code=str(status))
@@ -135,8 +138,9 @@ class Api(Construct):
             ),
         )
 
-    def _model(self, pipeline: Pipeline) -> gateway.IModel:
-        """Makes the model from the schema as it is: CDK's own type knows not all of a schema."""
+    def _model(self, pipeline: Pipeline) -> tuple[gateway.IModel, gateway.CfnModel]:
+        """The model by its name, as methods know it, and as it is made: CDK's own type knows not all of a
+        schema."""
         schema = run_input_model(pipeline)
         name = "RunInput"
         model = gateway.CfnModel(
@@ -146,7 +150,7 @@ class Api(Construct):
         assert deployment
         deployment.node.add_dependency(model)
         deployment.add_to_logical_id({"model": schema})  # a new schema is a new deployment
-        return gateway.Model.from_model_name(self, "Known", name)
+        return gateway.Model.from_model_name(self, "Known", name), model
 
     def _answer_bad_bodies(self) -> None:
         """The validator's words are not escaped, as far as is documented, and hold what the caller wrote:

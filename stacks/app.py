@@ -63,7 +63,14 @@ class SharedStack(cdk.Stack):
             )
         if settings.table is None:
             Table(self, "Attempts", table_name=settings.table_name, kms_key_arn=settings.kms_key)
-        Topic(self, "Notifications", emails=settings.notify, account=self.account)
+        Topic(
+            self,
+            "Notifications",
+            emails=settings.notify,
+            account=self.account,
+            region=settings.region,
+            partition=settings.partition,
+        )
         if settings.api_gateway_logs:
             ApiLogs(self, "ApiLogs", place=Place(settings, self.account))
 

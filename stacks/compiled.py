@@ -21,7 +21,7 @@ from workflows.specification.settings import Encryption, Network
 from workflows.specification.stages import AnyStage, JobStage
 from workflows.state_machine.check import problems_of
 from workflows.state_machine.graph import compile_pipeline
-from workflows.state_machine.watch import compile_watch
+from workflows.state_machine.watch import watch_of
 
 # No user writes these, and JSON and JSONata leave them as they are.
 ACCOUNT = "_0ACCOUNT_0_"
@@ -64,7 +64,7 @@ def compile_for(path: Path, settings: Settings) -> Compiled:
         if stage.role is None
         for uri in packed.stages[stage.name].images.values()
     ]
-    watch = compile_watch(pipeline.name, site)
+    watch = watch_of(pipeline, site)
     return Compiled(pipeline, frozenset(images), json.dumps(definition), json.dumps(watch), packed)
 
 

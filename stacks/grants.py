@@ -3,7 +3,7 @@
     pipeline machine -> creates, describes, stops jobs of its own names; reads what they say in S3; writes
                         down and measures its attempts
     jobs             -> read code and inputs, write under the pipeline's own prefix
-    capacity watch   -> describes and stops jobs of those names; writes its marks
+    capacity watch   -> describes jobs of those names, stops those with the pipeline's tag; writes its marks
     rule             -> starts the watch, and nothing else
     schedule, API    -> `trigger_grants.py`
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.settings import Settings
-from workflows.jobs.job_names import job_prefix
-from workflows.jobs.job_types import JobType
+from workflows.jobs.job_names import OWNER_TAG, job_prefix
+from workflows.jobs.job_types import TRAINING, JobType
 from workflows.jobs.kinds import job_of, job_types
 from workflows.jobs.variables import MARK
 from workflows.jobs.watch_pattern import watch_name
@@ -95,15 +95,24 @@ def machine_grants(pipeline: Pipeline, place: Place, job_role: str) -> Iterator[
 def _run_jobs(pipeline: Pipeline, place: Place, job_type: JobType) -> Iterator[Grant]:
     """`.sync` asks, besides the create call, for the calls with which Step Functions follows and stops it."""
     kind = job_type.word
-    calls = [f"sagemaker:{verb}{kind}Job" for verb in ("Create", "Describe", "Stop")]
+    calls = [f"sagemaker:{verb}{kind}Job" for verb in ("Create", "Describe")]
     own = [place.arn("sagemaker", f"{job_type.lower}-job/{job_prefix(pipeline.name)}*")]
     # Step Functions adds two tags of its own to those of the request.
     yield Grant(f"{kind}Jobs", [*calls, "sagemaker:AddTags", "sagemaker:ListTags"], own, _OF_NAMES)
+    yield _stop_jobs(pipeline, place, job_type)
     yield Grant(f"Find{kind}Jobs", [f"sagemaker:List{kind}Jobs"], ["*"], NO_RESOURCE)
     rule = place.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
     yield Grant(
         f"Follow{kind}Jobs", [f"events:{verb}" for verb in ("PutTargets", "PutRule", "DescribeRule")], [rule]
     )
+
+
+def _stop_jobs(pipeline: Pipeline, place: Place, job_type: JobType) -> Grant:
+    """Jobs are the pipeline's by their name and by their tag: one that somebody gave such a name is not."""
+    own = place.arn("sagemaker", f"{job_type.lower}-job/{job_prefix(pipeline.name)}*")
+    tagged = {"StringEquals": {f"aws:ResourceTag/{OWNER_TAG}": pipeline.name}}
+    stop = f"sagemaker:Stop{job_type.word}Job"
+    return Grant(f"Stop{job_type.word}Jobs", [stop], [own], _OF_NAMES, tagged)
 
 
 def _pass_roles(pipeline: Pipeline, job_role: str) -> Iterator[Grant]:
@@ -213,9 +222,8 @@ def _logs_and_traces() -> Iterator[Grant]:
 def watch_grants(pipeline: Pipeline, place: Place) -> Iterator[Grant]:
     """What the capacity watch calls: it looks at jobs, marks those that it stops, and stops them."""
     jobs = [place.arn("sagemaker", f"training-job/{job_prefix(pipeline.name)}*")]
-    yield Grant(
-        "LookAndStop", ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], jobs, _OF_NAMES
-    )
+    yield Grant("Look", ["sagemaker:DescribeTrainingJob"], jobs, _OF_NAMES)
+    yield _stop_jobs(pipeline, place, TRAINING)
     runs = f"{place.bucket}/{pipeline.name}/runs/*"
     own = any(stage.checkpoints and not stage.shared_prefix for stage in pipeline.jobs)
     progress = [f"{runs}/progress.json"] * own

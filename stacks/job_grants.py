@@ -1,6 +1,6 @@
 """What the jobs may do: SageMaker and the script, in the role of every stage that names none of its own.
 
-    code, inputs -> read    own prefix -> read and write    images, logs, metrics, network, keys -> use
+    own code, inputs -> read    own runs -> read and write    images, logs, metrics, network, keys -> use
 
 What a team's own role may do is the team's matter.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from stacks.grants import NO_RESOURCE, OF_RUNS, Grant, Place, use_key
 from workflows.jobs.kinds import job_of
+from workflows.jobs.site import CODE, INPUTS
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import REFERENCE, JobStage
 
@@ -28,14 +29,14 @@ def job_grants(pipeline: Pipeline, place: Place, images: Iterable[str]) -> Itera
     yield from _pull(place, images)
     yield from _job_logs(place, stages)
     yield from _job_network(stages)
-    yield from use_key(place, write=True)
+    yield from _installation_key(place, stages)
     yield from _stage_keys(place, stages)
 
 
 def _job_files(pipeline: Pipeline, place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
     scripts = any(stage.script for stage in stages)
     local = any(_is_local(value) for stage in stages for value in stage.inputs.values())
-    given = ["code/*"] * scripts + ["inputs/*"] * local
+    given = [f"{pipeline.name}/{CODE}*"] * scripts + [f"{pipeline.name}/{INPUTS}*"] * local
     if given:
         why = "a run goes on with the code of its own version while a newer one is deployed"
         keys = [place.s3(f"{place.bucket}/{key}") for key in given]
@@ -106,13 +107,27 @@ def _job_network(stages: Sequence[JobStage]) -> Iterator[Grant]:
     yield Grant("UseNetwork", verbs, ["*"], why)
 
 
+_OUTPUT = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt")
+"""What SageMaker does with an output key: Encrypt is its guide's word (execution role permissions of
+CreateTrainingJob and CreateProcessingJob), the others are what S3 asks of whoever uploads in parts."""
+
+
+def _installation_key(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
+    """The bucket's own key; it is the output key, too, of every stage that names none."""
+    key = place.settings.kms_key
+    if key and any(stage.encryption.output_key == key for stage in stages):
+        yield Grant("UseKey", _OUTPUT, [key])
+    else:
+        yield from use_key(place, write=True)
+
+
 def _stage_keys(place: Place, stages: Sequence[JobStage]) -> Iterator[Grant]:
     """Keys that stages name themselves, by ARN, id or alias."""
     volumes = {stage.encryption.volume_key for stage in stages}
     outputs = {stage.encryption.output_key for stage in stages} - {place.settings.kms_key}
     for sid, keys, actions in (
         ("Volumes", volumes, ["kms:CreateGrant", "kms:DescribeKey"]),
-        ("Outputs", outputs, ["kms:Decrypt", "kms:GenerateDataKey"]),
+        ("Outputs", outputs, _OUTPUT),
     ):
         named = sorted(key for key in keys if key and "alias/" not in key)
         if named:

@@ -17,6 +17,7 @@ from workflows.specification.mistakes import describe
 from workflows.specification.settings import Model, Network, Tags, problem
 
 CONTEXT_KEY = "relay"
+REDRIVE_DAYS = 14  # after its end, in which Step Functions takes RedriveExecution of a run
 ACCOUNT_DIGITS = 12
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 # Labels between single dots, as S3 takes them.
@@ -33,6 +34,16 @@ def _as_region(region: str) -> str:
     if _partition(region) is None:
         raise problem("region", "expected an AWS region such as us-east-1")
     return region
+
+
+def _as_days_of_old_versions(days: int) -> int:
+    if days < REDRIVE_DAYS:
+        raise problem(
+            "too_few_days",
+            f"found {days}; at least {REDRIVE_DAYS}: so long a run can be redriven, and it may need a "
+            "checkpoint that was overwritten or pruned since",
+        )
+    return days
 
 
 def _partition(region: str) -> str | None:
@@ -59,8 +70,9 @@ class Settings(Model):
     # A run's checkpoints, outputs and models are removed so many days after they were written; None: never.
     # The runs of a pipeline that registers models are always kept, because the registry points at them.
     keep_runs_days: Annotated[int, Field(ge=1)] | None = 365
-    # Days to get back what was overwritten or deleted. Each pruned checkpoint is paid for that much longer.
-    keep_old_versions_days: Annotated[int, Field(ge=1)] = 2
+    # Days to get back what was overwritten or deleted. Each pruned checkpoint is paid for that much longer;
+    # a run that is redriven may need one, as long as Step Functions redrives it.
+    keep_old_versions_days: Annotated[int, AfterValidator(_as_days_of_old_versions)] = REDRIVE_DAYS
 
     network: Network = Network()  # of the jobs of every stage that names none
     permissions_boundary: (

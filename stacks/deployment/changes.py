@@ -58,6 +58,15 @@ def changes_in(described: Iterable[Mapping[str, Any]]) -> list[Change]:
     return sorted(found, key=lambda each: (not each.goes, each.action, each.kind, each.logical_id))
 
 
+def added(template: Mapping[str, Any]) -> list[Change]:
+    """What a template adds where there is no stack yet: each of its resources. Nobody has to be asked."""
+    resources = template["Resources"].items()
+    return sorted(
+        (Change("Add", name, each["Type"]) for name, each in resources),
+        key=lambda each: (each.kind, each.logical_id),
+    )
+
+
 def of_data(changes: Iterable[Change]) -> list[Change]:
     """The changes after which a pipeline no longer finds what it wrote: nobody wants them by accident."""
     return [each for each in changes if each.goes and each.kind in HOLDING_DATA]

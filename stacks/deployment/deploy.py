@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.deployment.changes import Change, of_data
+from stacks.deployment.changes import Change, added, of_data
 from stacks.deployment.dialogue import Dialogue, counted
 from stacks.deployment.errors import DeploymentError
 from stacks.deployment.place import Site
-from stacks.deployment.stack import Pause, Stack
-from stacks.deployment.status import FRESH, WELL, check_deployable, told
+from stacks.deployment.stack import Pause, Proposal, Stack
+from stacks.deployment.status import EMPTY, FRESH, GONE, NONE, WELL, check_deployable, told
 from stacks.names import SHARED
 
 OF_PIPELINE = "Relay: the pipeline "  # how the description of a pipeline's stack begins
@@ -25,7 +25,8 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """`dry_run`: show and change nothing. `let_data_go`: also what leaves a bucket or a table behind."""
+    """`dry_run`: show and change nothing, in an account without any of it, too. `let_data_go`: also what
+    leaves a bucket or a table behind."""
 
     dry_run: bool = False
     let_data_go: bool = False
@@ -67,29 +68,43 @@ def _one(
     stack = Stack(site.client("cloudformation"), name, pause)
     status = stack.status
     check_deployable(name, status, site.region)
+    if options.dry_run and status in {*FRESH, EMPTY}:
+        # Even a change set would make a stack, and a large template needs the bucket that is not there yet.
+        changes = added(template)
+        dialogue.show(name, NONE, changes)
+        return Deployed(name, "shown", changes)
+    if status == EMPTY:
+        dialogue.say(f"{name}: its first deployment failed; the empty stack that it left is removed first")
+        _remove_empty(stack, dialogue, site.region)
+        stack, status = Stack(site.client("cloudformation"), name, pause), NONE
     dialogue.say(f"{name}: asking CloudFormation what would change ...")
     proposal = stack.propose(template, site.settings.tags, site.put_template)
     if proposal is None:
         dialogue.say(f"{name}: nothing to change")
         return Deployed(name, "unchanged", (), stack.outputs())
     dialogue.show(name, status, proposal.changes)
-    try:
-        if not options.let_data_go:
-            _refuse_loss(name, proposal.changes)
-        agreed = not options.dry_run and dialogue.agree(f"Deploy {name} to {site.account}/{site.region}?")
-    except BaseException:
-        stack.drop()
-        raise
-    if not agreed:
+    if not _agreed(site, stack, proposal, dialogue, options):
         stack.drop()
         return Deployed(name, "shown" if options.dry_run else "declined", proposal.changes)
     stack.execute(proposal)
     failed = dialogue.follow(stack.follow())
-    _check_end(stack, [f"{each.logical_id}: {each.reason}" for each in failed], site.region)
+    _check_end(stack, [f"{each.logical_id}: {each.reason}" for each in failed], dialogue, site.region)
     if name == SHARED:
         stack.protect()
     outcome = "created" if status in FRESH else "updated"
     return Deployed(name, outcome, proposal.changes, stack.outputs())
+
+
+def _agreed(site: Site, stack: Stack, proposal: Proposal, dialogue: Dialogue, options: Options) -> bool:
+    """Whether the change set is to be carried out; it is dropped where nobody can say so."""
+    try:
+        if not options.let_data_go:
+            _refuse_loss(stack.name, proposal.changes)
+        where = f"{site.account}/{site.region}"
+        return not options.dry_run and dialogue.agree(f"Deploy {stack.name} to {where}?")
+    except BaseException:
+        stack.drop()
+        raise
 
 
 def _refuse_loss(name: str, changes: Sequence[Change]) -> None:
@@ -103,16 +118,31 @@ def _refuse_loss(name: str, changes: Sequence[Change]) -> None:
         )
 
 
-def _check_end(stack: Stack, reasons: Sequence[str], region: str) -> None:
+def _check_end(stack: Stack, reasons: Sequence[str], dialogue: Dialogue, region: str) -> None:
     status = stack.status
     if status in WELL:
         return
     lines = "".join(f"\n  {reason}" for reason in reasons) or "\n  no reason was given: see its events"
-    after = told(stack.name, status or "ROLLBACK_COMPLETE", region) if status else "nothing of it is left"
+    if status == EMPTY:
+        _remove_empty(stack, dialogue, region)
+    if status in {EMPTY, NONE}:
+        raise DeploymentError(
+            f"{stack.name} could not be deployed:{lines}\nNothing of it is left: mend that and deploy again."
+        )
+    after = told(stack.name, status, region)
     raise DeploymentError(
-        f"{stack.name} could not be deployed and is {status or 'gone'}:{lines}"
+        f"{stack.name} could not be deployed and is {status}:{lines}"
         + (f"\nNow: {after}" if after else "\nWhat was there before is there again.")
     )
+
+
+def _remove_empty(stack: Stack, dialogue: Dialogue, region: str) -> None:
+    """Removes a stack without resources. Raises DeploymentError where it stays, with what to do."""
+    stack.delete()
+    dialogue.follow(stack.follow())
+    status = stack.status
+    if status not in {NONE, GONE}:
+        raise DeploymentError(f"the stack {stack.name} is {status}: {told(stack.name, status, region)}")
 
 
 def left_over(site: Site, names: Sequence[str]) -> Iterator[str]:

@@ -58,8 +58,8 @@ class Site:
             if error.response["Error"]["Code"] != "NoSuchBucket":
                 raise
             raise DeploymentError(
-                f"the template is too large for a request and the bucket {self.bucket} is not there yet: "
-                "deploy the stack `relay` first (without --dry-run)"
+                f"the template is too large for a request, and the bucket {self.bucket} for it is not "
+                "there: make it again, or name another as `bucket` in cdk.json"
             ) from None
         suffix = "amazonaws.com.cn" if self.settings.partition == "aws-cn" else "amazonaws.com"
         return f"https://{self.bucket}.s3.{self.region}.{suffix}/{key}"

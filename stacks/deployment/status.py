@@ -6,11 +6,12 @@ from stacks.deployment.errors import DeploymentError
 
 NONE = ""  # there is no such stack
 FRESH = frozenset({NONE, "REVIEW_IN_PROGRESS"})  # the latter: a change set was made and never carried out
+EMPTY = "ROLLBACK_COMPLETE"  # a first deployment failed and was undone: nothing is left but the stack's name
 GONE = "DELETE_COMPLETE"
 WELL = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", GONE})
 
 _TO_DO = {
-    "ROLLBACK_COMPLETE": "its first deployment failed and was undone; an empty stack is left, which can only "
+    EMPTY: "its first deployment failed and was undone; an empty stack is left, which can only "
     "be removed: aws cloudformation delete-stack --stack-name {name} --region {region}, then deploy again",
     "ROLLBACK_FAILED": "its first deployment failed and could not be undone: see its events in the "
     "console, delete the stack there, then deploy again",
@@ -34,7 +35,7 @@ def check_deployable(name: str, status: str, region: str) -> None:
         raise DeploymentError(
             f"the stack {name} is {status}: CloudFormation is at work on it; wait for its end and try again"
         )
-    if status in _TO_DO:
+    if status in _TO_DO and status != EMPTY:  # an empty one is removed first
         raise DeploymentError(f"the stack {name} is {status}: {told(name, status, region)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stacks.deployment.stack import Stack
-from stacks.deployment.status import FRESH, WELL, busy, told
+from stacks.deployment.status import EMPTY, FRESH, WELL, busy, told
 from stacks.doctor.findings import FAIL, OK, WARN, Finding, is_missing
 
 PENDING = "PendingConfirmation"
@@ -25,6 +25,8 @@ def check_stacks(cloudformation: Any, names: Sequence[str], region: str) -> Iter
             yield Finding(subject, OK, status)
         elif busy(status):
             yield Finding(subject, WARN, status, "wait for its end")
+        elif status == EMPTY:
+            yield Finding(subject, WARN, "its first deployment failed and was undone", "relay deploy")
         elif status == AS_BEFORE:
             yield Finding(subject, WARN, "the last update failed and was undone", "relay deploy shows why")
         else:

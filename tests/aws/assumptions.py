@@ -69,10 +69,10 @@ KNOWN = {
         "workflows/state_machine/watch.py (the first wait), workflows/local/sagemaker/state_change.py",
         "Each watch looks at its job at once, and again when the patience is over: two transitions more.",
     ),
-    "event-start-time": Assumption(
-        "the event of a job that waits has no TrainingStartTime, or null, until the job has trained",
-        "workflows/jobs/watch_pattern.py, workflows/local/sagemaker/state_change.py",
-        "A job's first wait wakes no watch and lasts until MaxWait: match Starting whatever else it says.",
+    "event-starting": Assumption(
+        "a job that has not trained yet says Starting or Pending in an event while it waits",
+        "workflows/jobs/watch_pattern.py (WAITING), workflows/local/sagemaker/state_change.py",
+        "A job's first wait wakes no watch and lasts until MaxWait: match what its events say.",
     ),
     "api-source-account": Assumption(
         "API Gateway assumes a role whose trust has aws:SourceAccount, IfExists",

@@ -88,7 +88,7 @@ def test_changes_come_from_every_page_what_goes_first():
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name relay-a --region eu-west-1"),
+        ("CREATE_FAILED", "aws cloudformation delete-stack --stack-name relay-a --region eu-west-1"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name relay-a --region eu-west-1"),
         ("UPDATE_IN_PROGRESS", "wait for its end"),
         ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "wait for its end"),
@@ -105,7 +105,15 @@ def test_a_stack_that_takes_no_change_says_what_to_do(status, words):
 
 
 @pytest.mark.parametrize(
-    "status", ["", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"]
+    "status",
+    [
+        "",
+        "REVIEW_IN_PROGRESS",
+        "ROLLBACK_COMPLETE",
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE",
+    ],
 )
 def test_the_others_take_one(status):
     check_deployable("relay-a", status, "eu-west-1")

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from stacks.deployment.stack import LARGEST_BODY
 from tests.stacks.templates import ROOT
 from workflows.commands import cli
 from workflows.commands import deploy as deploy_command
@@ -33,6 +34,18 @@ def test_deploy_tells_its_outcome_as_one_document(relay):
     assert [(each["stack"], each["outcome"]) for each in document["stacks"]] == [("relay", "created")]
     assert document["left_over"] == []
     assert "create complete" in done.stderr
+
+
+def test_a_dry_run_in_a_fresh_account_ends_well_and_leaves_nothing(relay, session, shared, monkeypatch):
+    large = {**shared, "Metadata": {"long": "x" * LARGEST_BODY}}
+    monkeypatch.setattr(deploy_command, "_synthesize", lambda settings, folder: {"relay": large})
+
+    done = relay("deploy", "--dry-run")
+
+    assert done.exit_code == 0, done.output
+    assert "relay: shown" in done.output
+    assert session.client("cloudformation").describe_stacks()["Stacks"] == []
+    assert session.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_a_second_deploy_has_nothing_to_do_and_ends_well(relay):

@@ -139,13 +139,22 @@ def test_a_large_template_goes_through_the_bucket(run, templates, site, screen):
     assert json.loads(body) == templates["relay-digits"]
 
 
-def test_a_dry_run_of_a_large_template_says_that_the_bucket_must_be_there(run, templates, screen):
+def test_a_dry_run_in_a_fresh_account_shows_a_large_template_too_and_makes_nothing(
+    run, templates, site, screen
+):
     templates["relay-digits"]["Metadata"] = {"long": "x" * stacks.LARGEST_BODY}
+    calls = []
+    site.session.events.register("before-call.cloudformation", lambda model, **_: calls.append(model.name))
 
-    with pytest.raises(
-        DeploymentError, match=f"the bucket {BUCKET} is not there yet: deploy the stack `relay`"
-    ):
-        run(screen.yes(), Options(dry_run=True))
+    done = run(screen.typing(), Options(dry_run=True))
+
+    assert [(each.stack, each.outcome, len(each.changes)) for each in done] == [
+        ("relay", "shown", len(templates["relay"]["Resources"])),
+        ("relay-digits", "shown", 2),
+    ]
+    assert "relay-digits: new, 2 resources to change" in screen.text
+    assert set(calls) == {"DescribeStacks"}
+    assert site.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_pipelines_that_are_no_longer_in_the_settings_are_told(run, site, templates, screen):

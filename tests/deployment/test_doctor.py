@@ -346,7 +346,8 @@ def test_what_is_not_deployed_yet_is_no_failure(site):
         ("CREATE_COMPLETE", OK),
         ("UPDATE_IN_PROGRESS", WARN),
         ("UPDATE_ROLLBACK_COMPLETE", WARN),
-        ("ROLLBACK_COMPLETE", FAIL),
+        ("ROLLBACK_COMPLETE", WARN),
+        ("ROLLBACK_FAILED", FAIL),
         ("UPDATE_ROLLBACK_FAILED", FAIL),
     ],
 )

@@ -19,6 +19,10 @@ TEMPLATE = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket"}}}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def stack_told(status):
+    return {"StackName": NAME, "StackId": ID, "CreationTime": NOW, "StackStatus": status}
+
+
 class Told:
     """A site whose CloudFormation says what it is told to say, in order."""
 
@@ -42,10 +46,7 @@ class Told:
         self.stub.add_response(operation, answer, expected or None)
 
     def status(self, status):
-        self.says(
-            "describe_stacks",
-            {"Stacks": [{"StackName": NAME, "StackId": ID, "CreationTime": NOW, "StackStatus": status}]},
-        )
+        self.says("describe_stacks", {"Stacks": [stack_told(status)]})
 
     def events(self, *events):
         """The newest first, as (number, logical id, status, reason)."""
@@ -166,11 +167,77 @@ def test_a_template_that_cloudformation_refuses_is_told(site, screen):
         deployed(site, screen.yes())
 
 
-def test_a_stack_left_by_a_failed_first_deployment_says_what_to_do_before_anything_is_asked(site, screen):
-    site.status("ROLLBACK_COMPLETE")
+FIRST_FAILED = (
+    (4, NAME, "ROLLBACK_COMPLETE", ""),
+    (3, "Role", "DELETE_COMPLETE", ""),
+    (2, "Role", "CREATE_FAILED", "not authorized to perform: iam:CreateRole"),
+    (1, NAME, "CREATE_IN_PROGRESS", ""),
+)
 
-    with pytest.raises(DeploymentError, match="aws cloudformation delete-stack --stack-name relay-a"):
+
+def removed(site, *before, end="DELETE_COMPLETE"):
+    """CloudFormation removes the empty stack; `before`: its events until then, if nobody has seen them."""
+    site.status("ROLLBACK_COMPLETE")
+    site.events(*before)
+    site.says("delete_stack", {}, StackName=ID)
+    site.events((6, NAME, end, ""), (5, NAME, "DELETE_IN_PROGRESS", ""), *before)
+    site.status(end)
+
+
+def test_a_first_deployment_that_fails_leaves_not_even_the_empty_stack(site, screen):
+    site.says("describe_stacks", {"Stacks": [stack_told("REVIEW_IN_PROGRESS")]}, StackName=NAME)
+    site.status("REVIEW_IN_PROGRESS")
+    site.forgotten()
+    site.made("CREATE")
+    site.change_set(changes=[going("Add")])
+    site.status("REVIEW_IN_PROGRESS")
+    site.events()
+    site.says("execute_change_set", {}, ChangeSetName=SET, StackName=NAME, RetainExceptOnCreate=True)
+    site.events(*FIRST_FAILED)
+    site.status("ROLLBACK_COMPLETE")
+    removed(site, *FIRST_FAILED)
+
+    with pytest.raises(DeploymentError) as caught:
         deployed(site, screen.yes())
+
+    assert str(caught.value) == (
+        "relay-a could not be deployed:"
+        "\n  Role: not authorized to perform: iam:CreateRole"
+        "\nNothing of it is left: mend that and deploy again."
+    )
+
+
+def test_an_empty_stack_that_a_failed_first_deployment_left_is_removed_before_the_next(site, screen):
+    site.status("ROLLBACK_COMPLETE")
+    removed(site, *FIRST_FAILED)
+    site.status("REVIEW_IN_PROGRESS")  # of the new one
+    site.forgotten()
+    site.made("CREATE")
+    site.change_set(changes=[going("Add")])
+    site.status("REVIEW_IN_PROGRESS")
+    site.says("delete_stack", {}, StackName=NAME)
+
+    done = deployed(site, screen.typing("n"))
+
+    assert [each.outcome for each in done] == ["declined"]
+    assert "the empty stack that it left is removed first" in screen.text
+
+
+def test_an_empty_stack_that_cannot_be_removed_says_so(site, screen):
+    site.status("ROLLBACK_COMPLETE")
+    removed(site, *FIRST_FAILED, end="DELETE_FAILED")
+
+    with pytest.raises(DeploymentError, match=r"relay-a is DELETE_FAILED: .* remove it again"):
+        deployed(site, screen.yes())
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_a_dry_run_touches_no_stack_that_holds_nothing(site, screen, status):
+    site.status(status)
+
+    done = deployed(site, screen.typing(), Options(dry_run=True))
+
+    assert [(each.outcome, [c.logical_id for c in each.changes]) for each in done] == [("shown", ["Bucket"])]
 
 
 def test_a_stack_with_a_change_set_that_nobody_carried_out_is_new(site):

@@ -317,7 +317,7 @@ def test_our_launcher_runs_a_packed_script_with_its_hyperparameters(
     )
     source = pack(folder)
     for name, content in source.files.items():
-        world.client("s3").put_object(Bucket="bucket", Key=source.key_prefix + name, Body=content)
+        world.client("s3").put_object(Bucket="bucket", Key=source.key_prefix("demo") + name, Body=content)
     algorithm = training_job("job-1")["AlgorithmSpecification"]
     algorithm["ContainerEntrypoint"] = ["python3", "/opt/ml/input/data/code/launch.py"]
     algorithm["ContainerArguments"] = ["train.py"]
@@ -326,7 +326,7 @@ def test_our_launcher_runs_a_packed_script_with_its_hyperparameters(
             "job-1",
             AlgorithmSpecification=algorithm,
             HyperParameters={"epochs": "3"},
-            InputDataConfig=[channel("code", f"s3://bucket/{source.key_prefix}")],
+            InputDataConfig=[channel("code", "s3://bucket/" + source.key_prefix("demo"))],
         )
     )
     job = final(world, "job-1")

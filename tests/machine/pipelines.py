@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from workflows.jobs.site import Materials, Site
@@ -56,14 +56,15 @@ def materials(found: Pipeline, code: str = "abc") -> dict[str, Materials]:
         elif isinstance(stage, JobStage):
             image = stage.image if isinstance(stage.image, str) else IMAGE
             made[stage.name] = Materials(
-                f"s3://bucket/code/{code}/", {rung.type: image for rung in stage.rungs()}
+                f"s3://bucket/{found.name}/code/{code}/", {rung.type: image for rung in stage.rungs()}
             )
     return made
 
 
-def watch(arrivals: Any = once) -> Watch:
-    """The capacity watch of the pipeline; `arrivals` says when copies of an event come."""
-    return Watch(compile_watch("demo", SITE), watch_pattern("demo"), arrivals)
+def watch(arrivals: Any = once, roles: Iterable[str] = ()) -> Watch:
+    """The capacity watch of the pipeline; `arrivals` says when copies of an event come, `roles` are those of
+    stages that name their own."""
+    return Watch(compile_watch("demo", SITE, roles), watch_pattern("demo"), arrivals)
 
 
 class Run:

@@ -1,6 +1,7 @@
-"""The compiled machines pass both public ASL linters; each catches other mistakes."""
+"""The compiled machines pass the public ASL linters, AWS's own among them; each catches other mistakes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from workflows.runs.rehearsal import compile_file
 from workflows.state_machine.watch import compile_watch
 
 ROOT = Path(__file__).parents[2]
-VALIDATOR = Path(sys.prefix) / "node/node_modules/.bin/asl-validator"
+MODULES = Path(sys.prefix) / "node/node_modules"
+VALIDATOR = MODULES / ".bin/asl-validator"
 # statelint knows no JSONata expression in Wait.Seconds, and wants floats where AWS takes integers.
 FALSE_FINDINGS = re.compile(r"\.Seconds is \"\{%.*should be an Integer|\.BackoffRate is .* should be a Float")
 
@@ -44,6 +46,54 @@ def test_asl_validator_accepts_the_machines(files):
     for path in files:
         done = subprocess.run([VALIDATOR, "--json-path", path], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def told_by_aws(files):
+    """What AWS's language service, the one behind the console's editor, finds; file -> findings.
+
+    It knows the fields of each state in the query language of the machine and where states lead to; inside
+    the expressions it looks for nothing.
+    """
+    if not (MODULES / "amazon-states-language-service").exists():
+        pytest.skip("amazon-states-language-service is not installed: ./scripts/test does, where npm is")
+    done = subprocess.run(
+        ["node", Path(__file__).with_name("states_language.js"), *files],
+        env={**os.environ, "NODE_PATH": str(MODULES)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {Path(file).stem: found for file, found in json.loads(done.stdout).items()}
+
+
+def test_the_language_service_of_aws_accepts_the_machines(files):
+    told = told_by_aws(files)
+
+    assert set(told) == {path.stem for path in files}
+    assert {name: found for name, found in told.items() if found} == {}
+
+
+def broken(change):
+    machine = definition(pipeline({"name": "train"}))
+    change(machine, machine["States"][machine["StartAt"]])
+    assert machine["QueryLanguage"] == "JSONata"
+    return machine
+
+
+MISTAKES = {
+    "nowhere": lambda machine, first: first.update(Next="nowhere"),
+    "unknown": lambda machine, first: first.update(Assigns={}),
+    "start": lambda machine, first: machine.update(StartAt="nowhere"),
+    "retry": lambda machine, first: machine["States"]["train: on spot"].update(Retry={"ErrorEquals": "x"}),
+}
+
+
+def test_the_language_service_of_aws_sees_what_is_wrong(tmp_path):
+    for name, change in MISTAKES.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(broken(change), indent=2))
+
+    told = told_by_aws(sorted(tmp_path.iterdir()))
+
+    assert set(told) == set(MISTAKES)
+    assert all(told.values()), told
 
 
 def test_statelint_accepts_the_machines_but_for_its_known_false_findings(files):

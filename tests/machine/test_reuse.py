@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.machine.pipelines import Run, definition, materials, pipeline
+from workflows.jobs.site import Materials
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.state_machine.start import content_digest
 
@@ -75,6 +76,18 @@ def test_a_changed_script_runs_again_and_a_changed_budget_does_not():
         digest(image="123456789012.dkr.ecr.us-east-1.amazonaws.com/other:1"),
     ]
     assert len({digest(), *different}) == 1 + len(different)
+
+
+def test_what_a_stage_computes_does_not_depend_on_where_its_code_and_inputs_lie():
+    found = pipeline({**TRAIN, "needs": [], "inputs": {"table": "table.csv"}}).stage("train")
+
+    def digest(bucket, name, code="abc", table="def"):
+        place = f"s3://{bucket}/{name}"
+        inputs = {"table": f"{place}/inputs/{table}/"}
+        return content_digest(found, Materials(f"{place}/code/{code}/", {"": "image"}, inputs))
+
+    assert digest("one", "demo") == digest("two", "demo") == digest("one", "other")
+    assert len({digest("one", "demo"), digest("one", "demo", "new"), digest("one", "demo", table="new")}) == 3
 
 
 def test_the_finished_stages_of_a_failed_run_are_reused():

@@ -222,11 +222,14 @@ def test_a_deadline_is_reckoned_with_the_job_before_its_eyes_and_not_from_the_ev
         {"EnableManagedSpotTraining": False, "StoppingCondition": {"MaxRuntimeInSeconds": 60}},
         {"Environment": {}},
         {"OutputDataConfig": {"S3OutputPath": "s3://bucket/demo-two/runs/x/train/output"}},
+        {"RoleArn": "arn:aws:iam::123456789012:role/somebody-elses"},
+        {"TrainingJobName": "demo-foreign"},
     ],
+    ids=["on demand", "not watched", "writes elsewhere", "another role", "another name"],
 )
 def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
     request = {
-        "TrainingJobName": "demo-foreign",
+        "TrainingJobName": NAMED,
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
         "RoleArn": SITE.job_role_arn,
         "OutputDataConfig": {"S3OutputPath": "s3://bucket/demo/runs/x/train/output"},
@@ -236,9 +239,18 @@ def test_a_job_that_is_not_the_pipelines_is_left_alone(change):
         "Environment": {"RELAY_PATIENCE": "1"},
     }
     world = VirtualWorld({}, bucket="bucket")
-    world.sagemaker.handle("CreateTrainingJob", {**request, **change})
+    found = {**request, **change}
+    world.sagemaker.handle("CreateTrainingJob", found)
 
-    assert look(world, "demo-foreign")["why"] == "no spot job of this pipeline"
+    assert look(world, found["TrainingJobName"])["why"] == "no spot job of this pipeline"
+
+
+def test_a_job_under_a_role_that_its_stage_names_is_the_pipelines_too():
+    own = {**TRAIN, "role": "arn:aws:iam::123456789012:role/of-the-team"}
+    run = Run(pipeline(own), scenario=scenario("none"), watch=watch(roles=[own["role"]]))
+
+    assert run.attempts("train") == [("spot", "no capacity", "spot"), ("spot", "completed", "done")]
+    assert seconds(run) == PATIENCE
 
 
 def test_a_job_that_is_gone_is_nothing_to_do():
@@ -255,37 +267,29 @@ def statuses(run):
 TWICE = {"wait": "2m", "interrupt": ["30%", "60%"], "back": "8m"}
 
 
-def test_each_wait_wakes_one_watch():
-    run = Run(pipeline(TRAIN), scenario=scenario(TWICE), watch=watch())
-
-    assert statuses(run) == ["Starting", "Interrupted", "Interrupted"]
-
-
-def test_both_signs_of_a_wait_wake_a_watch_where_a_deadline_runs():
-    run = Run(pipeline({**TRAIN, "expected": "20m"}, deadline="30h"), scenario=scenario(TWICE), watch=watch())
+@pytest.mark.parametrize("changes", [{}, {"deadline": "30h"}], ids=["without a deadline", "with one"])
+def test_both_signs_of_a_wait_wake_a_watch(changes):
+    run = Run(pipeline({**TRAIN, "expected": "20m"}, **changes), scenario=scenario(TWICE), watch=watch())
 
     assert statuses(run) == ["Starting", *["Interrupted", "Starting"] * 2]
+    assert set(endings(run)) == {"nothing to do"}
 
 
 def without(status):
     return lambda event: () if event["detail"]["SecondaryStatus"] == status else (0.0,)
 
 
-@pytest.mark.parametrize(
-    ("deadline", "waited"),
-    [pytest.param("30h", PATIENCE, id="deadline"), pytest.param(None, None, id="none")],
-)
-def test_a_lost_sign_costs_no_deadline_and_otherwise_the_wait_until_max_wait(deadline, waited):
-    changes = {} if deadline is None else {"deadline": deadline}
+@pytest.mark.parametrize("lost", ["Interrupted", "Starting"])
+@pytest.mark.parametrize("changes", [{}, {"deadline": "30h"}], ids=["without a deadline", "with one"])
+def test_one_lost_sign_of_a_wait_makes_it_no_longer(lost, changes):
     run = Run(
         pipeline({**TRAIN, "expected": "20m"}, **changes),
         scenario=scenario({"interrupt": "50%"}),
-        watch=watch(without("Interrupted")),
+        watch=watch(without(lost)),
     )
 
     assert run.attempts("train") == [("spot", "interrupted", "spot"), ("spot", "completed", "done")]
-    trained = LAUNCH + 600
-    assert seconds(run) == (trained + waited if waited else 3600 + PATIENCE)
+    assert seconds(run) == LAUNCH + 600 + PATIENCE  # half of the work of 1200 s, then nothing
 
 
 NAMED = "demo--train-0123456789-0-1"
@@ -298,7 +302,7 @@ KNOWN = {"Tags": {"relay:look-after": "600", "relay:interruptions-left": "5"}}
         ({"SecondaryStatus": "Starting"}, True),
         ({"SecondaryStatus": "Starting", **KNOWN}, True),
         ({"SecondaryStatus": "Starting", **KNOWN, "TrainingStartTime": None}, True),
-        ({"SecondaryStatus": "Starting", **KNOWN, "TrainingStartTime": 1767614400000}, False),
+        ({"SecondaryStatus": "Starting", **KNOWN, "TrainingStartTime": 1767614400000}, True),
         ({"SecondaryStatus": "Starting", "TrainingStartTime": 1767614400000}, True),
         ({"SecondaryStatus": "Starting", "Tags": [], "TrainingStartTime": 1767614400000}, True),
         (

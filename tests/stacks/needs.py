@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.stacks.samples import arn, evaluated, evaluated_watch, states
+from workflows.specification.pipeline import END_OF_OWNER
 
+OWNER = "aws:ResourceTag/relay:pipeline"
 RULE = "rule/StepFunctionsGetEventsForSageMaker{}JobsRule"
 LOGGING = [f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")]
 LOGGING += ["ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
@@ -21,6 +23,24 @@ NETWORK = [f"{verb}NetworkInterface{what}" for verb in ("Create", "Delete") for 
 NETWORK += [
     f"Describe{what}" for what in ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
 ]
+# What SageMaker itself does in the role of a job, whatever its script does: "CreateTrainingJob API" and
+# "CreateProcessingJob API: Execution Role Permissions" in its developer guide, "SageMaker roles".
+IN_THE_ROLE = {
+    "always": (
+        "cloudwatch:PutMetricData", "logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup",
+        "logs:DescribeLogStreams", "s3:GetObject", "s3:PutObject", "s3:ListBucket",
+        "ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer",
+        "ecr:BatchGetImage",
+    ),
+    "in a network": tuple(f"ec2:{verb}" for verb in NETWORK),
+    "with an encrypted input": ("kms:Decrypt",),
+    "with a key for the output": ("kms:Encrypt",),
+    "with a key for the volume": ("kms:CreateGrant",),
+}  # fmt: skip
+# S3 asks of whoever uploads to, or in parts under, a key ("Protecting data using SSE-KMS"); the volume's key
+# is described before it is used.
+OF_OUTPUT_KEY = ("kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey")
+OF_VOLUME_KEY = ("kms:CreateGrant", "kms:DescribeKey")
 # A job without checkpoints has no progress: the watch reads what cannot be there, and catches any refusal.
 NEVER_THERE = "/outputprogress.json"
 
@@ -90,10 +110,12 @@ def of_call(resource: str, arguments: Mapping[str, Any]) -> list[Need]:
 def _sync(kind: str, arguments: Mapping[str, Any]) -> list[Need]:
     """As AWS.md lists them: Step Functions follows a job by a rule of its own, and stops and tags it."""
     job = arn("sagemaker", f"{kind.lower()}-job/{arguments[f'{kind}JobName']}")
-    calls = [f"{verb}{kind}Job" for verb in ("Create", "Describe", "Stop")] + ["AddTags", "ListTags"]
+    calls = [f"{verb}{kind}Job" for verb in ("Create", "Describe")] + ["AddTags", "ListTags"]
     rule = arn("events", RULE.format(kind))
+    tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in arguments["Tags"]}
     return [
         *(Need(f"sagemaker:{call}", job) for call in calls),
+        Need(f"sagemaker:Stop{kind}Job", job, tags),
         *(Need(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")),
         Need("iam:PassRole", arguments["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"}),
     ]
@@ -118,11 +140,10 @@ def _sagemaker(action: str, arguments: Mapping[str, Any]) -> list[Need]:
             *(Need("s3:GetObject", s3(uri)) for uri in models),
         ]
     kind = "training" if "TrainingJobName" in arguments else "processing"
-    return [
-        Need(
-            f"sagemaker:{action}", arn("sagemaker", f"{kind}-job/{arguments[f'{kind.capitalize()}JobName']}")
-        )
-    ]
+    name = arguments[f"{kind.capitalize()}JobName"]
+    # Of the job's tags only what its name says, too, is known here.
+    tags = {OWNER: name.partition(END_OF_OWNER)[0]} if action.startswith("Stop") else {}
+    return [Need(f"sagemaker:{action}", arn("sagemaker", f"{kind}-job/{name}"), tags)]
 
 
 def _s3(action: str, arguments: Mapping[str, Any]) -> list[Need]:
@@ -170,17 +191,44 @@ def _of_key(needs: Iterable[Need], key: str | None) -> list[Need]:
 
 
 # -------------------------------------------------------------------------------------------------- jobs
-def of_jobs(machine: Mapping[str, Any], role: str, key: str | None = None) -> list[Need]:
-    """The needs of the jobs that a machine starts in that role."""
-    requests = [
+def requests_of(machine: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+    """The requests of the jobs that a machine starts in that role."""
+    return [
         request
         for name, state in states(json.loads(machine["DefinitionString"]))
         if str(state.get("Resource")).endswith(".sync")
         for request in evaluated(machine, name)
         if request["RoleArn"] == role
     ]
-    found = [need for request in requests for need in _of_request(request)]
+
+
+def of_jobs(machine: Mapping[str, Any], role: str, key: str | None = None) -> list[Need]:
+    """The needs of the jobs that a machine starts in that role."""
+    found = [need for request in requests_of(machine, role) for need in _of_request(request)]
     return found + _of_key(found, key)
+
+
+def in_the_role(request: Mapping[str, Any], key: str | None) -> set[str]:
+    """The actions of SageMaker's guide for one request; `key`: that of the bucket with its inputs."""
+    cluster, output = _keyed(request)
+    holds = {
+        "always": True,
+        "in a network": _in_a_network(request),
+        "with an encrypted input": key is not None,
+        "with a key for the output": "KmsKeyId" in output,
+        "with a key for the volume": "VolumeKmsKeyId" in cluster,
+    }
+    return {action for when, actions in IN_THE_ROLE.items() if holds[when] for action in actions}
+
+
+def _in_a_network(request: Mapping[str, Any]) -> bool:
+    return bool(request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig"))
+
+
+def _keyed(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The cluster and the output of a request, which may name keys."""
+    cluster = request.get("ResourceConfig") or request["ProcessingResources"]["ClusterConfig"]
+    return cluster, request.get("OutputDataConfig") or request["ProcessingOutputConfig"]
 
 
 def _of_request(request: Mapping[str, Any]) -> Iterator[Need]:
@@ -201,7 +249,7 @@ def _of_request(request: Mapping[str, Any]) -> Iterator[Need]:
     for verb in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
         yield Need(f"logs:{verb}", arn("logs", f"{group}:log-stream:job/algo-1"))
     yield Need("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": f"/aws/sagemaker/{kind}Jobs"})
-    if request.get("VpcConfig") or request.get("NetworkConfig", {}).get("VpcConfig"):
+    if _in_a_network(request):
         yield from (Need(f"ec2:{verb}") for verb in NETWORK)
 
 
@@ -229,14 +277,13 @@ def _files(request: Mapping[str, Any], training: bool) -> Iterator[Need]:
 
 
 def _keys(request: Mapping[str, Any]) -> Iterator[Need]:
-    cluster = request.get("ResourceConfig") or request["ProcessingResources"]["ClusterConfig"]
-    output = request.get("OutputDataConfig") or request["ProcessingOutputConfig"]
+    cluster, output = _keyed(request)
     for key, verbs in (
-        (cluster.get("VolumeKmsKeyId"), ("CreateGrant", "DescribeKey")),
-        (output.get("KmsKeyId"), ("Decrypt", "GenerateDataKey")),
+        (cluster.get("VolumeKmsKeyId"), OF_VOLUME_KEY),
+        (output.get("KmsKeyId"), OF_OUTPUT_KEY),
     ):
         if key:
             alias = {"kms:ResourceAliases": key} if key.startswith("alias/") else {}
             place = "some-id" if alias else key
             resource = place if place.startswith("arn:") else arn("kms", f"key/{place}")
-            yield from (Need(f"kms:{verb}", resource, alias) for verb in verbs)
+            yield from (Need(verb, resource, alias) for verb in verbs)

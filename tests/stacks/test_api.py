@@ -402,6 +402,15 @@ def test_the_model_is_a_schema_of_draft_4_and_knows_no_schedule(triggered):
     check_input(GRAPH, {"scheduled": "2026-01-01T00:00:00Z"})
 
 
+def test_the_method_goes_before_the_model_that_it_names_by_a_text(triggered):
+    resources = triggered["relay-digits"]["Resources"]
+    (model,) = [name for name, each in resources.items() if each["Type"] == "AWS::ApiGateway::Model"]
+    naming = [each for each in resources.values() if each.get("Properties", {}).get("RequestModels")]
+
+    assert len(naming) == 1
+    assert model in naming[0]["DependsOn"]
+
+
 # ------------------------------------------------------------------------------------------ the stage
 def test_every_method_wants_a_signature_and_checks_what_it_is_sent(triggered):
     template = Resolved(triggered["relay-digits"])

@@ -14,6 +14,7 @@ from tests.stacks.templates import KEY, Resolved
 PIPELINES = ["digits", "graph", "everything"]
 BUCKET = "arn:aws:s3:::relay-123456789012-us-east-1"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/relay-ledger"
+OURS, THEIRS = {needs.OWNER: "digits"}, {needs.OWNER: "other"}
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
 
@@ -101,6 +102,29 @@ def test_everything_that_is_called_is_allowed(deployed):
         assert not missing, who
 
 
+def test_the_jobs_may_do_all_that_sagemaker_does_in_their_role(deployed):
+    """By SageMaker's own guide, for each request that the machine makes."""
+    name, template, key = deployed
+    job_role = next(r for r in template.of_type("IAM::Role") if r.startswith("JobRole"))
+    role = f"arn:aws:iam::123456789012:role/{job_role}"
+    requests = needs.requests_of(template.machine(name), role)
+    allowed_actions = {action for _, action, _ in parts(template.statements(role))}
+
+    assert requests
+    for request in requests:
+        assert needs.in_the_role(request, key) <= allowed_actions
+
+
+def test_whoever_writes_with_a_key_for_outputs_may_encrypt_with_it(everything):
+    template = Resolved(everything["relay-everything"])
+    jobs = next(s for who, s, _ in roles("everything", template, KEY) if who == "jobs")
+    own = arn("kms", "key/11111111-2222-3333-4444-555555555555")
+
+    for key in (KEY, own):  # the installation's, and the one that a stage names
+        for action in needs.OF_OUTPUT_KEY:
+            assert allowed(Need(action, key), jobs), (action, key)
+
+
 def test_everything_that_is_allowed_is_called(deployed):
     for who, statements, needed in every_role(*deployed):
         superfluous = [
@@ -180,12 +204,20 @@ def test_a_role_is_taken_on_by_its_service_for_this_account_only(deployed):
     "need",
     [
         Need("sagemaker:CreateTrainingJob", arn("sagemaker", "training-job/other-train-1")),
-        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/other-train-1")),
+        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/other-train-1"), OURS),
         # One whose name begins alike.
-        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/digits-large--train-1")),
+        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/digits-large--train-1"), OURS),
+        # One that somebody gave a name of ours: it has not our tag.
+        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/digits--train-1")),
+        Need("sagemaker:StopTrainingJob", arn("sagemaker", "training-job/digits--train-1"), THEIRS),
+        Need("sagemaker:StopProcessingJob", arn("sagemaker", "processing-job/digits--prepare-1"), THEIRS),
+        Need("s3:GetObject", f"{BUCKET}/other/code/1/source.tar.gz"),
+        Need("s3:GetObject", f"{BUCKET}/other/inputs/1/table.csv"),
+        Need("s3:GetObject", f"{BUCKET}/code/1/source.tar.gz"),
+        Need("s3:ListBucket", BUCKET, {"s3:prefix": "other/code/"}),
         Need("s3:GetObject", f"{BUCKET}/other/runs/1-a/train/checkpoints/progress.json"),
         Need("s3:GetObject", f"{BUCKET}/other/runs/1-a/train/output/j/output/model.tar.gz"),
-        Need("s3:PutObject", f"{BUCKET}/code/1/launch.py"),
+        Need("s3:PutObject", f"{BUCKET}/digits/code/1/launch.py"),
         Need("s3:DeleteObject", f"{BUCKET}/digits/runs/1-a/train/output/j/output/model.tar.gz"),
         Need("s3:ListBucket", BUCKET, {"s3:prefix": "other/runs/"}),
         Need("iam:PassRole", "arn:aws:iam::123456789012:role/admin", TO_SAGEMAKER),

@@ -121,11 +121,26 @@ def test_both_services_may_publish_and_use_the_key_and_plain_http_may_not(templa
     uses = [s for s in key["KeyPolicy"]["Statement"] if "Service" in s["Principal"]]
     assert {s["Principal"]["Service"] for s in uses} == services
     assert all(s["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"] for s in uses)
-    # EventBridge sends no such key, so with a condition its messages would be lost.
-    conditions = {s["Principal"]["Service"]: s.get("Condition") for s in [*allowed, *uses]}
-    assert conditions == {
-        "events.amazonaws.com": None,
-        "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+
+
+def test_only_this_account_may_publish_and_the_key_serves_only_this_topic(templates):
+    template = Resolved(templates["relay"])
+    (policy,) = template.of_type("SNS::TopicPolicy").values()
+    (key,) = template.of_type("KMS::Key").values()
+    account, topic = {"aws:SourceAccount": ACCOUNT}, {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}
+
+    def conditions(statements):
+        by = [s for s in statements if s["Effect"] == "Allow" and "Service" in s["Principal"]]
+        return {s["Principal"]["Service"]: s.get("Condition") for s in by}
+
+    # EventBridge may not say for whom it publishes; a key's policy must not ask it (SNS developer guide).
+    assert conditions(policy["PolicyDocument"]["Statement"]) == {
+        "events.amazonaws.com": {"StringEqualsIfExists": account},
+        "cloudwatch.amazonaws.com": {"StringEquals": account},
+    }
+    assert conditions(key["KeyPolicy"]["Statement"]) == {
+        "events.amazonaws.com": {"StringEquals": topic},
+        "cloudwatch.amazonaws.com": {"StringEquals": {**account, **topic}},
     }
 
 

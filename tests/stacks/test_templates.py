@@ -199,6 +199,13 @@ def bucket_of(text, folder):
     return bucket
 
 
+def test_old_versions_of_checkpoints_live_as_long_as_a_run_can_be_redriven(templates):
+    (bucket,) = Resolved(templates["relay"]).of_type("S3::Bucket").values()
+    old, _ = bucket["LifecycleConfiguration"]["Rules"]
+
+    assert old["NoncurrentVersionExpiration"] == {"NoncurrentDays": 14}
+
+
 def test_runs_of_a_pipeline_that_registers_models_never_expire(templates):
     (bucket,) = Resolved(templates["relay"]).of_type("S3::Bucket").values()
     rules = bucket["LifecycleConfiguration"]["Rules"]
@@ -264,6 +271,7 @@ def test_two_pipelines_of_one_name_are_refused(synthesize):
         ({"region": "us-east-99"}, "expected an AWS region such as us-east-1"),
         ({"log_days": 8}, "log_days"),
         ({"network": {"subnets": ["subnet-1"]}}, "`subnets` and `security_groups` go together"),
+        ({"keep_old_versions_days": 13}, "found 13; at least 14: so long a run can be redriven"),
         ({"bucket": "team..data"}, "bucket: "),
         ({"bucket": "team.-data"}, "bucket: "),
         (

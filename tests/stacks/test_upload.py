@@ -32,7 +32,7 @@ def test_everything_that_a_machine_names_is_there_and_the_second_time_nothing_is
     assert first.endswith(f"2 of 2 objects uploaded to s3://{BUCKET}")
     assert second.endswith(f"0 of 2 objects uploaded to s3://{BUCKET}")
     text = Resolved(templates["relay-digits"]).machine("digits")["DefinitionString"]
-    (prefix,) = set(re.findall(rf"s3://{BUCKET}/(code/[0-9a-f]+/)", text))
+    (prefix,) = set(re.findall(rf"s3://{BUCKET}/(digits/code/[0-9a-f]+/)", text))
     there = account.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
     assert [each["Key"] for each in there] == [f"{prefix}launch.py", f"{prefix}source.tar.gz"]
 

@@ -83,20 +83,28 @@ def test_equal_sources_have_equal_bytes_and_the_package_travels_with_them(tmp_pa
 
 def test_a_changed_script_has_another_key(tmp_path):
     (tmp_path / "train.py").write_text("print(1)\n")
-    before = pack(tmp_path).key_prefix
+    before = pack(tmp_path).key_prefix("demo")
     (tmp_path / "train.py").write_text("print(2)\n")
 
-    assert pack(tmp_path).key_prefix != before
+    assert pack(tmp_path).key_prefix("demo") != before
+
+
+def test_equal_code_of_two_pipelines_lies_under_the_prefix_of_each(tmp_path):
+    (tmp_path / "train.py").write_text("print(1)\n")
+    one, other = (pack(tmp_path).key_prefix(name) for name in ("one", "other"))
+
+    assert (one.partition("/")[0], other.partition("/")[0]) == ("one", "other")
+    assert one.removeprefix("one") == other.removeprefix("other")
 
 
 def test_a_local_world_in_the_folder_is_not_packed(tmp_path):
     (tmp_path / "train.py").write_text("print(1)\n")
-    before = pack(tmp_path).key_prefix
+    before = pack(tmp_path).key_prefix("demo")
     (tmp_path / "world" / "s3").mkdir(parents=True)
     (tmp_path / "world" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
     (tmp_path / "world" / "s3" / "object").write_text("x")
 
-    assert pack(tmp_path).key_prefix == before
+    assert pack(tmp_path).key_prefix("demo") == before
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path):

@@ -222,11 +222,11 @@ def _scene(pipeline: Pipeline, definition: dict[str, Any], work: Any, outlook: O
     from workflows.planning.questions import spot_types
     from workflows.planning.virtual_runs import Scene
     from workflows.runs.rehearsal import SITE
-    from workflows.state_machine.watch import compile_watch
+    from workflows.state_machine.watch import watch_of
 
     return Scene(
         definition=definition,
-        watch_definition=compile_watch(pipeline.name, SITE),
+        watch_definition=watch_of(pipeline, SITE),
         watch_pattern=watch_pattern(pipeline.name),
         bucket=SITE.bucket,
         models=work.models,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflows.errors import RelayError
+from workflows.jobs.site import CODE
 
 LARGEST = 200 * 1024 * 1024  # bytes of source; data belongs into `inputs`
 CACHE_TAG = "CACHEDIR.TAG"  # marks folders that hold nothing of the user's (Cache Directory Tagging)
@@ -28,15 +29,14 @@ class SourceError(RelayError):
 
 @dataclass(frozen=True)
 class Source:
-    """What is uploaded for a stage's code: file name -> content, under `code/<digest>/`."""
+    """What is uploaded for a stage's code: file name -> content, under `PIPELINE/code/<digest>/`."""
 
     digest: str
     files: dict[str, bytes]
 
-    @property
-    def key_prefix(self) -> str:
-        """The S3 key prefix, with the `/` at its end."""
-        return f"code/{self.digest}/"
+    def key_prefix(self, pipeline: str) -> str:
+        """The S3 key prefix, with the `/` at its end: each pipeline's jobs read their own code only."""
+        return f"{pipeline}/{CODE}{self.digest}/"
 
 
 def pack(folder: Path, *dependencies: Path) -> Source:

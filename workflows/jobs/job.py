@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from workflows.errors import RelayError
-from workflows.jobs.job_names import job_base
+from workflows.jobs.job_names import OWNER_TAG, job_base
 from workflows.jobs.job_types import JobType
 from workflows.jobs.jsonata_text import jsonata, or_else
 from workflows.jobs.site import Materials, Site
@@ -156,7 +156,7 @@ class Job(ABC, Generic[S]):
     def tags(self, pipeline: Pipeline) -> dict[str, str]:
         """The stage's own tags, and those by which Relay finds its jobs."""
         return self.stage.tags | {
-            "relay:pipeline": pipeline.name,
+            OWNER_TAG: pipeline.name,
             "relay:run": jsonata("$run.id"),
             "relay:stage": self.stage.name,
             "relay:attempt": jsonata(f"$string({self.own}.attempt)"),

@@ -11,6 +11,7 @@ import hashlib
 from workflows.specification.aws_limits import LONGEST_JOB_NAME
 from workflows.specification.pipeline import END_OF_OWNER
 
+OWNER_TAG = "relay:pipeline"  # the tag that names a job's pipeline; roles stop no job without it
 STAGE_ID, CONTENT = 6, 8  # hexadecimal digits in a job's name: whose it is, and what it computes
 LONGEST_OWNER = 20  # characters of a pipeline's name, which leaves its stages at least six
 # "-<tag of 10>-<stage and content>-<redrives>-<attempt>", with room for 999 redrives and 9,999 attempts

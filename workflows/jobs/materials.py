@@ -1,7 +1,9 @@
-"""What a pipeline brings along: the code of its stages and its local data, under content-addressed keys.
+"""What a pipeline brings along: the code of its stages and its local data, under keys of its own.
 
-Equal content has an equal key, so an upload that is there already is not repeated, and a machine text that
-names the keys says exactly what it runs.
+    PIPELINE/code/<digest>/...    PIPELINE/inputs/<digest>/...    beside PIPELINE/runs/
+
+The digest is that of the content. Equal content has an equal key, so an upload that is there already is not
+repeated, and a machine text that names the keys says exactly what it runs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from workflows.errors import RelayError
 from workflows.jobs.code_archive import Source, pack
-from workflows.jobs.site import Materials
+from workflows.jobs.site import INPUTS, Materials
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import Image
 from workflows.specification.stages import REFERENCE, JobStage, RegisterStage
@@ -48,13 +50,15 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
         code_prefix = ""
         if stage.script:
             source = _packed_once(sources, folder, (stage.source, *stage.dependencies))
-            uploads |= {source.key_prefix + name: data for name, data in source.files.items()}
-            code_prefix = f"s3://{bucket}/{source.key_prefix}"
+            key = source.key_prefix(pipeline.name)
+            uploads |= {key + name: data for name, data in source.files.items()}
+            code_prefix = f"s3://{bucket}/{key}"
         inputs = {}
         for channel, place in _local_inputs(stage, folder):
             digest, files = _read(place)
-            uploads |= {f"inputs/{digest}/{name}": path for name, path in files.items()}
-            inputs[channel] = f"s3://{bucket}/inputs/{digest}/"
+            key = f"{pipeline.name}/{INPUTS}{digest}/"
+            uploads |= {key + name: path for name, path in files.items()}
+            inputs[channel] = f"s3://{bucket}/{key}"
         images = {kind: image_of(stage.image, kind) for kind in stage.instance_types()}
         stages[stage.name] = Materials(code_prefix, images, inputs)
     return Packed(uploads, stages)

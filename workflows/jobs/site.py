@@ -18,6 +18,16 @@ class Site:
     table: str = TABLE  # of DynamoDB, in which each attempt is written down
 
 
+CODE, INPUTS = "code/", "inputs/"
+"""The parts of a pipeline's own prefix under which its contents lie, each by its digest."""
+
+
+def content_of(uri: str) -> str:
+    """`code/<digest>/` or `inputs/<digest>/` of an uploaded prefix: what it holds, in whichever bucket and
+    under whichever pipeline it lies. Empty for an empty URI."""
+    return "".join(f"{part}/" for part in uri.rstrip("/").split("/")[-2:] if part)
+
+
 @dataclass(frozen=True)
 class Materials:
     """What a stage builds on: images by instance type, its code, uploaded inputs, earlier stages' results.

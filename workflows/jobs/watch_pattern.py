@@ -28,25 +28,18 @@ def watch_name(pipeline: str) -> str:
 
 
 def watch_pattern(pipeline: str) -> dict[str, Any]:
-    """The rule's pattern: one watch for each wait.
+    """The rule's pattern: every event that says that a job of the pipeline waits, whatever else it says.
 
-    The first wait of a job begins with Starting, each later one with Interrupted, and then Starting or not
-    ("Managed Spot Training Lifecycle", SageMaker developer guide, has both). So the Starting of a job that
-    has trained before says nothing new. It wakes a second watch only where a lost event would cost more than
-    that: where a deadline runs (it would be missed; otherwise the wait ends with MaxWait), and where the
-    event does not say that none runs.
+    A wait after an interruption says so twice (Interrupted, Starting) and wakes two watches: each looks for
+    itself, and either event may be lost. What a `Starting` event says of an earlier training is not
+    documented, so the pattern does not ask; nor could it ask for null: CloudFormation's templates hold none.
     """
-    starting = {"SecondaryStatus": ["Starting"]}
     return {
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Training Job State Change"],
         "detail": {
             "TrainingJobName": [{"prefix": job_prefix(pipeline)}],
             "TrainingJobStatus": ["InProgress"],
-            "$or": [
-                {"SecondaryStatus": ["Interrupted", "Pending"]},
-                {**starting, "TrainingStartTime": [{"exists": False}, None]},
-                {**starting, "Tags": {LOOK_AFTER: [{"exists": False}, AT_ONCE]}},
-            ],
+            "SecondaryStatus": list(WAITING),
         },
     }

@@ -167,7 +167,7 @@ def install_and_start(
 
     Raises RunExistsError before anything is changed.
     """
-    from workflows.state_machine.watch import compile_watch
+    from workflows.state_machine.watch import watch_of
 
     pipeline = compiled.pipeline
     runs.refuse_existing(pipeline.name, name)
@@ -175,8 +175,8 @@ def install_and_start(
     _make_table(client("dynamodb"))
     upload(compiled.packed, runs.s3, SITE.bucket)
     machine = runs.install(pipeline.name, compiled.definition, MACHINE_ROLE)
-    watch = runs.install(watch_name(pipeline.name), compile_watch(pipeline.name, SITE), MACHINE_ROLE)
-    _install_rule(client("events"), pipeline.name, watch)
+    watch = runs.install(watch_name(pipeline.name), watch_of(pipeline, SITE), MACHINE_ROLE)
+    install_rule(client("events"), pipeline.name, watch)
     return runs.start(machine, name, run_input)
 
 
@@ -186,7 +186,7 @@ def restore(client: Client) -> None:
     if pipelines:
         _make_table(client("dynamodb"))
     for name, machine in pipelines.items():
-        _install_rule(client("events"), name, watch_name(machine))
+        install_rule(client("events"), name, watch_name(machine))
 
 
 def resume(world: LocalWorld, run: str, console: Console, *, quiet: bool) -> Rehearsal:
@@ -208,7 +208,7 @@ def redrivable(runs: Runs, run: str) -> dict[str, Any]:
     return execution
 
 
-def _install_rule(events: Any, pipeline: str, watch_arn: str) -> None:
+def install_rule(events: Any, pipeline: str, watch_arn: str) -> None:
     """EventBridge starts the watch when a job of the pipeline waits for capacity."""
     rule = watch_name(pipeline)
     events.put_rule(Name=rule, EventPattern=json.dumps(watch_pattern(pipeline)), State="ENABLED")

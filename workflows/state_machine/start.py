@@ -19,7 +19,7 @@ from typing import Any
 
 from workflows.jobs.job import parameters
 from workflows.jobs.job_names import CONTENT, stage_id
-from workflows.jobs.site import Materials
+from workflows.jobs.site import Materials, content_of
 from workflows.policy.outcomes import Hold
 from workflows.policy.prices import PriceBook
 from workflows.specification import deadlines
@@ -168,9 +168,12 @@ def content_digest(stage: JobStage, materials: Materials) -> str:
     Its code, image, inputs and parameters do; where it runs, how patiently and for how long do not.
     """
     told = {
-        "code": materials.code_prefix.rpartition("//")[2].partition("/")[2],
+        "code": content_of(materials.code_prefix),
         "images": sorted(set(materials.images.values())),
-        "inputs": {name: materials.inputs.get(name, value) for name, value in stage.inputs.items()},
+        "inputs": {
+            name: content_of(materials.inputs[name]) if name in materials.inputs else value
+            for name, value in stage.inputs.items()
+        },
         **stage.model_dump(
             mode="json",
             include={

@@ -16,7 +16,8 @@ once, and so has a job that has used up its interruptions or runs against a dead
 
 Events come twice, late or never, so:
 
-- twice: each watch looks for itself; both would leave the same mark, and the second stop is refused.
+- twice (and each wait after an interruption says so twice, Interrupted and Starting): each watch looks for
+  itself; both would leave the same mark, and the second stop is refused.
 - late: the time counts from the job's own transitions, not from the event.
 - never: MaxWait (limit + patience) ends the waiting.
 
@@ -37,14 +38,17 @@ our look and our stop would overwrite it. Nobody else writes where the mark is, 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from workflows.jobs.job_names import job_prefix
 from workflows.jobs.jsonata_text import fields, jsonata, millis, or_else
 from workflows.jobs.site import Site
 from workflows.jobs.variables import MARK
 from workflows.jobs.watch_pattern import LEFT_TAG, LOOK_AFTER, WAITING
 from workflows.jobs.watched import INTERRUPTIONS_LEFT, NO_DEADLINE, PATIENCE, REDONE, SLACK
 from workflows.ledger.vocabulary import WATCH_REFUSED
+from workflows.specification.pipeline import Pipeline
 from workflows.state_machine import language as asl
 from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
 from workflows.state_machine.tasks import sdk_task
@@ -55,10 +59,16 @@ _CAUSE = or_else("$states.errorOutput.Cause", "$states.errorOutput.Error")
 _SAID = jsonata(f'{{"job": {_JOB}, "why": $look.why}}')
 
 
-def compile_watch(pipeline: str, site: Site) -> dict[str, Any]:
-    """The definition of the capacity watch of the pipeline with this name."""
+def watch_of(pipeline: Pipeline, site: Site) -> dict[str, Any]:
+    """The definition of the capacity watch of a pipeline."""
+    return compile_watch(pipeline.name, site, [stage.role for stage in pipeline.jobs if stage.role])
+
+
+def compile_watch(pipeline: str, site: Site, roles: Iterable[str] = ()) -> dict[str, Any]:
+    """The definition of the capacity watch of the pipeline with this name; `roles`: those that its stages
+    name themselves."""
     first = asl.Wait("wait for capacity", seconds=jsonata(_FIRST))
-    look = _look(pipeline, site)
+    look = _look(_ours(pipeline, site, [site.job_role_arn, *roles]), site)
     wait = asl.Wait("wait for the patience that is left", seconds=jsonata("$look.seconds"))
     how_far, mark, stop = _how_far(site), _mark(site), _stop(site, look)
     choice = asl.Choice("does it wait for capacity")
@@ -78,9 +88,9 @@ def compile_watch(pipeline: str, site: Site) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------ states
-def _look(pipeline: str, site: Site) -> Any:
+def _look(ours: str, site: Site) -> Any:
     """Describes the job and decides; every state passes the event on, for the next look."""
-    look = {"look": jsonata(_looked(f"s3://{site.bucket}/", pipeline))}
+    look = {"look": jsonata(_looked(f"s3://{site.bucket}/", ours))}
     state = _task(
         "look at the job", site, "sagemaker:describeTrainingJob", {"TrainingJobName": jsonata(_JOB)}, look
     )
@@ -154,16 +164,23 @@ To the second, as that time is: a look that comes a moment too early waits for t
 _NOT_SEEN = f'{{"next": $contains({_CAUSE}, "not found") ? "leave" : "fail", "why": {_CAUSE}}}'
 
 
-def _looked(bucket: str, pipeline: str) -> str:
+def _ours(pipeline: str, site: Site, roles: Iterable[str]) -> str:
+    """Whether `$job` is a spot job that the pipeline's machine made: by its name, its role and where it
+    writes. By its tag IAM knows it (`stacks/grants.py`): who has not ours cannot be stopped."""
+    runs, prefix = f"s3://{site.bucket}/{pipeline}/runs/", job_prefix(pipeline)
+    return (
+        f"$job.EnableManagedSpotTraining = true and $exists($job.Environment.{PATIENCE}) "
+        f'and $substring($job.TrainingJobName, 0, {len(prefix)}) = "{prefix}" '
+        f"and $job.RoleArn in {json.dumps(list(dict.fromkeys(roles)))} "
+        f'and $substring($place, 0, {len(runs)}) = "{runs}"'
+    )
+
+
+def _looked(bucket: str, ours: str) -> str:
     """The variable `$look`: what to do, why, how long to wait, and the keys of the mark and of the progress.
 
     Whatever AWS left out counts for leaving the job alone.
     """
-    runs = f"{bucket}{pipeline}/runs/"
-    ours = (
-        f"$job.EnableManagedSpotTraining = true and $exists($job.Environment.{PATIENCE}) "
-        f'and $substring($place, 0, {len(runs)}) = "{runs}"'
-    )
     left_alone = [
         (f"$not({ours})", _says("leave", '"no spot job of this pipeline"')),
         ('$job.TrainingJobStatus != "InProgress"', _says("leave", '"the job is " & $job.TrainingJobStatus')),
