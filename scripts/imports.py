@@ -48,8 +48,6 @@ FORBIDDEN = {
 ALLOWED = {
     # Durations as people write them, in the scenario files.
     ("workflows.local.scenario", "workflows.specification.durations"),
-    # Relay's own rules, evaluated in Python for speed.
-    ("workflows.local.step_functions.jsonata.expressions", "workflows.policy.rules"),
 }
 
 

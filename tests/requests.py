@@ -9,7 +9,7 @@ from workflows.jobs.kinds import job_of
 from workflows.jobs.site import Materials, Site
 from workflows.ledger.vocabulary import variable
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.policy.prices import load_prices
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.stages import JobStage

@@ -122,7 +122,7 @@ KNOWN = {
     ),
     "multi-instance": Assumption(
         "an interruption of one instance restarts the whole job: all train again from the checkpoint",
-        "workflows/local/sagemaker/jobs.py, workflows/checkpointing/ranks.py",
+        "workflows/local/sagemaker/job_life.py, workflows/checkpointing/ranks.py",
         "The surviving instances keep files newer than the restored checkpoint: clear the folder at start.",
     ),
 }

@@ -9,8 +9,8 @@ from tests.training_jobs import training_job
 from workflows.local.capacity import Capacity, Scripted
 from workflows.local.clock import VirtualClock
 from workflows.local.objects import MemoryObjects
-from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload
+from workflows.local.sagemaker.sagemaker_api import SageMaker
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import parse_scenario
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.machine.pipelines import Run, pipeline
 from workflows.local import service_model
 from workflows.local.acceptance import MISFIT
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 FOREIGN = [
     None,

@@ -7,8 +7,8 @@ import pytest
 from tests.machine.pipelines import Run, pipeline, watch
 from workflows.ledger.attempts import NAMESPACE, read
 from workflows.ledger.receipt import as_json
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import Failure, WorkModel
+from workflows.local.service_errors import ServiceError
 from workflows.policy.prices import load_prices
 
 TRAIN = {"name": "train"}

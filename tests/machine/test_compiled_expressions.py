@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from tests.machine import pipelines
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.step_functions import interpreter
-from workflows.local.step_functions.jsonata.compiled.values import MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.library_values import MAX_STEPS, UnsureError
 from workflows.local.step_functions.jsonata.expressions import Expression, Expressions
-from workflows.local.step_functions.jsonata.templates import expressions_in
-from workflows.local.step_functions.jsonata.values import (
+from workflows.local.step_functions.jsonata.json_values import (
     ExpressionError,
     UnsupportedResultError,
     plain,
     prepare,
 )
+from workflows.local.step_functions.jsonata.templates import expressions_in
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.json"))
 MOMENT = datetime(2026, 1, 5, 12, 30, 15, 250_000, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.machine.world import ROLE, TASK, World, machine
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 END = ("end", {"Type": "Succeed"})
 

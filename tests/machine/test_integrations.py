@@ -13,10 +13,10 @@ from botocore.config import Config
 
 from tests.machine.world import ROLE, World, machine
 from workflows.local.clock import VirtualClock
-from workflows.local.errors import ServiceError
 from workflows.local.objects import MemoryObjects
-from workflows.local.step_functions.api import StepFunctions
+from workflows.local.service_errors import ServiceError
 from workflows.local.step_functions.integrations import AwsIntegrations
+from workflows.local.step_functions.step_functions_api import StepFunctions
 
 TRAIN = "arn:aws:states:::sagemaker:createTrainingJob.sync"
 DESCRIBE = "arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob"

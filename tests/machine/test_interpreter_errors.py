@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.machine.world import JOB, TASK, World, machine
-from workflows.local.errors import TaskError
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.retry import Retrier, matches
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import read_json, size_of, text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.limits import MAX_PAYLOAD, fitting
 
 numbers = st.integers(-(2**63), 2**63) | st.floats(1e-4, 1e15) | st.floats(-1e15, -1e-4)

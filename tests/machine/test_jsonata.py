@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import (
+from workflows.local.step_functions.jsonata.json_values import (
     ExpressionError,
     UndefinedError,
     UnsupportedResultError,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.machine.world import TASK, World, assert_shape, machine
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 # A task of 10 s that fails in the first try of its item when it is told to.
 ACT = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.machine.sagemaker_worlds import World
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.virtual import VirtualWorld
 
 GROUP = "arn:aws:sagemaker:us-east-1:000000000000:model-package-group/digits"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workflows.local.errors import ServiceError
 from workflows.local.objects import MemoryObjects
+from workflows.local.service_errors import ServiceError
 
 
 def stored(*keys: str) -> MemoryObjects:

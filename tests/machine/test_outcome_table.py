@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
+from tests.oracle import policy
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
 from workflows.policy import decisions, tally
 from workflows.policy.outcomes import Outcome
@@ -149,7 +150,7 @@ def test_the_rows_cover_the_table():
     ],
 )
 def test_a_create_call_that_is_refused_for_a_while_waits_and_then_gives_up(code, message, expected):
-    from workflows.local.errors import ServiceError
+    from workflows.local.service_errors import ServiceError
 
     refused = []
 
@@ -177,7 +178,7 @@ def test_a_create_call_that_is_refused_for_a_while_waits_and_then_gives_up(code,
 
 
 def assert_decided_as_in_python(run, codes=()):
-    """What the machine made of each attempt's facts is what `decisions.py` makes of them."""
+    """What the machine made of each attempt's facts is what the oracle makes of them."""
     limits = json.loads(assigned(run, "start")["run"])["stages"]["train"]
     before = None
     for name, variables in exits(run):
@@ -185,9 +186,9 @@ def assert_decided_as_in_python(run, codes=()):
         if name == "train: how far did it get" and len(after["ledger"]) > len(before["ledger"]):
             entry = after["ledger"][-1]
             facts = facts_of(before, after, entry, limits, codes)
-            counted = tally.tally(facts)
+            counted = policy.tally(facts)
             assert {name: after[name] for name in tally.COUNTERS} == counted
-            decision = decisions.decide({**facts, **counted})
+            decision = policy.decide({**facts, **counted})
             assert (entry["decision"], entry["why"]) == (decision.next, decision.why)
         before = after or before
 

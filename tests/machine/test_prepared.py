@@ -6,10 +6,10 @@ import pytest
 
 from tests.machine.pipelines import definition, pipeline, watch
 from workflows.local.capacity import Scripted, random_timeline
-from workflows.local.errors import ServiceError
 from workflows.local.prepared import FinishedRun, PreparedMachine
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.scenario import Entry, Random, parse_scenario
+from workflows.local.service_errors import ServiceError
 from workflows.local.virtual import VirtualWorld
 
 FOUND = pipeline({"name": "train", "limit": "6h"}, spot={"retry_budget": 8})

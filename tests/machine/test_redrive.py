@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.machine.world import JOB, TASK, World, machine
-from workflows.local.errors import ServiceError, TaskError
+from workflows.local.service_errors import ServiceError, TaskError
 
 
 def task(name: str, **arguments: Any) -> tuple[str, dict[str, Any]]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.machine.sagemaker_worlds import PREFIX, World, request
-from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.service_errors import ServiceError
 
 MODEL = WorkModel(seconds=1000, steps=100, save_every=100, stall=1, restore=5, download=10)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.machine.sagemaker_worlds import World, request
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.container import refusal
 from workflows.local.sagemaker.work_model import WorkModel
+from workflows.local.service_errors import ServiceError
 
 
 def refused(world: World, operation: str, arguments: dict[str, Any]) -> tuple[str, str]:

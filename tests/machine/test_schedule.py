@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.machine.pipelines import Run, definition, pipeline
 from workflows.local.clock import EPOCH
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import Failure, WorkModel
+from workflows.local.service_errors import ServiceError
 from workflows.local.virtual import VirtualWorld
 from workflows.specification.run_input import RunInputError, check_input
 from workflows.state_machine import worst_case

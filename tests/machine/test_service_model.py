@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 MACHINE = {"name": "m", "roleArn": "arn:aws:iam::000000000000:role/relay", "definition": "{}"}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.machine.world import ROLE, TASK, World, assert_shape, machine
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import Unwritten
-from workflows.local.step_functions.store import latest_moment
+from workflows.local.service_errors import ServiceError
+from workflows.local.step_functions.execution_store import latest_moment
 
 WAIT = machine(("wait", {"Type": "Wait", "Seconds": 100}))
 END = machine(("end", {"Type": "Succeed"}))

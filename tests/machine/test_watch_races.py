@@ -6,8 +6,8 @@ import pytest
 
 from tests.machine.pipelines import Run, pipeline, watch
 from tests.machine.watched import PATIENCE, READINGS, TRAIN, endings, job, scenario, seconds
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import Failure, WorkModel
+from workflows.local.service_errors import ServiceError
 
 
 # ------------------------------------------------------------------------------------------- people

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.machine.pipelines import Run, definition, pipeline, watch
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.work_model import PLATFORM_FAULT, Failure, WorkModel
+from workflows.local.service_errors import ServiceError
 from workflows.runs.rehearsal import compile_file
 from workflows.specification.mistakes import SpecificationError
 from workflows.specification.stages import MOST_TRIALS

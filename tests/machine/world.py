@@ -11,10 +11,10 @@ import simpy
 from botocore.validate import ParamValidator
 
 from workflows.local.clock import VirtualClock
-from workflows.local.errors import TaskError
+from workflows.local.service_errors import TaskError
 from workflows.local.service_model import operation_model
-from workflows.local.step_functions.api import StepFunctions
 from workflows.local.step_functions.integrations import TaskCall
+from workflows.local.step_functions.step_functions_api import StepFunctions
 
 ROLE = "arn:aws:iam::000000000000:role/relay"
 TASK = "arn:aws:states:::aws-sdk:test:act"

@@ -10,8 +10,8 @@ from typing import Any
 
 from workflows.local.server import ACCOUNT, REGION
 from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.json_values import ExpressionError, UndefinedError, prepare
 from workflows.local.step_functions.jsonata.templates import expression_text
-from workflows.local.step_functions.jsonata.values import ExpressionError, UndefinedError, prepare
 from workflows.state_machine.lint import inside
 
 Json = Any

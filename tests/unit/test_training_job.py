@@ -11,7 +11,7 @@ from workflows.jobs.code_archive import SourceError, pack
 from workflows.jobs.job_names import job_base, stage_id
 from workflows.jobs.kinds import job_of
 from workflows.local.step_functions.jsonata.expressions import Expressions
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.specification.stages import TrainStage
 from workflows.state_machine.start import identity
 

@@ -1,4 +1,4 @@
-"""Whether a request keeps to its shape, asked of a function that was made for the shape once.
+"""Makes a function for a shape, once, that tells whether a request keeps to it.
 
     accepted = acceptance(shape)(request)      the request without its nulls, or MISFIT
 

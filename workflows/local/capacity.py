@@ -1,4 +1,4 @@
-"""When capacity comes and goes: always there, scripted, random with a seed, or from a trace.
+"""Models of capacity that comes and goes: always there, scripted, random with a seed, or from a trace.
 
 asked -> granted -> [taken away -> granted again]*      one Supply is one attempt's view of it
 """
@@ -32,7 +32,7 @@ Events = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Demand:
-    """What one job asks for."""
+    """The instances that one job asks for."""
 
     stage: str
     market: Market
@@ -57,7 +57,7 @@ class Supply(Protocol):
 
 
 class Capacity(Protocol):
-    """Where jobs get their instances."""
+    """The source from which jobs get their instances."""
 
     def supply(self, env: simpy.Environment, demand: Demand) -> Supply:
         """Called once for each job, when it is created."""
@@ -87,7 +87,7 @@ class Scripted:
         self._used: Counter[tuple[str, str, str]] = Counter()
 
     def supply(self, env: simpy.Environment, demand: Demand) -> Supply:
-        """The next entry of the stage, or trial; capacity without an end after the last one."""
+        """Takes the next entry of the stage or trial; after the last one capacity has no end."""
         entries = said_of(self._entries[demand.market], demand.stage, demand.trial) or []
         attempts = (demand.market, demand.stage, demand.trial)
         place = self._used[attempts]
@@ -96,7 +96,7 @@ class Scripted:
 
 
 class ScriptedSupply:
-    """What one entry of a scenario says about one attempt."""
+    """One attempt's capacity, as one entry of a scenario describes it."""
 
     def __init__(self, env: simpy.Environment, entry: Entry) -> None:
         self._env = env
@@ -105,7 +105,7 @@ class ScriptedSupply:
         self._asked = 0
 
     def granted(self) -> simpy.Event:
-        """At once, after `wait` or `back`, or never."""
+        """Happens at once, after `wait` or `back`, or never."""
         first = self._asked == 0
         self._asked += 1
         delay = self._entry.wait if first else self._entry.back
@@ -116,7 +116,7 @@ class ScriptedSupply:
         return Later(self._env, delay)
 
     def taken(self, work: Work) -> simpy.Event:
-        """When the stage's progress, or the seconds of training, have come that far."""
+        """Happens when the stage's progress, or the time of training, reaches what the entry says."""
         event = self._env.event()
         if self._interruptions:
             self._env.process(self._take(self._interruptions.pop(0), work, event))
@@ -153,7 +153,7 @@ class Timeline:
         return TimelineSupply(env, self, self._notice)
 
     def next(self, available: bool, now: float) -> float | None:
-        """The first second, `now` or later, at which capacity is (or is not) there."""
+        """Returns the first second, `now` or later, at which capacity is (or is not) there."""
         now += self._start
         index = self._changes_until(now)
         if (self._available_at_zero ^ (index % 2 == 1)) == available:
@@ -171,7 +171,7 @@ class Timeline:
 
 
 class TimelineSupply:
-    """One attempt on a timeline."""
+    """One attempt's capacity on a timeline."""
 
     def __init__(self, env: simpy.Environment, timeline: Timeline, notice: float) -> None:
         self._env = env
@@ -179,11 +179,11 @@ class TimelineSupply:
         self._notice = notice
 
     def granted(self) -> simpy.Event:
-        """When the timeline has capacity."""
+        """Happens when the timeline has capacity."""
         return self._at(self._timeline.next(True, self._env.now), None)
 
     def taken(self, work: Work) -> simpy.Event:
-        """When the timeline has none left, whatever the job is doing then."""
+        """Happens when the timeline has no capacity left, whatever the job is doing then."""
         return self._at(self._timeline.next(False, self._env.now), self._notice)
 
     def _at(self, when: float | None, value: object) -> simpy.Event:
@@ -191,7 +191,7 @@ class TimelineSupply:
 
 
 class Pools:
-    """A timeline of its own for each instance type: they come and go independently."""
+    """Capacity with a timeline of its own for each instance type, independent of the others."""
 
     def __init__(self, make: Callable[[Demand], Timeline]) -> None:
         self._make = make
@@ -217,7 +217,7 @@ def from_scenario(scenario: Scenario, *, seed: int = 0, folder: Path | None = No
 
 
 def random_timeline(means: Random, seed: int | str) -> Timeline:
-    """Exponential times with and without capacity; the same for the same seed."""
+    """Makes a timeline of exponential times with and without capacity; a seed repeats it."""
     rng = random.Random(seed)  # a text seeds by its bytes, the same in every process
     first = rng.random() < means.up / (means.up + means.down)
 

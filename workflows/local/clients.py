@@ -18,10 +18,10 @@ KEY = "relay"  # access key and secret: any will do
 
 
 class LocalClients:
-    """Makes each client once; may be called from any thread."""
+    """Makes each client once; any thread may call it."""
 
     def __init__(self, endpoint_url: str, region: str = REGION, *, attempts: int = 1) -> None:
-        """`attempts`: of each call, before its failure is told."""
+        """`attempts` is how often a call is tried before its failure is raised."""
         self.endpoint_url, self.region = endpoint_url, region
         self._attempts = attempts
         self._session = _session()

@@ -1,4 +1,4 @@
-"""Machine time: virtual, where nothing waits, or real, where only waiting is sped up.
+"""Two clocks of machine time: a virtual one that never waits, and a real one that speeds up waits only.
 
 Both clocks drive one simpy environment on one thread; `env.now` is seconds since `epoch`. The real
 clock has a variable rate: `speed` times faster than the wall while nothing really works (Wait
@@ -33,7 +33,7 @@ class ClockError(RelayError):
 
 
 class Clock:
-    """What both clocks share: the environment, and machine time read from it."""
+    """The part that both clocks share: the environment, and machine time read from it."""
 
     def __init__(self, epoch: datetime) -> None:
         if epoch.tzinfo is None:
@@ -54,7 +54,7 @@ class Clock:
         return self._now[1]
 
     def at(self, seconds: float) -> datetime:
-        """The moment so many machine seconds after the epoch."""
+        """Returns the moment that is so many machine seconds after the epoch."""
         return self.epoch + timedelta(seconds=seconds)
 
 
@@ -65,7 +65,7 @@ class VirtualClock(Clock):
         super().__init__(epoch)
 
     def run(self, until: simpy.Event | float | None = None) -> Any:
-        """Work through the events: until that one has happened, until that second, or to the end."""
+        """Work through the events until one has happened, until a machine second, or to the end."""
         return self.env.run(until)
 
 
@@ -192,7 +192,7 @@ class RealClock(Clock):
                     future.set_exception(self._stopped())
 
     def _turn(self) -> bool:
-        """One round: the calls that came in, then the events that are due, or else a wait."""
+        """Do one round: handle the calls that came in, then the events that are due, or else wait."""
         with self._condition:
             if self._closing:
                 return False

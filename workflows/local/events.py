@@ -1,8 +1,8 @@
-"""Events as simpy has not: some that it makes more of than is needed, in a world of many short lives.
+"""Events that cost less than simpy's own, for worlds in which many short-lived events happen.
 
-Its Timeout is called `triggered` from its creation on, and a job asks whether its capacity is there already.
+simpy's Timeout is `triggered` from its creation on, and a job asks whether its capacity is there already.
 Its `succeed` has an event happen after what happens now, as an event of its own. Its conditions are added to
-all their events anew for each wait, and gather their values.
+all their events anew for each wait, and they gather values that nobody reads here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import simpy
 
 
 class Later(simpy.Event):
-    """Happens after so many seconds, at once for none, and is not `triggered` before."""
+    """An event that happens after `delay` seconds, or at once, and is not `triggered` before."""
 
     def __init__(self, env: simpy.Environment, delay: float, value: object = None) -> None:
         self.env, self._due = env, value
@@ -29,7 +29,7 @@ def _become_due(event: simpy.Event) -> None:
 
 
 def happen(event: simpy.Event, value: object = None) -> simpy.Event:
-    """Let an event happen now, within what happens already; returns it.
+    """Let an event happen now, within the event that is happening; returns it.
 
     Who waits for it goes on before this returns, so a process must not wait for what it lets happen itself.
     """
@@ -41,20 +41,20 @@ def happen(event: simpy.Event, value: object = None) -> simpy.Event:
 
 
 class Bell:
-    """Rings with each of the events that are tied to it; who waits for it then looks at what has happened."""
+    """Wakes who waits for it whenever one of the events that are tied to it happens."""
 
     def __init__(self, env: simpy.Environment) -> None:
         self._env = env
         self._rung: simpy.Event | None = None
 
     def tie(self, *events: simpy.Event) -> None:
-        """Ring with these as well; with one that has happened already it does not ring any more."""
+        """Ring with these events as well; an event that has happened already rings no more."""
         for event in events:
             if event.callbacks is not None:
                 event.callbacks.append(self._ring)
 
     def rung(self) -> simpy.Event:
-        """Happens with the next of the events, within it."""
+        """Returns an event that happens within the next of the tied events."""
         self._rung = simpy.Event(self._env)
         return self._rung
 

@@ -1,4 +1,4 @@
-"""When not to look for garbage."""
+"""Switches the search for reference cycles off where it only costs time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No search for cycles in a block that drops little of what it makes: it takes a third of the time there.
+    """Stops the search for cycles in a block that drops little, where it takes a third of the time.
 
     What was made is looked through once, after it.
     """

@@ -31,7 +31,7 @@ def size_of(text: str) -> int:
 
 
 class Unwritten:
-    """The JSON text of a value that nobody changes any more, written when somebody reads it: `str(text)`.
+    """The JSON text of a value that never changes again, written when it is first read by `str(text)`.
 
     A planned run's histories hold the descriptions of its jobs, and nobody reads most of them. `at_most`: the
     bytes that the text takes in UTF-8, or more. There is no null in it.

@@ -1,8 +1,8 @@
 """Requests and answers of AWS's APIs as Python has them: JSON with datetimes, copied and written as JSON.
 
-A job is described some hundred times in a planned run, and its description grows with each interruption. But
-nearly all of it never changes: those parts are `Fixed`, shared instead of copied, and each form in which they
-are written (with times as texts, as milliseconds) is made once.
+A job is described some hundred times in a planned run, and its description grows with each interruption.
+Nearly all of it never changes: those parts are `Fixed`. They are shared instead of copied, and each form in
+which they are written (times as text, times as milliseconds) is made once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ LARGEST_ITEM, LARGEST_ATOM = 512, 64
 
 
 class Fixed(dict[str, Any]):
-    """An object that nobody changes any more, nor what is in it; it remembers what was made of it."""
+    """A JSON object that never changes again, at any depth; it remembers the forms that were made of it."""
 
     __slots__ = ("_forms",)
 
     _forms: dict[Callable[[Any], Any], Any]
 
     def form(self, make: Callable[[Any], Any]) -> Any:
-        """What `make` makes of it, made once; nobody changes that either."""
+        """Returns `make(self)`, which is called once; nobody may change the result."""
         known = getattr(self, "_forms", None)
         if known is None:
             known = self._forms = {}
@@ -34,16 +34,16 @@ class Fixed(dict[str, Any]):
 
 
 class Overlaid(Fixed):
-    """Such an object, like another, its ground, but for the values of a few members.
+    """A fixed object that equals another one, its ground, except for the values of a few members.
 
-    Only these are made anew in each form, and laid over that of the ground. A member is a growing list as it
-    was, or a text or a moment of LARGEST_ATOM bytes at most.
+    In each form only these members are made anew and laid over the form of the ground. Such a member is a
+    `Grown` list, or a text or a moment of LARGEST_ATOM bytes at most.
     """
 
     __slots__ = ("ground", "over")
 
     def __init__(self, ground: Fixed, over: dict[str, Any]) -> None:
-        """`over`: members that the ground has too, so that all keep their order."""
+        """`over` holds members that the ground has too, so that all members keep their order."""
         super().__init__(ground)
         self.update(over)
         self.ground, self.over = ground, over
@@ -51,12 +51,12 @@ class Overlaid(Fixed):
     def over_ground(
         self, make: Callable[[Any], Any], make_over: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
-        """What `make`, which looks at each member alone, makes of it; `make_over` does of a few members."""
+        """Returns `make(self)` from the ground's form; both functions treat members one by one."""
         return {**self.ground.form(make), **make_over(self.over)}
 
 
 def added(over: dict[str, Any]) -> int:
-    """How many bytes of JSON an object takes more than its ground, at most and in any form."""
+    """Returns by how many bytes of JSON, at most, `over` makes an object larger than its ground."""
     most = LARGEST_ATOM * len(over)
     for item in over.values():
         if item.__class__ is Grown:
@@ -65,9 +65,9 @@ def added(over: dict[str, Any]) -> int:
 
 
 class Growing(list[Any]):
-    """A list of objects to which others are added, and of which none but the last is ever replaced.
+    """A list that only grows: objects are added to it, and only its last one is ever replaced.
 
-    In no form does one of them take more than LARGEST_ITEM bytes of JSON.
+    Each object takes at most LARGEST_ITEM bytes of JSON, in every form.
     """
 
     __slots__ = ("_settled",)
@@ -77,12 +77,12 @@ class Growing(list[Any]):
         self._settled: dict[Callable[[Any], Any], list[Any]] = {}
 
     def as_it_is(self) -> Grown:
-        """A copy that stays as it is."""
+        """Returns a copy that does not grow."""
         return Grown(self, self._settled)
 
 
 class Grown(list[Any]):
-    """What a growing list was at some time: what is made of items before its last is made once for all."""
+    """A growing list as it was at some time; the forms of all items but its last are made once for all."""
 
     __slots__ = ("_settled",)
 
@@ -91,7 +91,7 @@ class Grown(list[Any]):
         self._settled = settled
 
     def form(self, make: Callable[[Any], Any]) -> list[Any]:
-        """What `make` makes of each item; nobody changes that either."""
+        """Returns `make(item)` for each item; nobody may change the results."""
         if not self:
             return []
         settled = self._settled.setdefault(make, [])
@@ -104,12 +104,12 @@ class Grown(list[Any]):
 
 
 def form(value: Any, make: Callable[[Any], Any]) -> Any:
-    """What `make` makes of a value; only once if the value never changes."""
+    """Returns `make(value)`, which is called only once for a value that never changes."""
     return value.form(make) if value.__class__ in _FIXED else make(value)
 
 
 def fixed(value: Any) -> Any:
-    """A copy that shares nothing with the value, every object in it `Fixed`."""
+    """Returns a copy that shares nothing with the value and in which every object is `Fixed`."""
     kind = value.__class__
     if kind is dict or kind is Fixed:
         return Fixed({key: item if item.__class__ in _ATOMS else fixed(item) for key, item in value.items()})
@@ -124,7 +124,7 @@ _SHARED = _ATOMS | _FIXED
 
 
 def copied(value: Any) -> Any:
-    """A copy that shares nothing that may be changed; copy.deepcopy takes ten times as long."""
+    """Returns a copy that shares only fixed objects with the value; copy.deepcopy takes ten times as long."""
     kind = value.__class__
     if kind is dict:
         return {key: item if item.__class__ in _SHARED else copied(item) for key, item in value.items()}
@@ -134,7 +134,7 @@ def copied(value: Any) -> Any:
 
 
 def in_milliseconds(value: Any) -> Any:
-    """A copy in which every moment is a number of milliseconds since 1970."""
+    """Returns a copy in which every moment is a number of milliseconds since 1970."""
     kind = value.__class__
     if kind is datetime:
         return milliseconds(value)
@@ -161,12 +161,12 @@ def _items_in_milliseconds(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_uuid(number: int) -> str:
-    """128 bits in the form of a UUID, in a third of the time that Python's own takes."""
+    """Writes 128 bits as a UUID, in a third of the time that Python's own takes."""
     digits = f"{number:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @lru_cache(maxsize=1024)  # a description tells the same few moments again and again
 def milliseconds(moment: datetime) -> int:
-    """Since 1970, as EventBridge and `.sync` tell times."""
+    """Returns the milliseconds since 1970, as EventBridge and `.sync` write times."""
     return round(moment.timestamp() * 1000)

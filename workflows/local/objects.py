@@ -1,4 +1,4 @@
-"""Where objects live: S3 behind boto3, or a dictionary for worlds in virtual time."""
+"""Stores of objects: S3 behind boto3, or a dictionary for worlds in virtual time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 
@@ -33,14 +33,14 @@ class Objects(Protocol):
 
 
 class Written(NamedTuple):
-    """What an object holds, and since when."""
+    """The contents of an object, and the time since when it has them."""
 
     data: bytes
     modified: datetime
 
     @property
     def etag(self) -> str:
-        """S3's mark of these bytes, quotes included."""
+        """Returns S3's ETag of these bytes, quotes included."""
         return f'"{hashlib.md5(self.data, usedforsecurity=False).hexdigest()}"'
 
 
@@ -64,14 +64,14 @@ class MemoryObjects:
         self.follow(bucket, key, lambda: written)
 
     def follow(self, bucket: str, key: str, written: Read) -> None:
-        """Let an object be what `written` says whenever it is read, until somebody writes it.
+        """Let an object have the contents that `written` returns at each read, until somebody writes it.
 
         A job that saves its progress every ten minutes for two days is looked at a few times.
         """
         self._buckets.setdefault(bucket, {})[key] = written
 
     def followed(self, bucket: str, key: str) -> Read:
-        """What is asked when an object is read; raises KeyError where there is none."""
+        """Returns the function that is asked when an object is read; raises KeyError where there is none."""
         return self._buckets[bucket][key]
 
     def get(self, bucket: str, key: str) -> bytes:

@@ -1,9 +1,9 @@
-"""A machine that is run many times in virtual time: checked and compiled once, a new world for each run.
+"""Runs one machine many times in virtual time: it is checked and compiled once, each run has a new world.
 
     prepared = PreparedMachine(definition, watch=watch, bucket="bucket")
     finished = prepared.run(models=models, capacity=capacity, seed=3)
 
-A run depends on what it is given, and on nothing that ran before it: worlds share only what never changes.
+A run depends on its arguments and on no earlier run: worlds share only objects that never change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FinishedRun:
 
     @property
     def ended(self) -> dict[str, Any]:
-        """DescribeExecution: `status`, `output`, `startDate`, `stopDate`."""
+        """The answer of DescribeExecution: `status`, `output`, `startDate`, `stopDate`."""
         return self.world.describe(self.arn)
 
     @property

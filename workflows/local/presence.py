@@ -1,9 +1,9 @@
-"""Whether a local world is kept open on a folder, and where it answers: a small file beside its lock.
+"""Tells whether a local world is open on a folder, and where it answers, by a small file beside its lock.
 
     <root>/lock       held (flock) by the process whose world is open, whatever command it came from
     <root>/up.json    written by `relay local up` alone: process, address, since when, speed
 
-The file of a process that was killed stays behind; the kernel has let go of its lock, which tells.
+When the process is killed its file stays behind, but the kernel has released its lock: that tells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Presence:
 
     @property
     def port(self) -> int:
-        """Of the address."""
+        """The port of the address."""
         return int(self.address.rpartition(":")[2])
 
 
@@ -40,7 +40,7 @@ def announce(root: Path, presence: Presence) -> None:
 
 
 def withdraw(root: Path) -> None:
-    """Say that it does no more."""
+    """Say that the world answers no more."""
     (root / FILE).unlink(missing_ok=True)
 
 
@@ -51,7 +51,7 @@ def present(root: Path) -> Presence | None:
 
 
 def told(root: Path) -> Presence | None:
-    """What the file says, though its writer may be dead."""
+    """Reads the file, whose writer may be dead."""
     try:
         return Presence(**json.loads((root / FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError):

@@ -42,7 +42,7 @@ class ScenarioError(RelayError):
 
 
 def seconds(value: object) -> float:
-    """`"30s"`, `"45m"`, `"1h30m"` in seconds; a bare number is seconds."""
+    """Returns `"30s"`, `"45m"` or `"1h30m"` in seconds; a bare number is seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
     try:
@@ -52,7 +52,7 @@ def seconds(value: object) -> float:
 
 
 def _moment(value: object) -> tuple[str, float]:
-    """`40%` of the stage's work, or `30s` of this attempt's training."""
+    """Reads `40%` of the stage's work, or `30s` of this attempt's training."""
     percent = _PERCENT.fullmatch(str(value).strip())
     if percent:
         if float(percent[1]) > 100:
@@ -108,7 +108,7 @@ class Entry(_Part):
 
 
 class Random(_Part):
-    """Mean times with and without capacity; exponential."""
+    """The mean times with and without capacity, whose distribution is exponential."""
 
     up: Annotated[float, BeforeValidator(seconds), Field(gt=0)]
     down: Annotated[float, BeforeValidator(seconds), Field(gt=0)]

@@ -27,12 +27,12 @@ from workflows.local.clock import RealClock
 from workflows.local.front_door.delivery import Delivery
 from workflows.local.front_door.door import FrontDoor
 from workflows.local.objects import S3Objects
-from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.processes import ProcessWorkload
+from workflows.local.sagemaker.sagemaker_api import SageMaker
 from workflows.local.scenario import Scenario
-from workflows.local.step_functions.api import StepFunctions
+from workflows.local.step_functions.execution_store import latest_moment
 from workflows.local.step_functions.integrations import AwsIntegrations
-from workflows.local.step_functions.store import latest_moment
+from workflows.local.step_functions.step_functions_api import StepFunctions
 
 ACCOUNT = "123456789012"
 """moto's account, so that every ARN of the world names the same one."""

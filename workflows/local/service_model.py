@@ -1,4 +1,4 @@
-"""The models of AWS's services, and whether a request keeps to them, in AWS's words where it does not.
+"""Checks requests against the models of AWS's services, and refuses them in AWS's words.
 
 botocore's own ParamValidator knows types and required members, but neither patterns nor enums nor
 most bounds: those are checked by the service on AWS. Here everything is read from the shapes of the
@@ -18,7 +18,7 @@ import botocore.loaders
 from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
 
 from workflows.local.acceptance import MISFIT, Acceptance, acceptance
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 JSON = dict[str, Any]
 

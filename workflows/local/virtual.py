@@ -15,21 +15,21 @@ from typing import Any
 from workflows.ledger.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
 from workflows.local.clock import VirtualClock
-from workflows.local.errors import ServiceError
 from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.json_texts import Unwritten, text_of
 from workflows.local.objects import MemoryObjects
-from workflows.local.records import MemoryMetrics, MemoryTable
-from workflows.local.sagemaker.api import SageMaker
 from workflows.local.sagemaker.modelled import ModelledWorkload
+from workflows.local.sagemaker.sagemaker_api import SageMaker
 from workflows.local.sagemaker.state_change import Event as StateChange
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.sagemaker.workload import s3_location
 from workflows.local.scenario import Scenario
-from workflows.local.step_functions.api import StepFunctions
+from workflows.local.service_errors import ServiceError
 from workflows.local.step_functions.integrations import AwsIntegrations
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
 from workflows.local.step_functions.program import Program
+from workflows.local.step_functions.step_functions_api import StepFunctions
+from workflows.local.table_and_metrics import MemoryMetrics, MemoryTable
 
 ROLE = "arn:aws:iam::000000000000:role/relay-machine"
 
@@ -38,7 +38,7 @@ Event = Mapping[str, Any]
 
 
 def once(event: Event) -> Iterable[float]:
-    """The usual delivery of an event: one copy, at once."""
+    """Delivers an event in the usual way: one copy, at once."""
     return (0.0,)
 
 
@@ -62,7 +62,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Definition:
-    """A machine's text, and the data that are taken to be where it says that they are."""
+    """A machine's text, and the data that are assumed to be at the places that it names."""
 
     text: str
     given: tuple[str, ...]
@@ -195,7 +195,7 @@ class VirtualWorld:
 
 
 def _given(value: Any) -> Iterator[str]:
-    """The S3 URIs of channels that are no expression: nothing in the machine makes what is there."""
+    """Returns the S3 URIs of channels that are constants: nothing in the machine makes those data."""
     if isinstance(value, Mapping):
         uri = value.get("S3Uri", "")
         if "S3DataType" in value and isinstance(uri, str) and not uri.startswith("{%"):

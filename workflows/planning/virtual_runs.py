@@ -19,7 +19,7 @@ from workflows.ledger.stage_view import stages_in
 from workflows.ledger.vocabulary import CANNOT_START
 from workflows.local.garbage import uncollected
 from workflows.local.prepared import PreparedMachine
-from workflows.local.sagemaker.records import Record
+from workflows.local.sagemaker.job_records import Record
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.virtual import VirtualWorld, Watch
 from workflows.planning.outlook import HistoryCapacity, Outlook

@@ -1,20 +1,20 @@
-"""What to do next: one definition of the policy, rendered into the machine and used by the planner.
+"""What the machine does after an attempt: one ordered rule table that is rendered into the machine.
 
     spot (interrupted) -> spot, next rung (no capacity) -> ... retry budget used up -> on demand -> done
 
-The policy counts, and with a deadline it looks at the clock. After an attempt, `tally` brings the stage's
-counters up to date (`tally.py`) and `decide` answers from them; both have a JSONata rendering made from the
-same objects.
+The policy counts, and with a deadline it looks at the clock. After an attempt the machine brings the stage's
+counters up to date (`tally.py`), and then the table decides from them and from the facts of the attempt:
+outcome, held, market, reported, progressed, trained, seen, exit_listed, late, and the stage's limits
+retry_budget, no_progress_limit and on_demand_enabled.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, cast
+from typing import Literal
 
 from workflows.policy.outcomes import HELD, OUTCOMES, Hold, Outcome
-from workflows.policy.rules import ALWAYS, Condition, Data, Facts, Rule, RuleTable
+from workflows.policy.rules import ALWAYS, Condition, Data, Rule, RuleTable
 from workflows.policy.tally import (
     EXITS,
     FAULTS,
@@ -44,7 +44,7 @@ WAIT_BUDGET = 8  # throttled or quota-full create calls in a row, each after the
 
 
 class Next(StrEnum):
-    """The branch that the machine takes after an attempt."""
+    """A branch that the machine takes after an attempt."""
 
     SPOT = "spot"
     ON_DEMAND = "on-demand"
@@ -59,7 +59,7 @@ Rung = Literal["same", "next", "first"]
 Pause = Literal["none", "back off"]
 
 # ---------------------------------------------------------------------------------------------- decision
-_HERE = "here"  # the market of the attempt again
+HERE = "here"  # stands for the market of the attempt: the same again
 
 
 def _then(next_: str, why: str, *, rung: Rung = "same", pause: Pause = "none") -> dict[str, str]:
@@ -122,7 +122,7 @@ _ENDS = (
     Rule(
         RETRIED_EXIT & ~EXITS.at_least(EXIT_BUDGET + 1),
         _then(
-            _HERE,
+            HERE,
             f"an exit code of `retry_on_exit_codes`, {{exits}} of {EXIT_BUDGET}: once more",
             pause="back off",
         ),
@@ -160,7 +160,7 @@ _EXHAUSTED = (
     ),
 )
 _CLOCK = (
-    # With a deadline the counts are a ceiling and the clock decides: whatever took the attempt away.
+    # With a deadline the counts are a ceiling and the clock decides, whatever ended the attempt.
     Rule(
         LATE.holds() & _FALLBACK,
         _then(
@@ -171,9 +171,9 @@ _CLOCK = (
     ),
     Rule(
         OUTCOME.is_(Outcome.STOPPED_WITH_RUN),
-        _then(_HERE, "the run was stopped while it ran, and redriven: go on from the checkpoint"),
+        _then(HERE, "the run was stopped while it ran, and redriven: go on from the checkpoint"),
     ),
-    Rule(OUTCOME.is_(Outcome.NOT_STARTED), _then(_HERE, "it had not begun: begin")),
+    Rule(OUTCOME.is_(Outcome.NOT_STARTED), _then(HERE, "it had not begun: begin")),
 )
 _WAITS = (
     Rule(
@@ -182,7 +182,7 @@ _WAITS = (
     ),
     Rule(
         OUTCOME.is_(Outcome.THROTTLED),
-        _then(_HERE, "throttled: the same again after a pause", pause="back off"),
+        _then(HERE, "throttled: the same again after a pause", pause="back off"),
     ),
     Rule(
         OUTCOME.is_(Outcome.QUOTA) & _STAYS_FULL & _FALLBACK,
@@ -194,21 +194,21 @@ _WAITS = (
     ),
     Rule(
         OUTCOME.is_(Outcome.QUOTA),
-        _then(_HERE, "the quota of this rung is in use: the next rung", rung="next", pause="back off"),
+        _then(HERE, "the quota of this rung is in use: the next rung", rung="next", pause="back off"),
     ),
     Rule(
         WAITED,
-        _then(_HERE, "no on-demand capacity: the next rung", rung="next", pause="back off"),
+        _then(HERE, "no on-demand capacity: the next rung", rung="next", pause="back off"),
     ),
 )
 _FAULTS = (
     Rule(
         OUTCOME.is_(Outcome.PLATFORM_FAULT),
-        _then(_HERE, "a fault of the platform: the same rung again", pause="back off"),
+        _then(HERE, "a fault of the platform: the same rung again", pause="back off"),
     ),
     Rule(
         OUTCOME.is_(Outcome.UNKNOWN),
-        _then(_HERE, "unknown reason: the same rung once more", pause="back off"),
+        _then(HERE, "unknown reason: the same rung once more", pause="back off"),
     ),
 )
 _LOSSES = (
@@ -224,7 +224,7 @@ _LOSSES = (
     Rule(_NO_PROGRESS, _then(Next.FAIL, f"{_STUCK}: the checkpoints come too late or never")),
     Rule(
         OUTCOME.is_(Outcome.SLICE_OVER),
-        _then(_HERE, "the time limit passed with progress: go on from the checkpoint"),
+        _then(HERE, "the time limit passed with progress: go on from the checkpoint"),
     ),
     Rule(
         ON_SPOT & LOST,
@@ -237,7 +237,7 @@ _LOSSES = (
     ),
     Rule(
         OUTCOME.is_(Outcome.UNFINISHED),
-        _then(_HERE, "exit code 0, but complete.json is missing: resume", pause="back off"),
+        _then(HERE, "exit code 0, but complete.json is missing: resume", pause="back off"),
     ),
     Rule(ALWAYS, _then(Next.FAIL, "an end that the policy does not know")),
 )
@@ -249,8 +249,8 @@ TABLE = RuleTable(
 
 
 def decision_jsonata() -> str:
-    """The decision as an expression over `$f`; the machine's variable `$policy` holds the table."""
-    next_ = f'$answer.next = "{_HERE}" ? $f.market : $answer.next'
+    """Returns an expression over `$f` for the decision; the machine's variable `$policy` holds the table."""
+    next_ = f'$answer.next = "{HERE}" ? $f.market : $answer.next'
     return (
         f"($answer := {TABLE.jsonata('$policy.decisions')}; "
         f'{{"next": {next_}, "rung": $answer.rung, "pause": $answer.pause, '
@@ -259,7 +259,7 @@ def decision_jsonata() -> str:
 
 
 def policy_data() -> Data:
-    """The contents of the machine's variable `$policy`: what every stage asks."""
+    """Returns the contents of the machine's variable `$policy`, which every stage asks."""
     return {
         "outcomes": OUTCOMES.data(),
         "counters": tally_data(),
@@ -269,44 +269,18 @@ def policy_data() -> Data:
 
 
 # ------------------------------------------------------------------------------------------ the deadline
-# How many changeovers of time a stage keeps in reserve, from how many seconds of work left on: below it, it
-# goes on demand for good. Two are the safety net: one to find that spot does not last, one for on-demand.
-# A better rule of this kind is another table, and nothing else: the machine carries it as data, the planner
-# asks `reserve`.
+# (seconds of work left, changeovers): from so much work left on, a stage keeps the time of so many
+# changeovers in reserve; when less time is left it goes on demand for good. Two are the safety net: one to
+# find that spot does not last, one for on-demand. A better rule of this kind needs another table and nothing
+# else: the machine carries it as data, the planner asks `reserve`.
 RESERVE: tuple[tuple[float, float], ...] = ((0, 2),)
 
 
 def reserve(work_left: float) -> float:
-    """Changeovers that are kept in reserve with so many seconds of work left."""
+    """Returns how many changeovers are kept in reserve with `work_left` seconds of work left."""
     return [changeovers for work, changeovers in RESERVE if work <= work_left][-1]
 
 
 def reserve_jsonata(work_left: str) -> str:
-    """The same of an expression of the work left."""
+    """Returns an expression for the same; `work_left` is the expression of the work left."""
     return f"$policy.reserve[work <= {work_left}][-1].changeovers"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the machine does after an attempt: branch, rung of the ladder, pause, and the reason."""
-
-    next: Next
-    rung: Rung
-    pause: Pause
-    why: str
-
-
-def decide(facts: Facts) -> Decision:
-    """The decision for an attempt.
-
-    `facts` are the attempt's (outcome, held, market, reported, progressed, trained, seen, exit_listed, late),
-    the stage's limits (retry_budget, no_progress_limit, on_demand_enabled) and its counters as `tally` left
-    them.
-    """
-    answer = TABLE.decide(facts)
-    return Decision(
-        Next(str(facts["market"]) if answer["next"] == _HERE else answer["next"]),
-        cast(Rung, answer["rung"]),
-        cast(Pause, answer["pause"]),
-        answer["why"],
-    )

@@ -1,4 +1,4 @@
-"""Why an attempt ended: one ordered rule table, rendered into the machine and used in Python.
+"""Why an attempt ended: one ordered rule table that is rendered into the machine.
 
 The facts come from DescribeTrainingJob (DescribeProcessingJob) on the attempt's own job name, from the mark
 of the capacity watch, or, when no job was created, from the error of the create call. Sources: the SageMaker
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from workflows.policy.rules import ALWAYS, Fact, Facts, Rule, RuleTable
+from workflows.policy.rules import ALWAYS, Fact, Rule, RuleTable
 
 
 class Outcome(StrEnum):
-    """Why an attempt ended."""
+    """A reason for which an attempt ended."""
 
     COMPLETED = "completed"
     UNFINISHED = "unfinished"
@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 
 class Hold(StrEnum):
-    """Why the machine does not start an attempt that it has come to."""
+    """A reason for which the machine does not start an attempt that is due."""
 
     REDRIVEN = "redriven"  # the attempt's job may exist already: it is looked at first
     REUSE = "reuse"  # an earlier run may have done the same
@@ -61,7 +61,7 @@ _STOPPED = STATUS.is_("Stopped")
 _FAILED = STATUS.is_("Failed")
 _NO_JOB = STATUS.is_("")
 ASKED_TO_STOP = _STOPPED & ~SECONDARY.is_("MaxWaitTimeExceeded", "MaxRuntimeExceeded")
-"""Somebody called StopTrainingJob, the capacity watch or a person: only the watch's mark tells which."""
+"""The capacity watch or a person called StopTrainingJob; only the watch's mark tells which of them."""
 
 
 def _then(outcome: Outcome) -> dict[str, str]:
@@ -79,7 +79,7 @@ OUTCOMES = RuleTable(
         # Who stops a run stops its jobs; the redrive finds the job that it is to go on from.
         Rule(ASKED_TO_STOP & ~WATCHED.holds() & REDRIVEN.holds(), _then(Outcome.STOPPED_WITH_RUN)),
         Rule(ASKED_TO_STOP & ~WATCHED.holds(), _then(Outcome.STOPPED)),
-        # Left is waiting that came to its end: the patience, told by the watch, or MaxWait.
+        # What remains is a wait that ended: the watch's patience (its mark is there) or MaxWait.
         Rule(_STOPPED & TRAINED.holds(), _then(Outcome.INTERRUPTED)),
         Rule(_STOPPED, _then(Outcome.NO_CAPACITY)),
         Rule(_FAILED & REASON.starts_with("CapacityError:"), _then(Outcome.NO_CAPACITY)),
@@ -113,14 +113,5 @@ OUTCOMES = RuleTable(
 
 
 def outcome_jsonata() -> str:
-    """The outcome as an expression over `$f`; the machine's variable `$policy` holds the table."""
+    """Returns an expression over `$f` for the outcome; the machine's variable `$policy` holds the table."""
     return f"{OUTCOMES.jsonata('$policy.outcomes')}.outcome"
-
-
-def classify(facts: Facts) -> Outcome:
-    """The outcome of an attempt.
-
-    `facts`: status, secondary, reason, error, held (strings, "" where absent), whole, trained, watched,
-    redriven (booleans).
-    """
-    return Outcome(OUTCOMES.decide(facts)["outcome"])

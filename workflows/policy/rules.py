@@ -1,10 +1,13 @@
-"""Conditions and ordered rule tables that are written once and used twice.
+"""Conditions and ordered rule tables: written once in Python, evaluated by the machine.
 
-A rule is data: Python evaluates it (planner, tests), and the machine carries the same table in a variable and
-evaluates it with one short expression. `tests/unit/test_rules.py` proves on random facts that both agree.
+    Rule(condition, answer), ... -> RuleTable -> data in the machine's variable `$policy` + one expression
 
-Facts are a flat mapping of names to strings, integers and booleans; a fact is never missing and never null,
-because JSONata answers a comparison with nothing by nothing.
+The machine carries the table as data and asks it with the functions of `FUNCTIONS`; the local world runs the
+same text. No product code evaluates a condition in Python. The tests have an evaluation of their own
+(`tests/oracle/policy.py`), and `tests/unit/test_rules.py` compares it with the machine's on random facts.
+
+Facts are a flat mapping of names to strings, integers and booleans. No fact is missing and none is null:
+JSONata answers a comparison with an undefined value by an undefined value.
 """
 
 from __future__ import annotations
@@ -13,72 +16,63 @@ import itertools
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Value = str | int | bool
-Facts = Mapping[str, Value]
 Data = Any  # what json.dumps takes
-
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-
-
 How = Literal["is", "least", "starts", "has"]
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+"""`{fact}` in the text of an answer, which the value of the fact replaces."""
 
 
 class Condition(ABC):
     """A predicate over facts; combine with `&`, `|` and `~`."""
 
-    @abstractmethod
-    def holds(self, facts: Facts) -> bool:
-        """Whether it holds for these facts."""
-
     @property
     @abstractmethod
     def jsonata(self) -> str:
-        """The same as an expression over `$f`, for the few that stand in a machine's text by themselves."""
+        """The condition as an expression over `$f`, for a machine's text that asks it outside a table."""
 
     @abstractmethod
     def given(self, fact: str, value: Value) -> Condition:
-        """What is left to ask when that fact is known."""
+        """Returns the condition that remains to be asked when that fact is known."""
 
     @abstractmethod
     def negated(self) -> Condition:
-        """The opposite."""
+        """Returns the opposite condition."""
 
     @abstractmethod
     def alternatives(self) -> list[list[Test]]:
-        """Tests that must hold together, in groups of which one is enough; no group: never."""
+        """Returns groups of tests: the condition holds when all tests of one group hold; no group: never."""
 
     def __and__(self, other: Condition) -> Condition:
-        return _All((self, other))
+        return Every((self, other))
 
     def __or__(self, other: Condition) -> Condition:
-        return _Any((self, other))
+        return Either((self, other))
 
     def __invert__(self) -> Condition:
         return self.negated()
 
 
 @dataclass(frozen=True)
-class _All(Condition):
-    """Every one of them; none at all holds always."""
+class Every(Condition):
+    """A condition that holds when each of its parts does; without parts it always holds."""
 
     parts: tuple[Condition, ...]
-
-    def holds(self, facts: Facts) -> bool:
-        return all(part.holds(facts) for part in self.parts)
 
     @property
     def jsonata(self) -> str:
         return "(" + " and ".join(part.jsonata for part in self.parts) + ")" if self.parts else "true"
 
     def given(self, fact: str, value: Value) -> Condition:
-        return _All(tuple(part.given(fact, value) for part in self.parts))
+        return Every(tuple(part.given(fact, value) for part in self.parts))
 
     def negated(self) -> Condition:
-        return _Any(tuple(part.negated() for part in self.parts))
+        return Either(tuple(part.negated() for part in self.parts))
 
     def alternatives(self) -> list[list[Test]]:
         chosen = itertools.product(*(part.alternatives() for part in self.parts))
@@ -86,38 +80,35 @@ class _All(Condition):
 
 
 @dataclass(frozen=True)
-class _Any(Condition):
-    """One of them; none at all holds never."""
+class Either(Condition):
+    """A condition that holds when one of its parts does; without parts it never holds."""
 
     parts: tuple[Condition, ...]
-
-    def holds(self, facts: Facts) -> bool:
-        return any(part.holds(facts) for part in self.parts)
 
     @property
     def jsonata(self) -> str:
         return "(" + " or ".join(part.jsonata for part in self.parts) + ")" if self.parts else "false"
 
     def given(self, fact: str, value: Value) -> Condition:
-        return _Any(tuple(part.given(fact, value) for part in self.parts))
+        return Either(tuple(part.given(fact, value) for part in self.parts))
 
     def negated(self) -> Condition:
-        return _All(tuple(part.negated() for part in self.parts))
+        return Every(tuple(part.negated() for part in self.parts))
 
     def alternatives(self) -> list[list[Test]]:
         return [group for part in self.parts for group in part.alternatives()]
 
 
-ALWAYS: Condition = _All(())
-NEVER: Condition = _Any(())
+ALWAYS: Condition = Every(())
+NEVER: Condition = Either(())
 
 
 @dataclass(frozen=True)
 class Test(Condition):
-    """One question about one fact.
+    """A condition that asks one question about one fact; `no` turns the answer round.
 
-    `is`: it is one of the values. `least`: it is at least the value, or the fact of that name. `starts`,
-    `has`: it begins with, or contains, one of the values.
+    `is`: the fact is one of the values. `least`: it is at least the value, or at least the fact of that name.
+    `starts`, `has`: it begins with, or contains, one of the values.
     """
 
     __test__ = False  # pytest takes the name for a test's
@@ -126,9 +117,6 @@ class Test(Condition):
     how: How
     values: tuple[Value, ...]
     no: bool = False
-
-    def holds(self, facts: Facts) -> bool:
-        return _answer(self.how, facts[self.fact], self.values, facts) != self.no
 
     @property
     def jsonata(self) -> str:
@@ -148,7 +136,7 @@ class Test(Condition):
     def given(self, fact: str, value: Value) -> Condition:
         if fact != self.fact or self.how == "least":
             return self
-        return ALWAYS if self.holds({fact: value}) else NEVER
+        return ALWAYS if self._asked_of(value) != self.no else NEVER
 
     def negated(self) -> Condition:
         return replace(self, no=not self.no)
@@ -157,55 +145,57 @@ class Test(Condition):
         return [[self]]
 
     def data(self) -> Data:
-        """The test as the machine carries it."""
+        """Returns the test as the machine carries it."""
         if self.how == "is" and self.values == (True,):
             return {"f": self.fact, "holds": not self.no}
         value = self.values[0] if self.how == "least" else list(self.values)
         return {"f": self.fact, self.how: value, **({"no": True} if self.no else {})}
 
-
-def _answer(how: How, value: Value, values: Sequence[Value], facts: Facts) -> bool:
-    """Whether a fact with that value is what is asked for; `facts` are those that a bound may name."""
-    if how == "is":
-        return value in values
-    if how == "least":
-        [bound] = values
-        return int(value) >= int(facts[bound] if isinstance(bound, str) else bound)
-    if how == "starts":
-        return str(value).startswith(tuple(map(str, values)))
-    return any(str(part) in str(value) for part in values)
+    def _asked_of(self, value: Value) -> bool:
+        """Whether a value that is known when the machine is compiled is one that `is`, `starts` or `has`."""
+        if self.how == "is":
+            return value in self.values
+        if self.how == "starts":
+            return str(value).startswith(tuple(map(str, self.values)))
+        return any(str(part) in str(value) for part in self.values)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """The name of one fact; its methods make conditions."""
+    """The name of one fact, with methods that make conditions about it."""
 
     name: str
 
     def is_(self, *values: Value) -> Condition:
-        """Equal to one of `values`."""
+        """Makes the condition that the fact equals one of `values`."""
         return Test(self.name, "is", values)
 
     def holds(self) -> Condition:
-        """For a boolean fact: true."""
+        """Makes the condition that a boolean fact is true."""
         return Test(self.name, "is", (True,))
 
     def starts_with(self, *prefixes: str) -> Condition:
-        """Anchored at the first character: the rest of a FailureReason is text that users control."""
+        """Makes the condition that the fact begins with one of `prefixes`.
+
+        For a FailureReason use this and never `contains`: its end may be text of the user's script.
+        """
         return Test(self.name, "starts", prefixes)
 
     def contains(self, *parts: str) -> Condition:
-        """Only for text that AWS alone writes (errors of a create call), never for a FailureReason."""
+        """Makes the condition that the fact contains one of `parts`.
+
+        Use it only for text that AWS alone writes (errors of a create call), never for a FailureReason.
+        """
         return Test(self.name, "has", parts)
 
     def at_least(self, other: Fact | int) -> Condition:
-        """For a number: at least so many, or as many as another fact says."""
+        """Makes the condition that a number is at least `other`, which is a number or the name of a fact."""
         return Test(self.name, "least", (other.name if isinstance(other, Fact) else other,))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When the condition holds, the answer is `then`; texts may name facts as `{fact}`."""
+    """A condition and the answer `then` when it holds, whose texts may name facts as `{fact}`."""
 
     when: Condition
     then: Mapping[str, str]
@@ -226,65 +216,25 @@ $filter($rules, function($r) { $not($exists($r.when)) or $met($r.when, $f) })[0]
 """
 
 FUNCTIONS = " ".join(_FUNCTIONS.split())
-"""What the expressions over rules call: `$rule(rules, facts)` is the first rule that holds, `$met(groups,
-facts)` whether a condition does. Assignments, to stand once in the block where the expression stands."""
+"""Functions that the expressions over rules call, as assignments that stand once in the block around them.
 
-
-def met(groups: Data, facts: Facts) -> bool:
-    """`$met` in Python, over the same data: whether one of the groups of tests holds."""
-    for group in groups:
-        for test in group:
-            if not _asked(test, facts):
-                break
-        else:
-            return True
-    return False
-
-
-def first_rule(rules: Data, facts: Facts) -> Data:
-    """`$rule` in Python, over the same data: the first rule that holds, None when none does."""
-    for rule in rules:
-        if "when" not in rule or met(rule["when"], facts):
-            return rule
-    return None
-
-
-def _asked(test: Data, facts: Facts) -> bool:
-    value, no = facts.get(test["f"]), test.get("no") is True
-    if "holds" in test:
-        return bool(value == test["holds"])
-    # As JSONata takes what is not there: it is nothing that one could ask for.
-    if value is None:
-        return no
-    if "least" in test:
-        bound = test["least"]
-        unknown = isinstance(bound, str) and bound not in facts
-        return no if unknown else _answer("least", value, (bound,), facts) != no
-    how: How = "is" if "is" in test else "starts" if "starts" in test else "has"
-    return _answer(how, value, test[how], facts) != no
+`$rule(rules, facts)` returns the first rule that holds, `$met(groups, facts)` whether a condition holds."""
 
 
 @dataclass(frozen=True)
 class RuleTable:
-    """Ordered rules: the first that holds gives the answer; the last one must always hold.
+    """An ordered list of rules, of which the first that holds gives the answer; the last must always hold.
 
-    `key` is the fact that the machine looks up first: it carries for each of its `values`, and for any other,
-    only the rules that can then hold, and of these only what is left to ask.
+    `key` is the fact that the machine looks up first. For each of its `values`, and for any other value, the
+    machine carries only the rules that can still hold, and of their conditions only what remains to be asked.
     """
 
     rules: tuple[Rule, ...]
     key: Fact
     values: tuple[str, ...]
 
-    def decide(self, facts: Facts) -> dict[str, str]:
-        """The answer for these facts, its texts filled in."""
-        for rule in self.rules:
-            if rule.when.holds(facts):
-                return {key: _fill(text, facts) for key, text in rule.then.items()}
-        raise LookupError(f"no rule covers {dict(facts)!r}; the last rule must always hold")
-
     def data(self) -> Data:
-        """The table as the machine carries it: value of the key fact -> rules, in order."""
+        """Returns the table as the machine carries it: value of the key fact -> rules, in order."""
         other = "\0"  # no value of the fact
         tables = {f"is {value}": self._rules_given(value) for value in self.values}
         return {**tables, "other": self._rules_given(other)}
@@ -302,25 +252,21 @@ class RuleTable:
         return found
 
     def jsonata(self, table: str) -> str:
-        """The first rule that holds, its texts not filled in, as an expression over `$f` (after `FUNCTIONS`).
+        """Returns an expression over `$f` for the first rule that holds; its texts are not filled in.
 
-        `table` is the expression of `data()` in the machine.
+        `FUNCTIONS` must stand before it. `table` is the expression of `data()` in the machine.
         """
         rules = f'$lookup({table}, "is " & $f.{self.key.name})'
         return f"($known := {rules}; $rule($exists($known) ? $known : {table}.other, $f))"
 
     def fill_jsonata(self, text: str) -> str:
-        """The expression `text`, a string, with each `{fact}` in it replaced by the fact."""
+        """Returns an expression that replaces each `{fact}` in `text`, itself an expression, by the fact."""
         texts = "".join(value for rule in self.rules for value in rule.then.values())
-        names = json.dumps(sorted(set(_PLACEHOLDER.findall(texts))))
+        names = json.dumps(sorted(set(PLACEHOLDER.findall(texts))))
         replaced = '$replace($text, "{" & $name & "}", $string($lookup($f, $name)))'
         return f"$reduce({names}, function($text, $name) {{ {replaced} }}, {text})"
 
 
 def groups_data(groups: list[list[Test]]) -> Data:
-    """A condition's alternatives as the machine carries them."""
+    """Returns a condition's alternatives as the machine carries them."""
     return [[test.data() for test in dict.fromkeys(group)] for group in groups]
-
-
-def _fill(text: str, facts: Facts) -> str:
-    return _PLACEHOLDER.sub(lambda match: str(facts[match[1]]), text)

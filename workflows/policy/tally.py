@@ -1,7 +1,7 @@
-"""What a stage has been through, in numbers: the facts that a decision is asked with, and how they count.
+"""The facts that a decision depends on, and the counters of a stage among them.
 
-After an attempt `tally` brings the stage's counters up to date; each counter is defined once, with the rule
-by which it rises and goes back to zero, and rendered into the machine.
+Each counter is defined once, with the conditions under which it rises and goes back to zero. The machine
+carries them as data and brings its counters up to date after each attempt (`tally_jsonata`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workflows.policy.outcomes import Outcome
-from workflows.policy.rules import NEVER, Condition, Data, Fact, Facts, groups_data
+from workflows.policy.rules import NEVER, Condition, Data, Fact, groups_data
 
 # ------------------------------------------------------------------------------------------------- facts
 OUTCOME = Fact("outcome")
@@ -41,11 +41,11 @@ WAITED = OUTCOME.is_(Outcome.THROTTLED, Outcome.QUOTA) | (~ON_SPOT & OUTCOME.is_
 # ------------------------------------------------------------------------------------------------- tally
 @dataclass(frozen=True)
 class Count:
-    """How one counter moves after an attempt: back to zero or kept, then raised by one.
+    """One counter and how it moves after an attempt: it goes back to zero or stays, and then rises by one.
 
-    With `floor` it is raised by the interruptions seen inside the job, and by one at least where that holds:
-    a job that SageMaker restarted three times before it was lost has taken three interruptions, not four; one
-    that never got capacity has taken one.
+    A counter with `floor` rises by the number of interruptions seen inside the job instead, and by one at
+    least when the condition `floor` holds: a job that SageMaker restarted three times before it was lost
+    counts three interruptions, not four; a job that never got capacity counts one.
     """
 
     name: str
@@ -53,16 +53,8 @@ class Count:
     reset_when: Condition = NEVER
     floor: Condition | None = None
 
-    def after(self, facts: Facts) -> int:
-        """The counter's new value; `facts` holds its old one."""
-        start = 0 if self.reset_when.holds(facts) else int(facts[self.name])
-        return start + (self._amount(facts) if self.raise_when.holds(facts) else 0)
-
-    def _amount(self, facts: Facts) -> int:
-        return 1 if self.floor is None else max(int(facts["seen"]), int(self.floor.holds(facts)))
-
     def data(self) -> Data:
-        """The counter as the machine carries it."""
+        """Returns the counter as the machine carries it."""
         found = {"name": self.name, "up": groups_data(self.raise_when.alternatives())}
         if self.reset_when is not NEVER:
             found["zero"] = groups_data(self.reset_when.alternatives())
@@ -83,18 +75,13 @@ TALLY = (
 COUNTERS = tuple(count.name for count in TALLY)
 
 
-def tally(facts: Facts) -> dict[str, int]:
-    """The counters after an attempt, from its facts and the counters before it."""
-    return {count.name: count.after(facts) for count in TALLY}
-
-
 def tally_data() -> Data:
-    """The counters as the machine carries them."""
+    """Returns the counters as the machine carries them."""
     return [count.data() for count in TALLY]
 
 
 def tally_jsonata(table: str) -> str:
-    """The counters after an attempt as an expression over `$f` (after `rules.FUNCTIONS`).
+    """Returns an expression over `$f` for the counters after an attempt; `rules.FUNCTIONS` stand before it.
 
     `table` is the expression of `tally_data()` in the machine.
     """

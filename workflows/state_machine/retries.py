@@ -6,8 +6,8 @@ from typing import Any
 
 from workflows.state_machine import language as asl
 
-# Errors of a create call. Which of them arrives, and with or without `Exception`, is not documented; a
-# throttled call that comes as AmazonSageMakerException is recognised by its text afterwards.
+# Errors of a create call. Which of them arrives, and with or without `Exception`, is not documented (AWS.md
+# 8.3); a throttled call that comes as AmazonSageMakerException is recognised by its text afterwards.
 CREATE_BUSY = [
     "SageMaker.ThrottlingException",
     "SageMaker.Throttling",

@@ -138,7 +138,7 @@ class StageStates:
 
     def _attempt(self, title: str, request: dict[str, Any]) -> Any:
         status = f"$states.result.{self.type.status}"
-        # A stopped job may come as an error or as a success, AWS does not say: both go to the catcher.
+        # A stopped job may come as an error or as a success (AWS.md 8.2): both go to the catcher.
         completed = f'{status} = "Completed" ? {{}} : $error("the job ended as " & {status})'
         name = jsonata(unless_held(self.hold, self.job_name))
         state = asl.Task(

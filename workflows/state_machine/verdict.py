@@ -187,11 +187,10 @@ def entry(stage: JobStage, *, outcome: str, decision: str, kept: str) -> str:
 
 
 def _cost() -> str:
-    """Dollars; nothing for a type without a price.
+    """The expression for the dollars of an attempt; nothing for a type without a price.
 
-    AWS prints the savings of a spot job as 1 - billable / training seconds, so billable seconds hold the
-    discount already; its API reference calls them wall-clock time. Either way: seconds well below the trained
-    ones are priced as on-demand, others as spot (`receipt.py` says the same in Python).
+    Whether billable seconds hold the spot discount already is not certain (AWS.md 2.6). Either way: seconds
+    well below the trained ones are priced as on-demand, others as spot (`receipt.py` does so in Python).
     """
     billed = "($e.billed_seconds = null ? $e.trained_seconds : $e.billed_seconds)"
     whole = f'$s.market = "spot" and {billed} >= {DISCOUNTED} * $e.trained_seconds'

@@ -17,9 +17,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workflows.local.clock import ClockError, RealClock
-from workflows.local.errors import ServiceError
 from workflows.local.front_door.door import Handler
 from workflows.local.front_door.event_patterns import matches, target_input
+from workflows.local.service_errors import ServiceError
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from werkzeug.wrappers import Request, Response
 
 from workflows.errors import RelayError
 from workflows.local.clock import ClockError, RealClock
-from workflows.local.errors import ServiceError
 from workflows.local.front_door.journal import Journal
 from workflows.local.front_door.mirror import Mirror, WsgiApp
 from workflows.local.front_door.protocol import answer, decode, refusal
+from workflows.local.service_errors import ServiceError
 
 log = logging.getLogger(__name__)
 

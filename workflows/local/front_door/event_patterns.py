@@ -1,4 +1,4 @@
-"""Which events a rule wants, and what its target is sent: EventBridge's patterns and transformers.
+"""EventBridge's patterns, which choose events for a rule, and its transformers of what a target is sent.
 
 Source: EventBridge user guide, "Event patterns" and "Input transformation".
 """

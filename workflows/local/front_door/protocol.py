@@ -16,7 +16,7 @@ from typing import Any
 from botocore.model import Shape
 from werkzeug.wrappers import Response
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import operation_model
 
 

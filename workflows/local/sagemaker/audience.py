@@ -1,6 +1,6 @@
-"""Who hears of the changes of jobs and model packages, as events in EventBridge's shape.
+"""Delivers changes of jobs and model packages, as EventBridge's events, to those who want them.
 
-An event is made once for all who want it, and not at all for nobody.
+An event is made once for all who want it, and not at all when nobody does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from workflows.local.sagemaker.job_records import Record
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.state_change import Event, at_a_glance, package_change, state_change
 from workflows.local.sagemaker.workload import JSON
 

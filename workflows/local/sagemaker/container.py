@@ -1,11 +1,11 @@
-"""What a container finds when it starts: the /opt/ml tree, its environment and its command.
+"""Prepares what a container finds when it starts: the /opt/ml tree, its environment and its command.
 
     <instance>/opt/ml/input/config/{hyperparameters,resourceconfig,inputdataconfig}.json
                      /input/data/<channel>   /checkpoints   /model   /output/{data,failure}
                      /processing/...  /config/{processingjobconfig,resourceconfig}.json
 
-Only what the platform gives (AWS.md, "How code gets into the container"): `SM_*` variables and
-arguments are the launcher's work. On this computer /opt/ml is a folder named by SAGEMAKER_BASE_DIR.
+It holds only what the platform gives (AWS.md 5.1): `SM_*` variables and arguments are the launcher's
+work (AWS.md 5.2). On this computer /opt/ml is a folder named by SAGEMAKER_BASE_DIR.
 
 All instances of a job are on this computer, so their host names (algo-1 ...) do not resolve. A job
 with several instances therefore gets two variables that AWS does not set: SM_MASTER_ADDR=127.0.0.1
@@ -48,7 +48,7 @@ class Container:
 
     @property
     def base(self) -> Path:
-        """What is /opt/ml inside."""
+        """The folder that is /opt/ml inside the container."""
         return self.place / "opt" / "ml"
 
     @property

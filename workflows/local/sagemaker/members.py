@@ -1,6 +1,6 @@
-"""Which members of a request the platform follows, and which it need not follow to be honest.
+"""Lists the members of a request that the platform follows, and those that it may ignore honestly.
 
-Every other member is refused, a new one of SageMaker's too: what is ignored would be pretended.
+Every other member is refused, new ones of SageMaker too: to ignore a member would be to pretend it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Metric definitions: what a job's output says of the metrics that its request defines.
+"""Reads the metrics that a job's request defines from the lines that its containers write.
 
-SageMaker searches every line that the containers write, standard output and error alike, takes the number in
-the expression's first group, and shows the last one of each metric as FinalMetricDataList (MetricDefinition
-and DescribeTrainingJob API reference). A metric that no line names is absent.
+SageMaker searches every line that the containers write, takes the number in the expression's first group,
+and shows the last one of each metric as FinalMetricDataList (AWS.md 5.5). A metric that no line names is
+absent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Metric(NamedTuple):
     time: datetime
 
     def show(self) -> JSON:
-        """As DescribeTrainingJob shows it."""
+        """Returns the metric as DescribeTrainingJob shows it."""
         return {"MetricName": self.name, "Value": self.value, "Timestamp": self.time}
 
 
@@ -36,7 +36,7 @@ def defined(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def unreadable(request: Mapping[str, Any]) -> Iterator[str]:
-    """Why a metric could never be read here; AWS's expressions are Java's, which knows a little more."""
+    """Yields why a metric cannot be read here: AWS's expressions are Java's, which know a little more."""
     for name, text in defined(request).items():
         try:
             groups = re.compile(text).groups
@@ -48,7 +48,7 @@ def unreadable(request: Mapping[str, Any]) -> Iterator[str]:
 
 
 def read_metrics(request: Mapping[str, Any], logs: Iterable[tuple[Path, datetime]]) -> list[Metric]:
-    """The last value of each metric; `logs` in the order in which they were last written, with that time."""
+    """Returns the last value of each metric; `logs` are in the order of their last writing, with its time."""
     wanted = {name: re.compile(text) for name, text in defined(request).items()}
     found: dict[str, Metric] = {}
     for path, time in logs:

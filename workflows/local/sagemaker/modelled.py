@@ -1,4 +1,4 @@
-"""A model of a job's work, in virtual time: nothing runs, but everything that can be seen is there.
+"""Models a job's work in virtual time: no process runs, but all that one would leave behind is there.
 
     restore -> [save_every seconds of work -> stall]* -> the rest -> stall -> complete.json
 
@@ -20,7 +20,7 @@ import simpy
 from workflows.local.clock import Clock
 from workflows.local.events import happen
 from workflows.local.objects import Written
-from workflows.local.sagemaker.jobs import artifacts
+from workflows.local.sagemaker.job_life import artifacts
 from workflows.local.sagemaker.metrics import Metric, defined
 from workflows.local.sagemaker.work_model import Failure, WorkModel
 from workflows.local.sagemaker.workload import JSON, Exit, Order, s3_location, said_of
@@ -50,7 +50,7 @@ class ModelledWorkload:
         self.redone = 0.0  # seconds of work that were done and lost, of all jobs
 
     def refusal(self, operation: str, request: Mapping[str, Any]) -> str | None:
-        """A model stands for any job."""
+        """Refuses nothing: a model stands for any job."""
         return None
 
     def open(self, order: Order) -> ModelledWork:
@@ -97,7 +97,7 @@ class ModelledWork:
     # What the life cycle calls
 
     def download(self) -> simpy.Event:
-        """Take the step of the newest checkpoint from progress.json."""
+        """Takes the step of the newest checkpoint from progress.json."""
         previous = self._last_report()
         if previous is not None:
             self._resumed = previous.saved
@@ -116,27 +116,27 @@ class ModelledWork:
         return self._exit
 
     def reached(self, fraction: float) -> simpy.Event:
-        """The very second at which that share of the stage's work is done."""
+        """Happens at the very second at which that share of the stage's work is done."""
         event = self._env.event()
         self._env.process(self._reach(fraction, event))
         return event
 
     def terminate(self) -> None:
-        """Save and exit with 143, exit at once, or carry on, as the model says."""
+        """Saves and exits with 143, exits at once, or carries on, as the model says."""
         if self._model.on_sigterm != "ignore":
             self._tell_to_end(Exit(143), save=self._model.on_sigterm == "save")
 
     def kill(self) -> simpy.Event:
-        """End at once; the last published checkpoint is what is left."""
+        """Ends at once; only the last published checkpoint is left."""
         self._tell_to_end(Exit(137))
         return happen(self._env.event())
 
     def lose(self) -> simpy.Event:
-        """The same: what was not published is lost."""
+        """Ends at once, as `kill` does: work that was not published is lost."""
         return self.kill()
 
     def upload(self) -> simpy.Event:
-        """The model, or the outputs, take `upload` seconds; there is nothing in them, but they are there."""
+        """Uploads the model, or the outputs, in `upload` seconds; the objects are empty."""
         for uri in self._uploads() if self._model.outputs else ():
             self._objects.put(*s3_location(uri), b"")
         return self._env.timeout(self._model.upload)
@@ -151,11 +151,11 @@ class ModelledWork:
         return [f"{output['S3Output']['S3Uri'].rstrip('/')}/data" for output in outputs]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing, because a model holds nothing."""
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those of the model that the request defines."""
+        """Returns the metrics of the model that the request defines."""
         return self._measured if self._exit.triggered else self._measure()
 
     # The model
@@ -183,14 +183,14 @@ class ModelledWork:
         happen(self._exit, ended)
 
     def _measure(self) -> list[Metric]:
-        """A job that has finished a step has written a line."""
+        """Writes a line of metrics once a step is finished."""
         if not self._values or not self.started.triggered or self._position()[0] == 0:
             return []
         names = [name for name in defined(self._order.request) if name in self._values]
         return [Metric(name, self._values[name], self._clock.now()) for name in names]
 
     def _tell_to_end(self, how: Exit, *, save: bool = False) -> None:
-        """The first word counts; before training nothing is there to end, after it nothing is left."""
+        """Tells the work to end; only the first call counts, and only during the training."""
         if self._told or self._exit.triggered:
             return
         self._told = True
@@ -233,7 +233,7 @@ class ModelledWork:
         return self._model.restore + left + saves * self._model.stall
 
     def _cycle(self) -> tuple[int, float]:
-        """Whole save cycles behind us, and seconds into the present one."""
+        """Returns the number of whole save cycles done, and the seconds into the present one."""
         cycle = self._model.save_every + self._model.stall
         elapsed = self._elapsed() if self._halted is None else self._halted
         since = max(0.0, elapsed - self._model.restore)
@@ -241,7 +241,7 @@ class ModelledWork:
         return whole, max(0.0, since - whole * cycle)
 
     def _position(self) -> tuple[int, int]:
-        """Steps finished, and the step of the newest published checkpoint."""
+        """Returns the steps finished, and the step of the newest published checkpoint."""
         whole, into = (0, self._elapsed() - self._model.restore) if self._stuck else self._cycle()
         every, per_step = self._model.save_every, self._model.seconds / self._model.steps
         into = max(0.0, into) if self._stuck else min(into, every)
@@ -255,7 +255,7 @@ class ModelledWork:
     # The files
 
     def _last_save(self) -> Written:
-        """progress.json as the last save left it, or the start of training."""
+        """Returns progress.json as the last save, or the start of the training, left it."""
         model = self._model
         whole, _ = self._cycle()
         after = model.restore + whole * (model.save_every + model.stall) if whole else 0.0
@@ -306,7 +306,7 @@ class ModelledWork:
 
 
 class _Report:
-    """What one work said last: the next needs two numbers of it, and most are never read by anybody else."""
+    """The last progress.json of one work: the next work needs two of its numbers, others seldom read it."""
 
     def __init__(self, saved: int, interruptions: int, modified: datetime, body: Callable[[], bytes]) -> None:
         self.saved, self.interruptions = saved, interruptions
@@ -314,11 +314,11 @@ class _Report:
 
     @classmethod
     def of(cls, written: Written) -> _Report:
-        """That of a progress.json that came about in another way."""
+        """Makes the report of a progress.json that something else wrote."""
         content: JSON = orjson.loads(written.data)
         numbers = int(content["saved_step"]), int(content["interruptions"])
         return cls(*numbers, written.modified, lambda: written.data)
 
     def __call__(self) -> Written:
-        """The object in S3, made when it is read."""
+        """Returns the object in S3, which is made when it is read."""
         return Written(self._body(), self._modified)

@@ -1,10 +1,7 @@
-"""A model package and its group: what is known of them, their answers, and which of them AWS refuses.
+"""Model packages and their groups: their state, the answers made from it, and the refusals of requests.
 
-What AWS really says, and who saw it: "already exists" (Airflow's hook, apache/airflow#28024), "does not
-exist" (getmoto/moto#7246), both names and "Missing ARN" (getmoto/moto#7165, sagemaker-python-sdk#2696), the
-model artifact that is looked up at once (two public accounts of real calls: "Cannot find S3 object"; the
-URIs of ModelMetrics are not looked up), AdditionalS3DataSource (boto3#4510). Texts that nobody quoted are
-marked as ours: their code is AWS's, their words are not.
+The texts of refusals that were seen are those of AWS.md 12.1 to 12.4. Texts that nobody quoted are marked as
+ours: their code is AWS's, their words are not.
 """
 
 from __future__ import annotations
@@ -14,18 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from workflows.local.sagemaker.records import echo
+from workflows.local.sagemaker.job_records import echo
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON
 
 PENDING = "PendingManualApproval"
-"""ModelApprovalStatus of a version that names none (developer guide, "Update the approval status")."""
+"""ModelApprovalStatus of a version that names none (AWS.md 12.6)."""
 
 NOT_HERE = (
     *("SourceAlgorithmSpecification", "ValidationSpecification", "CertifyForMarketplace"),
     *("SourceUri", "ModelCard", "ManagedStorageType"),
 )
-"""What needs the marketplace, transform jobs, models, or a schema that botocore's model does not hold."""
+"""Members that need the marketplace, transform jobs, models, or a schema that botocore does not ship."""
 
 CREATOR: JSON = {}
 """CreatedBy: a UserContext is filled for users of Studio only; a role's call leaves it empty."""
@@ -91,7 +88,7 @@ class Package:
         return answer | ({"LastModifiedTime": self.modified, "LastModifiedBy": {}} if self.updated else {})
 
     def summary(self) -> JSON:
-        """The entry in ListModelPackages; of a version it has no ModelPackageName (sdk#5606)."""
+        """Returns the entry in ListModelPackages: a version has no ModelPackageName (AWS.md 12.5)."""
         members = ("ModelPackageDescription", "ModelApprovalStatus", "ModelPackageRegistrationType")
         return self._identity() | {name: self.body[name] for name in members if name in self.body}
 

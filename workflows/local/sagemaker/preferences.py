@@ -1,7 +1,7 @@
 """InstancePreferences: up to five instance types for one on-demand job, in the order in which it likes them.
 
-SageMaker launches it on the first that has capacity; DescribeTrainingJob then shows which one that was
-(ResourceConfig and InstancePreference API reference; AWS's rules, but nobody has quoted its words).
+SageMaker launches the job on the first type that has capacity, which DescribeTrainingJob then shows (AWS.md
+3.6). The rules of its refusals are AWS's, the words are ours (AWS.md 3.5).
 """
 
 from __future__ import annotations

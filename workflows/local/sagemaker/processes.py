@@ -1,4 +1,4 @@
-"""A job's work as real operating-system processes, one container for each instance.
+"""Runs a job's work as real operating-system processes, one container for each instance.
 
 Threads do what blocks: transfers, waiting for processes; they hand results to the clock's thread with
 `clock.post`. While one of them is at it, machine time passes 1:1: real work is never counted fast.
@@ -23,10 +23,10 @@ import simpy
 
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.sagemaker.container import Container, free_port, refusal
-from workflows.local.sagemaker.jobs import artifacts
+from workflows.local.sagemaker.job_life import artifacts
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR
 from workflows.local.sagemaker.leashes import Leashes
 from workflows.local.sagemaker.metrics import Metric, defined, read_metrics
-from workflows.local.sagemaker.records import INTERNAL_ERROR
 from workflows.local.sagemaker.sync import CheckpointSync
 from workflows.local.sagemaker.transfer import TransferError, download, upload_archive, upload_folder
 from workflows.local.sagemaker.workload import Exit, Order
@@ -129,23 +129,23 @@ class ProcessWork:
         return self._background(self._train, lambda reason: Exit(1, fault=reason))
 
     def reached(self, fraction: float) -> simpy.Event:
-        """Happens when progress.json says so."""
+        """Happens when progress.json reports that share of the work."""
         event = self._env.event()
         self._waiting.append((fraction, event))
         self._look_at_waiting()
         return event
 
     def terminate(self) -> None:
-        """SIGTERM to each entry process."""
+        """Sends SIGTERM to each entry process."""
         self._leashes.tell("TERM")
 
     def kill(self) -> simpy.Event:
-        """SIGKILL to everything."""
+        """Sends SIGKILL to everything."""
         self._leashes.tell("KILL")
         return self._background(self._wait_for_end)
 
     def lose(self) -> simpy.Event:
-        """SIGKILL to everything, and what was on its way to S3 is cut."""
+        """Sends SIGKILL to everything, and cuts what was on its way to S3."""
         self._leashes.tell("KILL")
 
         def lost() -> None:
@@ -157,7 +157,7 @@ class ProcessWork:
         return self._background(lost)
 
     def upload(self) -> simpy.Event:
-        """Last sync, then artifacts or outputs."""
+        """Syncs a last time, then uploads artifacts or outputs."""
         return self._background(self._upload)
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ class ProcessWork:
                     upload_folder(self._objects, folder, s3["S3Uri"])
 
     def _inputs(self, container: Container) -> list[tuple[str, Path, bool]]:
-        """(URI, folder, sharded) of each channel or processing input."""
+        """Returns (URI, folder, sharded) of each channel or processing input."""
         found = []
         for channel in self._order.request.get("InputDataConfig", []):
             source = channel["DataSource"]["S3DataSource"]

@@ -1,8 +1,8 @@
-"""What SageMaker refuses although the request keeps to its model, and what only we refuse.
+"""Refuses requests that keep to SageMaker's model: those that SageMaker refuses, and those that only we do.
 
-Texts without a prefix are AWS's own (AWS.md, or the API reference of CreateTrainingJob where no
-execution was quoted); texts that begin with "relay local:" say what this emulator cannot honestly
-run, although SageMaker would.
+Texts without a prefix are AWS's own (AWS.md 3 and 7, or the API reference of CreateTrainingJob where no
+execution was quoted). Texts that begin with "relay local:" say what this emulator cannot honestly run,
+although SageMaker would.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workflows.local.errors import ServiceError
 from workflows.local.sagemaker.members import not_followed
 from workflows.local.sagemaker.metrics import unreadable
 from workflows.local.sagemaker.preferences import impossible
 from workflows.local.sagemaker.workload import s3_location
+from workflows.local.service_errors import ServiceError
 
 if TYPE_CHECKING:
     from workflows.local.objects import Objects
 
 DAY = 86400
 DEFAULT_MAX_RUNTIME = DAY
-"""MaxRuntimeInSeconds when the request names none (StoppingCondition API reference)."""
+"""MaxRuntimeInSeconds when the request names none (AWS.md 3.1)."""
 
 
 def refuse_training(request: Mapping[str, Any]) -> None:
@@ -42,8 +42,7 @@ def refuse_training(request: Mapping[str, Any]) -> None:
 def refuse_empty_channels(request: Mapping[str, Any], objects: Objects, region: str) -> None:
     """Raise for a training job with a channel in which there is nothing.
 
-    The text is that of executions quoted in issues of public repositories, for example
-    aws/amazon-sagemaker-examples #2489. A processing job with an empty input is created, and fails.
+    The text was seen (AWS.md 6.7). A processing job with an empty input is created, and fails.
     """
     for channel in request.get("InputDataConfig", []):
         uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
@@ -114,7 +113,7 @@ def _algorithm(request: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _volume_key(resources: Mapping[str, Any]) -> Iterator[str]:
-    """The rule is the API reference's, its words are ours."""
+    """Refuse a volume key where instances have local storage (AWS.md 3.9); the words are ours."""
     if not resources.get("VolumeKmsKeyId"):
         return
     for each in resources.get("InstancePreferences") or [resources]:
@@ -124,7 +123,10 @@ def _volume_key(resources: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _has_local_storage(instance_type: str) -> bool:
-    """As AWS's own SDK reckons (sagemaker 2.257, utils.volume_size_supported)."""
+    """Whether instances of this type have local storage, by the rule of AWS's own SDK.
+
+    Source: sagemaker 2.257, utils.volume_size_supported.
+    """
     family = instance_type.removeprefix("ml.").partition(".")[0]
     return "d" in family or family.startswith(("g5", "g6", "p5", "trn1"))
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from workflows.local.errors import ServiceError
 from workflows.local.objects import Objects
-from workflows.local.sagemaker.files import read, write
-from workflows.local.sagemaker.listing import cut
+from workflows.local.sagemaker.json_files import read, write
+from workflows.local.sagemaker.list_filters import cut
 from workflows.local.sagemaker.packages import (
     PENDING,
     Group,
@@ -30,6 +29,7 @@ from workflows.local.sagemaker.packages import (
 )
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON, s3_location
+from workflows.local.service_errors import ServiceError
 
 _GROUP_ORDERS: dict[str, Callable[[Group], Any]] = {
     "CreationTime": lambda group: (group.created, group.name),
@@ -84,7 +84,7 @@ class Registry:
         }
 
     def tagged(self, arn: str) -> Group | Package | None:
-        """What has this ARN, for the operations on tags; `save` it afterwards."""
+        """Returns the group or package with this ARN, for the operations on tags; `save` it afterwards."""
         return self._groups.get(arn) or self._packages.get(arn)
 
     def save(self, item: Group | Package) -> None:
@@ -160,7 +160,7 @@ class Registry:
         return {"ModelPackageArn": package.arn}
 
     def _known(self, request: JSON) -> Package | None:
-        """The package that this very request, with this ClientToken, made before."""
+        """Returns the package that the same request, with the same ClientToken, made before."""
         token = request.get("ClientToken")
         if token is None:
             return None
@@ -264,7 +264,7 @@ def _tags(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _updated(body: JSON, request: JSON) -> JSON:
-    """What a package says of itself after UpdateModelPackage."""
+    """Returns the members of a package after UpdateModelPackage."""
     removed = request.get("CustomerMetadataPropertiesToRemove", [])
     properties = body.get("CustomerMetadataProperties", {}) | request.get("CustomerMetadataProperties", {})
     more = [

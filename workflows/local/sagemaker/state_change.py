@@ -1,7 +1,7 @@
-"""The events of SageMaker as EventBridge delivers them: of jobs, and of model packages.
+"""The events that SageMaker sends through EventBridge when a job or a model package changes.
 
-Shapes: the EventBridge section of the SageMaker developer guide. `detail` is the description: that of a job
-with times in epoch milliseconds and the tags as a map, that of a package with times as text.
+`detail` is the description: that of a job with times in epoch milliseconds and the tags as a map (AWS.md
+11.1), that of a package with times as text. Source: the EventBridge section of SageMaker's developer guide.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import orjson
 
 from workflows.local.json_texts import size_of, text_of
 from workflows.local.messages import Fixed, added, as_uuid, in_milliseconds, milliseconds
+from workflows.local.sagemaker.job_records import Record
 from workflows.local.sagemaker.packages import Package
-from workflows.local.sagemaker.records import Record
 from workflows.local.sagemaker.workload import JSON
 
 SOURCE = "aws.sagemaker"
@@ -50,7 +50,7 @@ def _size(ground: Fixed) -> int:
 
 
 def at_a_glance(record: Record) -> JSON:
-    """Some members of the same event, which most rules ask for: what nobody wants need not be made."""
+    """Returns the few members that most rules ask for, so that an unwanted event is never made."""
     job = record.kind.capitalize()
     known: JSON = {f"{job}JobName": record.name, f"{job}JobStatus": record.status, "Tags": record.tags}
     if record.kind == "training":

@@ -1,10 +1,8 @@
 """The agent that keeps the checkpoint folder of each instance and its S3 prefix alike.
 
-What AWS says of it (developer guide, "Checkpoints in Amazon SageMaker AI"): the prefix is written
-into the container at the start of the job; new files go to S3 while it trains; objects added to S3
-later do not come into the container; a checkpoint deleted in the container is deleted in S3 too.
-Nothing is said about order, and files have been seen cut: so the order here is shuffled, a file is
-read while it may be being written, and an interruption tears the one that was on its way.
+It does what AWS documents of the folder (AWS.md 4.1 to 4.3). No order is promised and files have been seen
+cut (AWS.md 4.4), so the order here is shuffled, a file is read while it may be being written, and an
+interruption tears the file that was on its way.
 """
 
 from __future__ import annotations

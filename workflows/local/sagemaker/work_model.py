@@ -1,4 +1,4 @@
-"""How much work a stage's jobs are and how they fail, where nothing runs; `modelled.py` works through it."""
+"""Describes the work of a stage's jobs and their failures, for `modelled.py` to work through."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from workflows.local.sagemaker.records import INTERNAL_ERROR
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,6 @@ class WorkModel:
     """Instance type -> how many times as fast as `seconds` says; 1 for a type that is not named."""
 
     def on(self, instance_type: str) -> WorkModel:
-        """The same work on that type."""
+        """Returns the same work on another instance type."""
         speed = self.speeds.get(instance_type, 1.0)
         return self if speed == 1.0 else replace(self, seconds=self.seconds / speed)

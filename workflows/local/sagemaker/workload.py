@@ -1,6 +1,6 @@
-"""What a job does between "the instances are there" and "it ended".
+"""The interface of a job's work, from the moment its instances are there to its end.
 
-Two implementations share the life cycle of `jobs.py`: real processes (`processes.py`) and a model
+Two implementations share the life cycle of `job_life.py`: real processes (`processes.py`) and a model
 of the work in virtual time (`modelled.py`).
 """
 
@@ -81,7 +81,7 @@ class Order:
 
     @property
     def instance_type(self) -> str:
-        """The instance type, likewise."""
+        """The instance type; before one of its preferences was chosen, that of the first."""
         return self.instances[0][0]
 
     def selecting(self, instance_type: str, count: int) -> Order:
@@ -131,7 +131,7 @@ class Work(Protocol):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """The last value of each metric that the job defines; whole when its containers have ended."""
+        """Returns the last value of each metric of the job; complete once its containers have ended."""
         ...
 
     def download(self) -> simpy.Event:
@@ -147,23 +147,23 @@ class Work(Protocol):
         ...
 
     def terminate(self) -> None:
-        """SIGTERM to the entry process of each container."""
+        """Sends SIGTERM to the entry process of each container."""
         ...
 
     def kill(self) -> simpy.Event:
-        """SIGKILL to everything in the containers; happens when nothing is left."""
+        """Sends SIGKILL to everything in the containers; the event succeeds when nothing is left."""
         ...
 
     def lose(self) -> simpy.Event:
-        """The instances are taken away: SIGKILL, and no orderly last upload of checkpoints."""
+        """Takes the instances away: SIGKILL, and no orderly last upload of checkpoints."""
         ...
 
     def upload(self) -> simpy.Event:
-        """Last sync of the checkpoint folder, then model and output artifacts."""
+        """Syncs the checkpoint folder a last time, then uploads model and output artifacts."""
         ...
 
     def close(self) -> None:
-        """The instances are given back; whatever is left on them is gone."""
+        """Gives the instances back; whatever is left on them is gone."""
         ...
 
 
@@ -182,7 +182,7 @@ class Workload(Protocol):
 
 
 def said_of(said: Mapping[str, T], stage: str, trial: str) -> T | None:
-    """What a scenario, or a set of models, says of a trial: as `stage/trial`, else as its stage."""
+    """Returns the entry for a trial in a scenario or in models: `stage/trial`, else its stage."""
     return said.get(f"{stage}/{trial}", said.get(stage))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.local.errors import ServiceError
-from workflows.local.step_functions.listing import page
+from workflows.local.service_errors import ServiceError
+from workflows.local.step_functions.arns import parse_arn
+from workflows.local.step_functions.machine_records import Alias, Machine
 from workflows.local.step_functions.machines import Machines
-from workflows.local.step_functions.names import parse_arn
-from workflows.local.step_functions.records import Alias, Machine
+from workflows.local.step_functions.paging import page
 
 MOST_TAGS = 50
 

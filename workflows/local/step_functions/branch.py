@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError
-from workflows.local.step_functions.jsonata.values import prepare
 from workflows.local.step_functions.limits import fitting, fitting_variable, timestamp
 from workflows.local.step_functions.program import Assignment, Program, State
 
@@ -42,7 +42,7 @@ class MapRunOfBranch(Protocol):
         """Close the run and stop the children that still run."""
 
     def results(self) -> list[Any]:
-        """What each child left, in order; of one that failed, why."""
+        """Returns the output of each child in order; for one that failed, why it did."""
 
 
 class Owner(Protocol):
@@ -57,7 +57,7 @@ class Owner(Protocol):
 
     @property
     def behaviour(self) -> Mapping[str, Behaviour]:
-        """What each type of state does."""
+        """The functions that carry out each type of state."""
 
     def save(self) -> None:
         """Keep the resume point."""

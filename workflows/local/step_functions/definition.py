@@ -1,4 +1,4 @@
-"""What CreateStateMachine refuses: the checks that AWS makes on a definition, with its codes."""
+"""Checks a definition as CreateStateMachine does, with AWS's codes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from workflows.local.step_functions.fields import (
     check_values,
 )
 from workflows.local.step_functions.jsonata.expressions import Expressions
+from workflows.local.step_functions.jsonata.json_values import ExpressionError
 from workflows.local.step_functions.jsonata.templates import expressions_in
-from workflows.local.step_functions.jsonata.values import ExpressionError
 from workflows.local.step_functions.limits import MAX_DEFINITION
 
 SCHEMA = "SCHEMA_VALIDATION_FAILED"

@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Behaviour, Branch, Waiting
 from workflows.local.step_functions.fanout import attempt_map, attempt_parallel
 from workflows.local.step_functions.history import NOT_TRUNCATED, History
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 from workflows.local.step_functions.limits import MAX_EVENTS, timestamp
 from workflows.local.step_functions.map_run import MapRun, attempt_map_run
 from workflows.local.step_functions.program import Program, State
-from workflows.local.step_functions.resume import restore, snapshot
+from workflows.local.step_functions.resume_points import restore, snapshot
 from workflows.local.step_functions.retry import TIMEOUT
 from workflows.local.step_functions.states import QUICK, wait, with_retries
-from workflows.local.step_functions.tasks import attempt_task
+from workflows.local.step_functions.task_states import attempt_task
 
 RUNNING, SUCCEEDED, FAILED = "RUNNING", "SUCCEEDED", "FAILED"
 TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"

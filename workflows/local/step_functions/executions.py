@@ -8,18 +8,18 @@ from typing import Any
 
 import simpy
 
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import Text, read_json, size_of
+from workflows.local.service_errors import ServiceError
+from workflows.local.step_functions.arns import check_name, parse_arn
 from workflows.local.step_functions.execution import RUNNING, SUCCEEDED, Execution
 from workflows.local.step_functions.history import History, without_data
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.limits import MAX_OPEN_DAYS, MAX_PAYLOAD, REDRIVABLE_DAYS
-from workflows.local.step_functions.listing import page
+from workflows.local.step_functions.machine_records import Machine, Target
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.map_runs import MapRuns
-from workflows.local.step_functions.names import check_name, parse_arn
+from workflows.local.step_functions.paging import page
 from workflows.local.step_functions.program import Program, load_program
-from workflows.local.step_functions.records import Machine, Target
 
 NAME_KEPT = timedelta(days=90)
 """How long after an execution closed its name stays taken."""
@@ -70,7 +70,7 @@ class Executions:
         return self.start_with(request, _input(text), text)
 
     def start_with(self, request: dict[str, Any], value: Any, text: Text) -> dict[str, Any]:
-        """The same with an input that has been read, and is not too large."""
+        """Start an execution with an input that has been read and is not too large."""
         target = self.machines.target(request["stateMachineArn"])
         prefix = target.machine.arn.replace(":stateMachine:", ":execution:")
         name = request.get("name") or self._new_name(prefix)
@@ -88,7 +88,7 @@ class Executions:
         return {"executionArn": arn, "startDate": execution.started}
 
     def _new_name(self, prefix: str) -> str:
-        """A name for an execution that was given none; a world opened anew draws the same numbers again."""
+        """Make a name that is still free: a world that is opened anew draws the same numbers again."""
         name = self.interpreter.new_id()
         while f"{prefix}:{name}" in self.by_arn:
             name = self.interpreter.new_id()

@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from workflows.local.errors import TaskError
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.jsonata.templates import EvaluationFailedError, evaluate_as
 from workflows.local.step_functions.limits import RUNTIME

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from workflows.local.clock import Clock
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Unwritten
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.limits import MAX_EVENTS, RUNTIME
 
 Event = dict[str, Any]

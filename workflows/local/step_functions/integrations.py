@@ -1,4 +1,4 @@
-"""What Task states call: SageMaker jobs with `.sync`, and any AWS API through `aws-sdk`."""
+"""The integrations that Task states call: SageMaker jobs with `.sync`, and any AWS API through `aws-sdk`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import simpy
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
-from workflows.local.errors import ServiceError, TaskError
 from workflows.local.json_texts import Text, text_of
 from workflows.local.messages import in_milliseconds
+from workflows.local.service_errors import ServiceError, TaskError
 from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME
 from workflows.local.step_functions.sdk import (
@@ -37,7 +37,7 @@ TIMED_OUT = "timed out"
 
 
 class Answer(NamedTuple):
-    """What a call answers at once, and its JSON text; only a job or another execution is waited for."""
+    """The answer that a call gives at once, and its JSON text; only jobs and executions are waited for."""
 
     result: Any
     text: Text
@@ -60,7 +60,7 @@ class TaskCall(Protocol):
 
 
 class Integrations(Protocol):
-    """What Task states call."""
+    """The integrations that Task states call."""
 
     def run(self, task: TaskCall) -> Answer | Generator[simpy.Event, Any, Any]:
         """Do one task and return its result as JSON; raises TaskError.
@@ -105,6 +105,7 @@ SUPPORTED = (
     f"{SYNC}createTrainingJob.sync, {SYNC}createProcessingJob.sync, {NESTED}, {NESTED}.sync, "
     f"{NESTED}.sync:2 and {SDK}<service>:<action> for {', '.join(sorted(SERVICES))}"
 )
+# The tags that Step Functions adds to jobs (AWS.md 8.8).
 MANAGED = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 NO_ANSWER = "SdkClientException"
 EXECUTION_TAG = "AWS_STEP_FUNCTIONS_EXECUTION_ARN"
@@ -118,7 +119,7 @@ class AwsIntegrations:
 
     SageMaker and Step Functions are called in process; every other `aws-sdk` service goes to
     `other`. `stopped_is_success` chooses between the two readings of how `.sync` takes a job that
-    was Stopped (AWS.md: most likely a failure; other tools treat it as success).
+    was Stopped (AWS.md 8.2).
     """
 
     def __init__(self, sagemaker: JobApi, other: Other, *, stopped_is_success: bool = False) -> None:
@@ -227,7 +228,7 @@ class AwsIntegrations:
         raise TaskError("States.TaskFailed", text_of(result))
 
     def _creation_error(self, error: ServiceError) -> TaskError:
-        """Only two errors of the create call have a name of their own; the rest share one."""
+        """Makes the error of a create call: two have their own name, the others share one (AWS.md 8.3)."""
         code = error.code.removesuffix("Exception")
         own = code if code in ("ResourceLimitExceeded", "ResourceInUse") else "AmazonSageMaker"
         cause = (
@@ -237,7 +238,7 @@ class AwsIntegrations:
         return TaskError(f"SageMaker.{own}Exception", cause)
 
     def _stop(self, word: str, name: str) -> None:
-        # Best effort, as Step Functions promises: the job may have ended in the same moment.
+        # Best effort, as Step Functions promises (AWS.md 8.5): the job may have ended in the same moment.
         with suppress(ServiceError):
             self.sagemaker.handle(f"Stop{word}Job", {f"{word}JobName": name})
 

@@ -1,4 +1,4 @@
-"""What all executions of a world share: its clock, its integrations, its expressions, its randomness."""
+"""The interpreter of one world: clock, integrations, expressions and randomness, shared by its executions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPI
 
 
 class Interpreter:
-    """What all executions of a world share."""
+    """Holds the parts of a world that all its executions share."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Step Functions' quotas on data and history, and times as it writes them."""
+"""Step Functions' quotas on data and history (AWS.md 9.3, 9.4), and times as it writes them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
+from workflows.local.service_errors import TaskError
 
 MAX_PAYLOAD = 262_144
 """Bytes of UTF-8 JSON in a state's input or output, a task's result, a variable."""

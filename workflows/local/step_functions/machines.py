@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 from workflows.local.step_functions import definition
+from workflows.local.step_functions.arns import check_name, check_role, parse_arn
 from workflows.local.step_functions.interpreter import Interpreter
-from workflows.local.step_functions.listing import page
-from workflows.local.step_functions.names import check_name, check_role, parse_arn
-from workflows.local.step_functions.records import Machine, Revision, Target
+from workflows.local.step_functions.machine_records import Machine, Revision, Target
+from workflows.local.step_functions.paging import page
 
 LOGGING = {"level": "OFF", "includeExecutionData": False}
 

@@ -17,8 +17,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, MapRunOfBranch, Owner, Waiting
 from workflows.local.step_functions.fanout import inputs_of, number_of
 from workflows.local.step_functions.limits import timestamp
@@ -33,7 +33,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class MapExecution(Owner, Protocol):
-    """What a Map run asks of the execution that began it, and of those that are its children."""
+    """The part of an execution that a Map run needs: of the one that began it, and of its children."""
 
     name: str
     machine_arn: str
@@ -165,14 +165,14 @@ class MapRun(Generic[E]):
             self._changed.succeed()
 
     def _tolerated(self) -> int:
-        """The failures that both limits allow; none where there is no limit."""
+        """Returns how many failures both limits allow; no failure is allowed without a limit."""
         limits = [] if self.tolerated_count is None else [self.tolerated_count]
         if self.tolerated_percentage is not None:
             limits.append(math.floor(len(self.children) * min(self.tolerated_percentage, 100) / 100))
         return min(limits, default=0)
 
     def results(self) -> list[Any]:
-        """What each child left, in order; of one that failed, why."""
+        """Returns the output of each child in order; for one that failed, why it did."""
         return [child.root.output if child.status == SUCCEEDED else _failed(child) for child in self.children]
 
     # What the API shows
@@ -283,10 +283,10 @@ def _open(branch: Branch, state: State) -> MapRunOfBranch:
 
 
 def _failed(child: MapExecution) -> dict[str, Any]:
-    """What stands in the result for a child whose failure was tolerated.
+    """Returns the entry of the result for a child whose failure was tolerated.
 
-    "If a child workflow execution fails, Step Functions returns its execution result unchanged" (developer
-    guide, ResultWriter); its members as a public repository's test has them from a real Map run.
+    Step Functions returns the child's execution result unchanged (AWS.md 9.8); its members are those that a
+    public repository's test has from a real Map run.
     """
     assert child.stopped_at is not None
     answer = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
+from workflows.local.step_functions.arns import parse_arn
 from workflows.local.step_functions.execution import RUNNING, Execution
-from workflows.local.step_functions.listing import page
 from workflows.local.step_functions.map_run import MapRun
-from workflows.local.step_functions.names import parse_arn
+from workflows.local.step_functions.paging import page
 
 
 class MapRuns:

@@ -1,4 +1,4 @@
-"""Which errors a Retry or Catch answers, and how long a retrier waits."""
+"""Decides which errors a Retry or Catch answers, and how long a retrier waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 def matches(patterns: Sequence[str], error: str) -> bool:
     """Say whether `ErrorEquals` answers an error.
 
-    States.Runtime ends an execution whatever is written; States.ALL misses DataLimitExceeded too.
+    Nothing answers States.Runtime, and States.ALL does not answer DataLimitExceeded either (AWS.md 9.1).
     States.TaskFailed stands for every error but a timeout, and a missed heartbeat is a timeout.
     """
     if error == RUNTIME:
@@ -50,7 +50,7 @@ class Retrier:
         """Return the seconds to wait before retry number `retries` + 1, None when none is left."""
         if retries >= self.attempts:
             return None
-        # 31,622,400 s is the longest that MaxDelaySeconds allows.
+        # 31,622,400 s is the longest that MaxDelaySeconds allows (AWS.md 9.2).
         # A power beyond e^500 would not fit into a float, and is over any ceiling.
         ceiling = 31_622_400.0 if self.longest is None else self.longest
         wait = ceiling

@@ -1,7 +1,7 @@
 """How Step Functions' `aws-sdk` integrations name services, and turn JSON into requests and back.
 
-Arguments and results are the SDK for Java's: member names in PascalCase, timestamps ISO-8601
-strings, blobs and bodies strings. botocore's model of the service says which is which.
+Arguments and results are the SDK for Java's: member names in PascalCase, timestamps ISO-8601 strings, blobs
+and bodies strings (AWS.md 8.7). botocore's model of the service says which is which.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from botocore.model import OperationModel, Shape
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 from workflows.local.messages import Fixed, Grown, Overlaid, added, as_uuid, form, in_milliseconds
+from workflows.local.service_errors import TaskError
 from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
 
@@ -40,7 +40,7 @@ SDK = "arn:aws:states:::aws-sdk:"
 
 
 class Action(NamedTuple):
-    """What a Task's `aws-sdk` resource calls."""
+    """The operation that a Task's `aws-sdk` resource calls."""
 
     service: str
     """botocore's name."""
@@ -65,7 +65,7 @@ def error_name(action: Action, code: str) -> str:
     """Return the error that a Task sees: `S3.NoSuchKeyException`, `SageMaker.SageMakerException`.
 
     The SDK for Java has a class only for errors in the service's model; every other code is the
-    service's base exception, its code told only in the message.
+    service's base exception (AWS.md 8.6), and only the message tells the code.
     """
     prefix, operation = action.prefix, action.model
     model = service_model(action.service)
@@ -173,7 +173,7 @@ def _read_text(value: Any, where: str) -> Any:
 def _read_blob(value: Any, where: str) -> Any:
     """Also a string is written as JSON, with its quotes: give an object to write an object.
 
-    LocalStack's tests against AWS found it (localstack#12035).
+    Source: AWS.md 8.7.
     """
     return text_of(value).encode()
 

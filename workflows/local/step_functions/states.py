@@ -1,4 +1,4 @@
-"""What each type of state does. The quick ones take no time; the slow ones wait for something."""
+"""Carries out each type of state: quick ones take no time, slow ones wait for something."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import HistoryFullError
 from workflows.local.step_functions.jsonata.templates import evaluate_as

@@ -1,6 +1,6 @@
-"""JSONata as Step Functions speaks it, over jsonata-python.
+"""Evaluates JSONata as Step Functions does, with jsonata-python underneath (AWS.md 10).
 
-What this package puts between the two, each with its reason:
+This package puts the following between the two, each with its reason:
 
 - **null is not undefined.** The library says None for "undefined" and `NULL_VALUE` for JSON null,
   but takes a None inside a list for undefined (`$map([null], ...)` drops it). Values go in with
@@ -14,7 +14,6 @@ What this package puts between the two, each with its reason:
 - **`$sort` keeps the order of equals**, as JSONata's does.
 - **Step Functions' own functions** `$parse $uuid $hash $partition $range $random`; `$eval` is gone
   (a call answers T1006, as on AWS). `$random`, `$uuid` and `$shuffle` follow the world's seed.
-- **Relay's own rules** are evaluated in Python when a text defines them as `rules.FUNCTIONS` does.
 - **Bounds.** 100 levels of nesting, which is AWS's own ceiling, and a number of steps in place of
   AWS's seconds, so that a run repeats. The library's own Timebox measures from the compilation.
 - **Python's own exceptions** (a division by zero, a bad number) become evaluation errors.
@@ -37,30 +36,27 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from jsonata.parser import Parser
 
+from workflows.local.step_functions.jsonata.compiled.compiler import Compiled, compiled
 from workflows.local.step_functions.jsonata.compiled.library import LIBRARY
-from workflows.local.step_functions.jsonata.compiled.program import Compiled, compiled
-from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS
-from workflows.local.step_functions.jsonata.functions import DRAWING, OwnFunctions
+from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS
+from workflows.local.step_functions.jsonata.json_values import ATOMS, ExpressionError, UndefinedError, plain
+from workflows.local.step_functions.jsonata.own_functions import DRAWING, OwnFunctions
 from workflows.local.step_functions.jsonata.references import top_level_references
-from workflows.local.step_functions.jsonata.values import ATOMS, ExpressionError, UndefinedError, plain
-from workflows.policy.rules import FUNCTIONS, first_rule, met
 
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 # Everything of $states but these three needs the context object, which is costly to make.
 CONTEXT = re.compile(r"\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
-RULES = {"met": met, "rule": first_rule}
 USES_BEFORE_COMPILING = 3
-"""To compile an expression takes as long as to evaluate it some ten times; a short run needs most once."""
+"""Compiling an expression takes as long as some ten evaluations; a short run evaluates most only once."""
 
 
 class Expression:
     """One expression with the names of the variables it can read; every world and thread may share it."""
 
-    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "ours", "taken", "text", "wants_context")
+    __slots__ = ("_tried", "_uses", "draws", "fast", "names", "taken", "text", "wants_context")
 
-    def __init__(self, text: str, ours: bool) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
-        self.ours = ours
         # A superset: a name inside a string or a local one does no harm.
         self.names = frozenset(VARIABLE.findall(text))
         self.wants_context = bool(CONTEXT.search(text))
@@ -72,16 +68,11 @@ class Expression:
 
     @property
     def tree(self) -> Any:
-        """The syntax tree of what is evaluated, this thread's own."""
-        return _parsed(self.evaluated).ast
-
-    @property
-    def evaluated(self) -> str:
-        """The text without what Python evaluates of it."""
-        return self.text.replace(FUNCTIONS, "") if self.ours else self.text
+        """The syntax tree of the text; each thread has its own."""
+        return _parsed(self.text).ast
 
     def unsupported(self) -> list[str]:
-        """Say what AWS refuses at create: the machine's expressions have no context item."""
+        """Return what AWS refuses at create: names read from the missing context item (AWS.md 10.3)."""
         known: dict[str, list[str]] = _shared.__dict__.setdefault("unsupported", {})
         if self.text not in known:
             known[self.text] = list(dict.fromkeys(top_level_references(self.tree)))
@@ -93,7 +84,7 @@ class Expression:
         if self._uses > before and not self._tried:
             self._tried = True
             names = frozenset(LIBRARY) - {"eval"} | OwnFunctions.NAMES
-            found = compiled(self.text, self.tree, names, RULES if self.ours else {})
+            found = compiled(self.text, self.tree, names)
             if found is not None:
                 self.fast, self.taken = found
 
@@ -101,7 +92,6 @@ class Expression:
 class Expressions:
     """Knows each text once and evaluates it with the world's clock and randomness.
 
-    `native_rules`: Relay's own rule functions, which its machines define in their text, in Python.
     `compile_after`: how many times the library evaluates an expression before it is compiled; None: always.
     """
 
@@ -110,10 +100,8 @@ class Expressions:
         now: Callable[[], datetime],
         seed: int = 0,
         *,
-        native_rules: bool = True,
         compile_after: int | None = USES_BEFORE_COMPILING,
     ) -> None:
-        self._native_rules = native_rules
         self._compile_after = compile_after
         self._libraries: dict[str, Jsonata] = {}
         self._depth = 0
@@ -126,9 +114,7 @@ class Expressions:
 
     def compile(self, text: str) -> Expression:
         """Return the compiled form of an expression (without its `{% %}`)."""
-        # A decision asks some thirty tests through three levels of functions: 15 ms in the library, and a
-        # planned week has hundreds. The text stays what it is; a test holds that both answer alike.
-        return _expression(text, self._native_rules and FUNCTIONS in text)
+        return _expression(text)
 
     def evaluate(
         self, expression: Expression, variables: Mapping[str, Any], plain_already: Sequence[Any] = ()
@@ -161,7 +147,7 @@ class Expressions:
         return plain(result)
 
     def _learned(self, expression: Expression) -> Compiled | None:
-        """The compiled form of an expression that has just been used once more."""
+        """Count one more use of an expression and return its compiled form, if it has one now."""
         if self._compile_after is None:
             return None
         expression.used(self._compile_after)
@@ -170,7 +156,7 @@ class Expressions:
     # The library
 
     def ask_library(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
-        """What the library answers, None for undefined; raises ExpressionError."""
+        """Return the library's answer, None for undefined; raises ExpressionError."""
         self._depth = self._steps = 0
         try:
             return self._library(expression).evaluate(None, {**variables, **self._bounds})
@@ -180,15 +166,12 @@ class Expressions:
             raise ExpressionError(_message(error)) from error
 
     def _library(self, expression: Expression) -> Jsonata:
-        """The expression in the library's form, with this world's functions around it."""
+        """Return the expression as the library's object, with this world's functions in its frame."""
         known = self._libraries.get(expression.text)
         if known is None:
-            known = copy.copy(_parsed(expression.evaluated))
+            known = copy.copy(_parsed(expression.text))
             frame = known.create_frame(Jsonata.static_frame)
             known.environment = frame
-            if expression.ours:
-                for name, rule in RULES.items():
-                    frame.bind(name, Jsonata.JLambda(rule))
             for name, function in self._own.table.items():
                 frame.bind(name, function)
             frame.bind("eval", None)
@@ -210,7 +193,7 @@ class Expressions:
 
 
 class _Run:
-    """What compiled expressions ask of their world."""
+    """The parts of a world that compiled expressions ask for."""
 
     __slots__ = ("functions", "millis")
 
@@ -220,9 +203,9 @@ class _Run:
 
 
 @lru_cache(maxsize=20_000)
-def _expression(text: str, ours: bool) -> Expression:
-    expression = Expression(text, ours)
-    _parsed(expression.evaluated)  # an expression that does not parse is no expression
+def _expression(text: str) -> Expression:
+    expression = Expression(text)
+    _parsed(expression.text)  # an expression that does not parse is no expression
     return expression
 
 
@@ -267,7 +250,7 @@ class _Lean:
 
 
 def _lean(parser: Any) -> None:
-    """Make the symbols of a thread's parser lean: what they do not use, their class has."""
+    """Make the symbols of a thread's parser lean: attributes that they do not use move to their class."""
     unused = {name: value for name, value in vars(Parser.Symbol(None)).items() if not value}
     for symbol in parser.symbol_table.values():
         for each in (symbol, vars(symbol).get("prefix")):
@@ -310,7 +293,7 @@ _TOO_DEEP = (
 
 
 def _message(error: BaseException) -> str:
-    """JSONata's code and text, as AWS prints them: `T2001: The left side of the + operator ...`."""
+    """Return JSONata's code and text as AWS prints them: `T2001: The left side of the + operator ...`."""
     if isinstance(error, JException):
         # The port writes "Object" where JSONata says "function".
         text = re.sub(

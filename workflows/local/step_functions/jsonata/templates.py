@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from workflows.local.errors import TaskError
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.jsonata.expressions import Expression, Expressions
-from workflows.local.step_functions.jsonata.values import (
+from workflows.local.step_functions.jsonata.json_values import (
     ExpressionError,
     UndefinedError,
     UnsupportedResultError,

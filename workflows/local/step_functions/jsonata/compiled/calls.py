@@ -1,13 +1,13 @@
-"""Calls of functions, and lambdas."""
+"""Writes calls of functions, and lambdas."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from workflows.local.step_functions.jsonata.compiled.functions import OF_WRITTEN, OWN, library_function
 from workflows.local.step_functions.jsonata.compiled.library import LIBRARY, UNSAFE
 from workflows.local.step_functions.jsonata.compiled.nodes import array_items, is_array
+from workflows.local.step_functions.jsonata.compiled.quick_functions import OF_WRITTEN, OWN, library_function
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
     Extent,
@@ -34,7 +34,7 @@ def write_call(source: Source, node: Any, context: Piece, tail: bool, first: Pie
     procedure = node.procedure
     name = str(procedure.value) if procedure.type == "variable" else ""
     free = name and source.is_free(name) and not getattr(procedure, "predicate", None)
-    if free and (name in source.functions or name in source.rules):
+    if free and name in source.functions:
         with source.visited():  # the variable that names it
             pass
         if name in OF_WRITTEN and first is None and is_array(node.arguments):
@@ -64,8 +64,6 @@ def _known(source: Source, name: str, arguments: list[Piece], context: Piece, ta
     """A call of one of the functions that there are from the start."""
     source.used.add(name)
     given = ", ".join(argument.code for argument in arguments)
-    if name in source.rules:
-        return source.keep(f"rule_{name}({given})", "plain")
     if name == "exists" and len(arguments) == 1:
         return source.keep(f"{given} is not None", "boolean")
     if name == "not" and len(arguments) == 1:

@@ -1,4 +1,4 @@
-"""The library's own functions: with their reading of the arguments, or without it for the usual types."""
+"""Calls the library's own functions: with their check of the arguments, or without it for usual types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.library_values import NUMBERS, UnsureError
 
 Function = Callable[..., Any]
 
@@ -29,7 +29,7 @@ LONGEST_REMEMBERED = 512  # characters of an argument
 
 
 def checked(name: str, *arguments: Any, context: Any = None) -> Any:
-    """The library's function, with its reading of the arguments."""
+    """Calls a function of the library's with its check of the arguments."""
     function = LIBRARY[name]
     return function.call(context, function.validate(list(arguments), context))
 

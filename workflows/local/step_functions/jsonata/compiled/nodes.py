@@ -1,4 +1,4 @@
-"""What is written for each kind of node of the syntax tree.
+"""Writes the Python source for each kind of node of the syntax tree.
 
 The order of evaluation is the library's. Names of attributes are those of its parser's symbols.
 """
@@ -9,6 +9,7 @@ import ast
 from collections import Counter
 from typing import Any
 
+from workflows.local.step_functions.jsonata.compiled.library_values import Array
 from workflows.local.step_functions.jsonata.compiled.operators import ARITHMETIC, COMPARISONS
 from workflows.local.step_functions.jsonata.compiled.source import (
     UNDEFINED,
@@ -18,7 +19,6 @@ from workflows.local.step_functions.jsonata.compiled.source import (
     Source,
     UnsupportedError,
 )
-from workflows.local.step_functions.jsonata.compiled.values import Array
 
 LIBRARYS = ("group", "keep_array", "tuple", "focus", "index", "ancestor", "keep_singleton_array")
 """Marks of a node that only the library heeds: grouping, `[]`, `@`, `#` and `%`."""

@@ -1,4 +1,4 @@
-"""The operators, with the library's answers for what it accepts; for everything else it is asked itself."""
+"""JSONata's operators for operands that they accept; for all others the library is asked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.compiled.values import NUMBERS, Array, UnsureError, single
+from workflows.local.step_functions.jsonata.compiled.library_values import NUMBERS, Array, UnsureError, single
 
 _float: Any = float  # mypy takes the classes of what is tested by its class for objects
 
 
 def whole(number: float) -> int | float:
-    """A number as the library keeps it: an integer if it is one."""
+    """Returns a number as the library keeps it: as an integer if it is whole."""
     if number - number != 0:  # infinite, or not a number
         raise UnsureError
     integer = int(number)
@@ -66,7 +66,7 @@ def negative(value: Any) -> Any:
 
 
 def _nothing(left: Any, right: Any) -> None:
-    """Undefined, if one side is and the other could be calculated with."""
+    """Returns undefined if one side is undefined and the other a number; raises for all else."""
     for each in (left, right):
         if each is not None and each.__class__ not in NUMBERS:
             raise UnsureError

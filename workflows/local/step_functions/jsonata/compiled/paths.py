@@ -1,4 +1,4 @@
-"""Paths: the first step, runs of plain names, and every other step as a loop over the items before it."""
+"""Writes paths: the first step, runs of plain names, and each other step as a loop over the items before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_path(source: Source, node: Any, context: Piece, tail: bool) -> Piece:
 
 
 def _visit(source: Source, count: int) -> None:
-    """Count steps that are written without a visit to their nodes."""
+    """Counts steps that are written without a visit to their nodes."""
     for _ in range(count):
         with source.visited():
             pass

@@ -1,4 +1,4 @@
-"""Python source as it grows: lines, names that are used once, constants, and who can see which variable."""
+"""Holds the Python source while it grows: lines, unique names, constants, and the variables in sight."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Kind = Literal["any", "boolean", "truth", "text", "texts", "defined", "plain"]
-"""What is known of a value: nothing; true or false; that, or undefined; a text; an array of texts that is
-written in the expression; anything but undefined; no array, and maybe undefined, so that Python's truth is
-JSONata's."""
+"""What the compiler knows about a value.
+
+`any`: nothing. `boolean`: it is true or false. `truth`: it is true, false or undefined. `text`: it is a
+text. `texts`: it is an array of texts that is written in the expression. `defined`: it is not undefined.
+`plain`: it is no array and may be undefined, so that Python's truth is JSONata's.
+"""
 
 
 class UnsupportedError(Exception):
@@ -26,17 +29,17 @@ class Piece:
 
     @property
     def defined(self) -> bool:
-        """Whether it cannot be undefined."""
+        """Whether the value cannot be undefined."""
         return self.kind in ("boolean", "text", "texts", "defined")
 
     @property
     def test(self) -> str:
-        """What to write behind an `if`."""
+        """The source to write behind an `if`."""
         return f"truth({self.code})" if self.kind in ("any", "texts", "defined") else self.code
 
     @property
     def boolean(self) -> str:
-        """The effective boolean as a value."""
+        """The source of the effective boolean as a value."""
         known = {"boolean": self.code, "truth": f"{self.code} is True"}
         return known.get(self.kind, f"truth({self.code})")
 
@@ -79,7 +82,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Extent:
-    """How deep the library would go, and how many nodes it would visit, in what is being written."""
+    """The depth and the number of nodes that the library would visit in the part that is being written."""
 
     depth: int = 0
     deepest: int = 0
@@ -101,10 +104,9 @@ Reads = dict[tuple[str, tuple[str | None, ...]], Read]
 class Source:
     """The source of one expression."""
 
-    def __init__(self, write: Write, functions: frozenset[str], rules: frozenset[str]) -> None:
+    def __init__(self, write: Write, functions: frozenset[str]) -> None:
         self.write = write
         self.functions = functions
-        self.rules = rules
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
         self.frames: list[Frame] = []
@@ -130,7 +132,7 @@ class Source:
 
     @contextmanager
     def visited(self) -> Iterator[None]:
-        """What is written inside is one node for the library, and one level."""
+        """Counts the lines that are written inside as one node of the library, one level deeper."""
         extent = self.extent
         extent.depth += 1
         extent.nodes += 1
@@ -140,7 +142,7 @@ class Source:
 
     @contextmanager
     def loop(self, item: str, values: str) -> Iterator[int]:
-        """The lines inside are for each item; they are counted for the library's bound before they begin.
+        """Writes a loop; what its lines count towards the library's bound is counted before they begin.
 
         Yields the place of the line that begins the loop.
         """
@@ -154,7 +156,7 @@ class Source:
 
     @contextmanager
     def indented(self) -> Iterator[None]:
-        """The lines inside belong to the one before them."""
+        """Indents the lines that are written inside below the line before them."""
         if self._indent > 90:  # Python reads a hundred levels
             raise UnsupportedError
         self._indent += 1
@@ -164,18 +166,18 @@ class Source:
         self._indent -= 1
 
     def name(self, prefix: str = "t") -> str:
-        """A name that nothing else has."""
+        """Returns a name that nothing else has."""
         self._names += 1
         return f"{prefix}{self._names}"
 
     def keep(self, code: str, kind: Kind = "any") -> Piece:
-        """Work a value out now, and once."""
+        """Writes a line that works a value out, once, and returns the name that it has."""
         name = self.name()
         self.line(f"{name} = {code}")
         return Piece(name, kind)
 
     def constant(self, value: Any) -> str:
-        """The name of a value that is no literal of Python's."""
+        """Returns a name for a value that is no literal of Python's."""
         name = self.name("K")
         self.constants[name] = value
         return name
@@ -184,24 +186,24 @@ class Source:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """The lines inside run more than once, or later: what was read before them is read again in them."""
+        """Marks lines that run more than once, or later: they read paths again that were read before them."""
         outer, self._reads = self._reads, []
         yield
         self._reads = outer
 
     def read_before(self, value: str, names: tuple[str | None, ...]) -> Read | None:
-        """The same path, if it has been read on the way to where the source stands."""
+        """Returns the earlier reading of a path, if each way to the present line has passed it."""
         for reads in reversed(self._reads):
             if (value, names) in reads:
                 return reads[value, names]
         return None
 
     def remember(self, value: str, names: tuple[str | None, ...], code: str) -> None:
-        """The last line has read this path."""
+        """Notes that the last line has read this path."""
         self._reads[-1][value, names] = Read(code, len(self.lines) - 1)
 
     def changed(self, value: str) -> None:
-        """The name stands for another value now."""
+        """Notes that a name stands for another value now."""
         for reads in self._reads:
             for key in [key for key in reads if key[0] == value]:
                 del reads[key]
@@ -210,13 +212,13 @@ class Source:
 
     @contextmanager
     def frame(self, frame: Frame) -> Iterator[None]:
-        """What is written inside sees these variables, too."""
+        """Puts these variables in sight of the lines that are written inside."""
         self.frames.append(frame)
         yield
         self.frames.pop()
 
     def variable(self, name: str) -> Piece:
-        """A variable as the frames have it, from the innermost outwards."""
+        """Returns a variable as the frames have it, from the innermost outwards."""
         return self._read(name, len(self.frames) - 1, inside=True)
 
     def _read(self, name: str, place: int, *, inside: bool) -> Piece:
@@ -237,8 +239,6 @@ class Source:
         if name in self.functions:
             self.used.add(name)
             return self.keep(f"R.functions[{name!r}]")
-        if name in self.rules:
-            raise UnsupportedError(name)
         if name not in self.free:
             self.free[name] = self.name("v")
         return Piece(self.free[name])

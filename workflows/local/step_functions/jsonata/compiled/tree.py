@@ -1,4 +1,4 @@
-"""Which part of the compiler writes which kind of node."""
+"""Chooses the part of the compiler that writes a kind of node."""
 
 from __future__ import annotations
 

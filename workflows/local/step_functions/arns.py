@@ -1,11 +1,11 @@
-"""Names and ARNs, and the errors with which AWS refuses them."""
+"""Checks names and ARNs, and refuses them with AWS's errors."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(?P<rest>.+)")
 # DescribeExecution's list of what a name must not hold: blanks, brackets, wildcards, specials.

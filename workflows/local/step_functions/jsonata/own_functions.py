@@ -15,7 +15,7 @@ from jsonata.jsonata import Jsonata
 from jsonata.signature import Signature
 
 from workflows.local.json_texts import read_json
-from workflows.local.step_functions.jsonata.values import ExpressionError, prepare
+from workflows.local.step_functions.jsonata.json_values import ExpressionError, prepare
 
 DRAWING = frozenset({"random", "uuid", "shuffle"})
 """Functions that use up random numbers."""
@@ -37,7 +37,7 @@ class Native(Jsonata.JFunction):  # type: ignore[misc]
 
 @cache
 def _signature(text: str, name: str) -> Signature:
-    """Read once: each world has functions of its own, with the same names and signatures."""
+    """Reads a signature once for all worlds, whose functions have the same names and signatures."""
     return Signature(text, name)
 
 
@@ -66,11 +66,11 @@ class OwnFunctions:
 
     @cached_property
     def _random(self) -> random.Random:
-        """Made when it is first asked for: few expressions draw."""
+        """The generator, made when it is first asked for: few expressions draw."""
         return random.Random(f"jsonata {self._seed}")
 
     def millis(self) -> int:
-        """The time now."""
+        """Returns the clock's time in milliseconds since 1970."""
         return int(self._now().timestamp() * 1000)
 
     def mark(self) -> None:

@@ -1,4 +1,4 @@
-"""A table and metrics in memory, for worlds in virtual time: what the machines write of each attempt.
+"""A DynamoDB table and CloudWatch metrics in memory, which machines in virtual time write to.
 
 Requests are held against AWS's models, as everywhere in the local world.
 """
@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import size_of, text_of
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 LARGEST_ITEM = 400 * 1024  # bytes, DynamoDB's quota
@@ -21,7 +21,7 @@ Item = dict[str, Any]
 
 
 class MemoryTable:
-    """One DynamoDB table; `refusal`, while it is set, is the answer to every call."""
+    """One DynamoDB table; while `refusal` is set, every call is answered with it."""
 
     def __init__(self, name: str, keys: tuple[str, str], *, page: int = 100) -> None:
         """`keys`: partition key and sort key, both texts; `page`: items in an answer at most."""
@@ -77,7 +77,7 @@ class MemoryTable:
 
 
 class MemoryMetrics:
-    """CloudWatch's metrics: every datum that was put, in order; `refusal` as of the table."""
+    """CloudWatch's metrics: every datum that was put, in order; `refusal` works as that of the table."""
 
     def __init__(self) -> None:
         self.data: list[tuple[str, Mapping[str, Any]]] = []  # (namespace, datum)
@@ -96,7 +96,7 @@ class MemoryMetrics:
         return {}
 
     def sums(self) -> dict[str, float]:
-        """The sum of each metric, by its name."""
+        """Returns the sum of each metric by its name."""
         found: dict[str, float] = {}
         for _, datum in self.data:
             found[datum["MetricName"]] = found.get(datum["MetricName"], 0.0) + datum["Value"]

@@ -13,14 +13,13 @@ import simpy
 
 from workflows.local.capacity import Capacity, Demand
 from workflows.local.clock import Clock
-from workflows.local.errors import ServiceError
 from workflows.local.messages import copied, fixed
 from workflows.local.sagemaker.audience import Audience, Choice, Deliver
-from workflows.local.sagemaker.jobs import Life, Pace, demands
-from workflows.local.sagemaker.listing import page
+from workflows.local.sagemaker.job_life import Life, Pace, demands
+from workflows.local.sagemaker.job_records import Record, RecordStore
+from workflows.local.sagemaker.list_filters import page
 from workflows.local.sagemaker.packages import Group, Package
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import Record, RecordStore
 from workflows.local.sagemaker.refusals import (
     invalid,
     refuse_empty_channels,
@@ -29,6 +28,7 @@ from workflows.local.sagemaker.refusals import (
 )
 from workflows.local.sagemaker.registry import Registry
 from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
 NOT_FOUND = "Requested resource not found."
@@ -112,7 +112,7 @@ class SageMaker:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """All jobs, in the order of their creation: what Describe and List answer from."""
+        """Returns all jobs in the order of their creation; Describe and List answer from them."""
         return tuple(self._records.values())
 
     def ended(self, kind: Kind, name: str) -> simpy.Event:
@@ -121,7 +121,7 @@ class SageMaker:
         return self._ended[kind, name]
 
     def subscribe(self, choice: Choice, deliver: Deliver) -> None:
-        """Deliver the events that are wanted: who wants few of them does not pay for the others."""
+        """Deliver the events that somebody wants; an event that nobody wants is never made."""
         self._audience.add(choice, deliver)
 
     # Jobs
@@ -173,7 +173,7 @@ class SageMaker:
             raise invalid(NOT_FOUND) from None
 
     def _within_quota(self, order: Order) -> list[Demand]:
-        """What the job may have of what it wants; raises ResourceLimitExceeded when that is nothing.
+        """Returns the demands that the quotas leave; raises ResourceLimitExceeded when they leave none.
 
         Preferences that are over their quota are passed over: nobody has said what AWS does with them.
         """
@@ -269,7 +269,7 @@ class _Throttle:
 
 
 def _instances(life: Life, kind: Kind, wanted: Demand) -> int:
-    """The instances that a live job holds of what is wanted."""
+    """Returns how many of the wanted instances a live job holds."""
     [held, *_] = demands(life.order)
     same = (life.order.kind, held.market, held.instance_type) == (kind, wanted.market, wanted.instance_type)
     return held.instance_count if same else 0

@@ -1,4 +1,4 @@
-"""What the List operations share, filters, order and pages, and ListTrainingJobs, ListProcessingJobs.
+"""The filters, order and pages of the List operations, and ListTrainingJobs and ListProcessingJobs.
 
 Sources: their API reference.
 """
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from workflows.local.sagemaker.records import Record, summary
+from workflows.local.sagemaker.job_records import Record, summary
 from workflows.local.sagemaker.refusals import invalid
 from workflows.local.sagemaker.workload import JSON, Kind
 
 
 class Dated(Protocol):
-    """What the filters by time look at."""
+    """An item that the filters by time can look at."""
 
     created: datetime
     modified: datetime
@@ -52,7 +52,7 @@ def cut(
     orders: Mapping[str, Callable[[T], Any]],
     shown: Callable[[T], JSON],
 ) -> JSON:
-    """Those of the asked-for times in their order, one page of them; NextToken is there when more follow."""
+    """Returns one page of the items that the filters let through; it has a NextToken when more follow."""
     # Defaults, the same for every List operation here: CreationTime, Ascending.
     fitting = sorted(
         (item for item in items if _in_time(item, request)),

@@ -1,4 +1,4 @@
-"""JSON as it goes into an expression and as it comes out, and the ways in which it may not."""
+"""Converts JSON on its way into an expression and out of it, and defines the errors when it cannot."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
 
 
 def _each(change: Callable[[Any], Any], value: Any, items: Iterable[tuple[Any, Any]]) -> Any:
-    """The object or list with each item changed; itself if nothing in it changes."""
+    """Returns the object or list with each item changed, or itself if no item changes."""
     made = None
     for key, item in items:
         if item.__class__ not in ATOMS:

@@ -23,10 +23,10 @@ from typing import Any
 from workflows.local.step_functions.execution import ABORTED, RUNNING, Execution
 from workflows.local.step_functions.history import Event, History
 from workflows.local.step_functions.interpreter import Interpreter
+from workflows.local.step_functions.machine_records import Machine
 from workflows.local.step_functions.map_run import MapRun, processor
 from workflows.local.step_functions.program import Program, load_program
-from workflows.local.step_functions.records import Machine
-from workflows.local.step_functions.resume import restore, snapshot
+from workflows.local.step_functions.resume_points import restore, snapshot
 
 STOPPED = "the local world was stopped while it ran; redrive it to go on"
 _DATES = ("started", "stopped_at", "redriven_at")

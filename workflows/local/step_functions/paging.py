@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from workflows.local.errors import ServiceError
+from workflows.local.service_errors import ServiceError
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
     Starting -> Downloading -> Training -> [Interrupted -> Starting -> Downloading -> Training]*
              -> Uploading -> Completed | Failed | Stopped
 
-Stop and time limits: Stopping, SIGTERM, 120 s, SIGKILL, Uploading, Stopped (StopTrainingJob API
-reference). Losing instances interrupts a job as a whole, however many it has. MaxRuntime counts
-the seconds on instances, MaxWait everything since creation (StoppingCondition API reference).
+A stop and a time limit lead through Stopping, SIGTERM, 120 s, SIGKILL and Uploading to Stopped (AWS.md
+2.1). A job that loses instances is interrupted as a whole, however many it has (AWS.md 2.4). MaxRuntime
+counts the seconds on instances (AWS.md 3.1), MaxWait everything since the creation (AWS.md 3.2).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import simpy
 from workflows.local.capacity import Demand, Market, Supply
 from workflows.local.clock import Clock
 from workflows.local.events import Bell
+from workflows.local.sagemaker.job_records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.preferences import FirstOf
-from workflows.local.sagemaker.records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
 from workflows.local.sagemaker.workload import Exit, Order, Work, Workload
 
@@ -28,13 +28,14 @@ log = logging.getLogger(__name__)
 
 Steps = Generator[simpy.Event, Any, Any]
 
+# The messages of transitions (AWS.md 1.7).
 LAUNCHING = "Launching requested ML instances."
 NO_CAPACITY = "Insufficient capacity error from EC2 while launching instances, retrying!"
 PREPARING = "Preparing the instances for training."
 
 
 class End(NamedTuple):
-    """How a job ends."""
+    """The final statuses of a job, and its FailureReason."""
 
     status: str
     secondary: str
@@ -45,9 +46,9 @@ class Pace(NamedTuple):
     """Machine seconds that the platform itself takes."""
 
     launch: float = 60.0
-    """From capacity to prepared instances: AWS shows one to three minutes."""
+    """From capacity to prepared instances (AWS.md 1.9)."""
     grace: float = 120.0
-    """From SIGTERM to SIGKILL (StopTrainingJob API reference)."""
+    """From SIGTERM to SIGKILL (AWS.md 2.1)."""
 
 
 class Life:
@@ -106,7 +107,7 @@ class Life:
     # One set of instances
 
     def _try_once(self) -> Steps:
-        """From waiting for capacity to an End, or to None when the capacity was taken away."""
+        """Goes from the wait for capacity to an End, or to None when the capacity was taken away."""
         granted = self._supply.granted()
         self._message(LAUNCHING if granted.triggered else NO_CAPACITY)
         cut = yield from self._until(granted)
@@ -141,7 +142,7 @@ class Life:
             work.close()
 
     def _aboard(self, work: Work, taken: simpy.Event) -> Steps:
-        """On the instances: download, train, upload."""
+        """Goes through download, training and upload on the instances."""
         self._enter("Downloading")
         downloaded = work.download()
         cut = yield from self._until(downloaded, taken)
@@ -206,15 +207,15 @@ class Life:
             return End("Failed", "Failed", _cut(ended.fault))
         if ended.code == 0:
             return End("Completed", "Completed")
-        # "AlgorithmError: , exit code: 1" is seen (AWS.md); that the whole is cut where it gets too long, and
-        # not the script's words before the code, is the reading under which a code may be lost.
+        # The form is that of AWS.md 6.3. What is cut when the text gets too long is not known (AWS.md 6.4):
+        # here it is the end, so that the code may be lost.
         text = ended.failure[:1024]
         return End("Failed", "Failed", _cut(f"AlgorithmError: {text}, exit code: {ended.code}"))
 
     # Waiting
 
     def _until(self, phase: simpy.Event, taken: simpy.Event | None = None) -> Steps:
-        """Wait for the end of a phase; None, or what cut it short."""
+        """Waits for the end of a phase; returns None, or the End that cut it short."""
         self._bell.tie(phase)
         while True:
             if self._stop.triggered:  # first: a stopping job never goes back to being in progress
@@ -271,13 +272,13 @@ class Life:
 
 
 def artifacts(order: Order) -> str:
-    """Where a training job's model goes: `<S3OutputPath>/<job name>/output/model.tar.gz`."""
+    """Returns where a training job's model goes: `<S3OutputPath>/<job name>/output/model.tar.gz`."""
     path = str(order.request["OutputDataConfig"]["S3OutputPath"]).rstrip("/")
     return f"{path}/{order.name}/output/model.tar.gz"
 
 
 def demands(order: Order) -> list[Demand]:
-    """What the job asks of the capacity: one thing, or each of its preferences."""
+    """Returns what the job asks of the capacity: one demand, or one for each of its preferences."""
     market: Market = "spot" if order.spot else "on-demand"
     return [Demand(order.stage, market, *instances, order.trial) for instances in order.instances]
 

@@ -1,4 +1,4 @@
-"""What is known about a job: its record, the answers made from it, and its file.
+"""The record of a job, the answers of Describe and List that are made from it, and its file.
 
 Field names and their meaning: DescribeTrainingJob and DescribeProcessingJob API reference.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.local.messages import Fixed, Growing, Overlaid, form
-from workflows.local.sagemaker.files import read, write
+from workflows.local.sagemaker.json_files import read, write
 from workflows.local.sagemaker.workload import JSON, Kind
 from workflows.local.service_model import operation_model
 
@@ -39,7 +39,7 @@ MESSAGES = {
 
 @dataclass
 class Record:
-    """What is known about one job; all that Describe and List answer from."""
+    """The state of one job, from which Describe and List answer."""
 
     kind: Kind
     name: str
@@ -61,9 +61,10 @@ class Record:
     metrics: list[JSON] = field(default_factory=list)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Whatever becomes another, the job is described anew; what was described stays as it was.
+        """Describes the job anew after each change of a field; earlier descriptions stay as they were.
 
-        A transition (`enter`, `close`, `say`) sets what is no part of the ground by itself.
+        A transition (`enter`, `close`, `say`) goes another way and keeps the ground: it changes only members
+        that are laid over it.
         """
         known = self.__dict__
         if known.get(name, known) is not value:
@@ -72,8 +73,7 @@ class Record:
 
     @property
     def described(self) -> Overlaid:
-        """The answer of DescribeTrainingJob or DescribeProcessingJob, made once for all who look between two
-        changes."""
+        """The answer of DescribeTrainingJob or DescribeProcessingJob, made once between two changes."""
         known = self.__dict__
         kept: Overlaid | None = known["_described"]
         if kept is None:
@@ -81,8 +81,10 @@ class Record:
         return kept
 
     def parts(self) -> tuple[Fixed, JSON]:
-        """The same in two: all of it as it was at some time, and the few members that are now to be put in
-        their place. Most changes are transitions, which change the same few each time."""
+        """Returns the description in two parts: an older one, and the few members that have changed since.
+
+        Most changes are transitions, which change the same few members each time.
+        """
         known = self.__dict__
         moving = _moving_training(self) if self.kind == "training" else _moving_processing(self)
         ground: Fixed | None = known["_ground"]
@@ -93,7 +95,7 @@ class Record:
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing can happen to it any more."""
+        """Whether the job has ended for good."""
         return self.status in TERMINAL
 
     def enter(self, now: datetime, status: str, secondary: str) -> None:
@@ -154,9 +156,8 @@ def _training(record: Record, moving: JSON) -> JSON:
     if record.metrics:
         described["FinalMetricDataList"] = [dict(each) for each in record.metrics]
     if record.seconds is not None:
-        # Started seconds count. AWS's own example (managed spot training guide: 500 s trained,
-        # 100 s billed, 80 % saved) reads as if billable seconds held the spot discount already;
-        # here they are seconds on instances, and the discount is left to the price.
+        # A started second counts whole. Billable seconds are seconds on instances, without the spot
+        # discount, which is left to the price (AWS.md 2.6).
         whole = math.ceil(round(record.seconds, 6))
         described |= {"TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
     return described

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write(path: Path, content: object) -> None:
-    """Replace a file; whoever reads it finds the old content or the new one."""
+    """Replaces a file at once: a reader finds the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, default=_encode, indent=1), "utf-8")
@@ -17,7 +17,7 @@ def write(path: Path, content: object) -> None:
 
 
 def read(path: Path) -> Any:
-    """What `write` wrote."""
+    """Reads a file that `write` wrote."""
     return json.loads(path.read_text("utf-8"), object_hook=_decode)
 
 

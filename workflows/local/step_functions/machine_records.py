@@ -1,4 +1,4 @@
-"""What the Step Functions API keeps of a state machine: revisions, versions, aliases, tags."""
+"""The data that the Step Functions API keeps about a state machine: revisions, versions, aliases, tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(slots=True, kw_only=True)
 class Revision:
-    """One text of a machine: what an execution runs."""
+    """One text of a machine, which executions run."""
 
     definition: str
     role_arn: str
@@ -60,7 +60,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an ARN given to StartExecution stands for."""
+    """The machine and revision that an ARN given to StartExecution stands for."""
 
     machine: Machine
     revision: Revision

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 import simpy
 
-from workflows.local.errors import TaskError
 from workflows.local.json_texts import Text, text_of
+from workflows.local.service_errors import TaskError
 from workflows.local.step_functions.branch import Branch, Waiting
 from workflows.local.step_functions.history import NOT_TRUNCATED
 from workflows.local.step_functions.integrations import ABORTED, TIMED_OUT, Answer
@@ -86,7 +86,7 @@ def attempt_task(branch: Branch, state: State) -> Waiting:
 
 
 class _Attempt:
-    """What the integration is asked, its process, and what may cut it short: a `TaskCall`."""
+    """One attempt of a Task as its integration sees it (a `TaskCall`): its process, and its timeouts."""
 
     was_submitted = False
     ended = False

@@ -9,20 +9,20 @@ from typing import Any
 import simpy
 
 from workflows.local.clock import Clock
-from workflows.local.errors import ServiceError
 from workflows.local.json_texts import Unwritten
+from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 from workflows.local.step_functions.aliases import Aliases, Tags
 from workflows.local.step_functions.execution import Execution
+from workflows.local.step_functions.execution_store import ExecutionStore
 from workflows.local.step_functions.executions import Executions
 from workflows.local.step_functions.integrations import Integrations
 from workflows.local.step_functions.interpreter import Interpreter
 from workflows.local.step_functions.jsonata.expressions import USES_BEFORE_COMPILING
 from workflows.local.step_functions.limits import MAX_PAYLOAD, timestamp
+from workflows.local.step_functions.machine_records import Machine
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
-from workflows.local.step_functions.records import Machine
-from workflows.local.step_functions.store import ExecutionStore
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -1,7 +1,7 @@
 """The library's values, as compiled expressions handle them: sequences, truth, text, and steps by name.
 
 Every function here answers as the library does, or raises `UnsureError`, and then the library is asked.
-`budget` is a list of two numbers that compiled code carries along: depth and steps so far (`program.py`).
+`budget` is a list of two numbers that compiled code carries along: depth and steps so far (`compiler.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
-from workflows.local.step_functions.jsonata.values import LISTS, NULL
+from workflows.local.step_functions.jsonata.json_values import LISTS, NULL
 
 MAX_DEPTH = 100
 MAX_STEPS = 500_000
@@ -24,7 +24,7 @@ SURE: frozenset[Any] = frozenset({str, int, float, bool, dict})
 
 
 class UnsureError(Exception):
-    """The fast way does not know the answer, or it is an error: the library says which."""
+    """The compiled form does not know the answer, or the answer is an error: the library is asked."""
 
 
 class Array(Utils.JList):  # type: ignore[misc]
@@ -36,7 +36,7 @@ class Array(Utils.JList):  # type: ignore[misc]
 
 
 class Sequenced(Array):
-    """What a path or `$map` found: it stands for its only item, and for nothing if it is empty."""
+    """The result of a path or `$map`: it stands for its only item, and for undefined if it is empty."""
 
     sequence = True
 
@@ -52,19 +52,19 @@ class Closure(Jsonata.JFunctionCallable):  # type: ignore[misc]
         self.arguments = range(arity)  # of which the library asks the length
 
     def call(self, _input: Any, arguments: Sequence[Any]) -> Any:
-        """Call it; what it does not take is dropped, and what it misses, only the library knows."""
+        """Calls the lambda; surplus arguments are dropped, and for missing ones the library is asked."""
         return self.function(*arguments[: self.arity])
 
 
 def single(value: Any) -> Any:
-    """What a sequence stands for; every other value is itself."""
+    """Returns the value that a sequence stands for; every other value stands for itself."""
     if isinstance(value, Utils.JList) and value.sequence and len(value) < 2:
         return value[0] if value else None
     return value
 
 
 def truth(value: Any) -> bool:
-    """The effective boolean; undefined is false."""
+    """Returns the effective boolean of a value; that of undefined is false."""
     kind = value.__class__
     if kind is bool:
         return bool(value)
@@ -74,7 +74,7 @@ def truth(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """What `&` makes of a value; undefined is an empty text."""
+    """Returns the text that `&` makes of a value; undefined is an empty text."""
     kind = value.__class__
     if kind is str:
         return str(value)
@@ -88,7 +88,7 @@ def text(value: Any) -> str:
 
 
 def listed(value: Any) -> Any:
-    """The items that a predicate goes through."""
+    """Returns the items that a predicate goes through."""
     if isinstance(value, list):
         return value
     return () if value is None else (value,)
@@ -149,7 +149,7 @@ def by_names(value: Any, names: tuple[str, ...], budget: list[int], times: int =
 
 
 def _through(value: Any, names: tuple[str, ...], budget: list[int], times: int) -> Any:
-    """The same through lists as well, which the library would walk each time."""
+    """Follows names through lists as well, which the library would walk each time."""
     found: Any = items(value)
     for place, name in enumerate(names, start=1):
         spend(budget, len(found) * times)

@@ -23,7 +23,7 @@ from workflows.local.step_functions.jsonata.compiled.library import (
     known,
     typed,
 )
-from workflows.local.step_functions.jsonata.compiled.values import (
+from workflows.local.step_functions.jsonata.compiled.library_values import (
     NUMBERS,
     Array,
     Closure,
@@ -33,8 +33,8 @@ from workflows.local.step_functions.jsonata.compiled.values import (
     text,
     truth,
 )
-from workflows.local.step_functions.jsonata.functions import hash_of, parse
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.json_values import NULL
+from workflows.local.step_functions.jsonata.own_functions import hash_of, parse
 
 STARTS = frozenset({str, bool, int, float, dict})
 
@@ -93,7 +93,7 @@ def over_numbers(name: str, function: Function) -> Function:
 
 
 def of_written(name: str, function: Function) -> Function:
-    """The same of an array that is written out: most hold numbers, and then it need not be made."""
+    """Makes `$sum`, `$min` or `$max` of an array that is written out: one of numbers is never made."""
     over = over_numbers(name, function)
 
     def call(*values: Any) -> Any:
@@ -147,7 +147,7 @@ def parsed(value: Any) -> Any:
 
 
 def hashed(value: Any, algorithm: Any) -> Any:
-    """`$hash`, the same."""
+    """`$hash`; of nothing it may be that of the context, of all else an error."""
     if value.__class__ is not str or algorithm.__class__ is not str:
         raise UnsureError
     return hash_of(value, algorithm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflows.local.step_functions.branch import Branch
-from workflows.local.step_functions.jsonata.values import prepare
+from workflows.local.step_functions.jsonata.json_values import prepare
 
 
 def snapshot(branch: Branch) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A JSONata text as a Python function.
+"""Compiles a JSONata text to a Python function.
 
     syntax tree -> Python source -> function(variables, run) -> value, or UnsureError
 
@@ -18,16 +18,16 @@ from typing import Any, Protocol
 
 from jsonata.functions import Functions
 
-from workflows.local.step_functions.jsonata.compiled import operators, values
-from workflows.local.step_functions.jsonata.compiled.functions import string
+from workflows.local.step_functions.jsonata.compiled import library_values, operators
+from workflows.local.step_functions.jsonata.compiled.library_values import MAX_DEPTH, MAX_STEPS, UnsureError
+from workflows.local.step_functions.jsonata.compiled.quick_functions import string
 from workflows.local.step_functions.jsonata.compiled.source import UNDEFINED, Source, UnsupportedError
 from workflows.local.step_functions.jsonata.compiled.tree import write
-from workflows.local.step_functions.jsonata.compiled.values import MAX_DEPTH, MAX_STEPS, UnsureError
-from workflows.local.step_functions.jsonata.values import NULL
+from workflows.local.step_functions.jsonata.json_values import NULL
 
 
 class Run(Protocol):
-    """What belongs to one world."""
+    """The parts of a world that a compiled expression asks for."""
 
     @property
     def functions(self) -> Mapping[str, Any]:
@@ -43,11 +43,11 @@ _UNBOUND = object()
 
 
 _NAMES: dict[str, Any] = {
-    **{name: value for name, value in vars(values).items() if callable(value)},
+    **{name: value for name, value in vars(library_values).items() if callable(value)},
     **{name: value for name, value in vars(operators).items() if callable(value)},
     "F_string": string,
     "NULL": NULL,
-    "SURE": values.SURE,
+    "SURE": library_values.SURE,
     "UNBOUND": _UNBOUND,
     "UnsureError": UnsureError,
     "MAX_DEPTH": MAX_DEPTH,
@@ -56,14 +56,12 @@ _NAMES: dict[str, Any] = {
 }
 
 
-def compiled(
-    text: str, tree: Any, functions: frozenset[str], rules: Mapping[str, Callable[..., Any]]
-) -> tuple[Compiled, frozenset[str]] | None:
-    """The function for a syntax tree, and the functions that it takes for granted; None: the library's.
+def compiled(text: str, tree: Any, functions: frozenset[str]) -> tuple[Compiled, frozenset[str]] | None:
+    """Returns a syntax tree's function and the functions it assumes; None when only the library can.
 
-    `functions` are the names that every expression knows, `rules` those that are given in Python.
+    `functions` are the names that every expression knows.
     """
-    source = Source(write, functions, frozenset(rules))
+    source = Source(write, functions)
     try:
         result = write(source, tree, UNDEFINED)
     except (UnsupportedError, RecursionError):
@@ -76,7 +74,7 @@ def compiled(
         *(f" {code} = V.get({name!r})" for name, code in source.free.items()),
     ]
     whole = "\n".join([*head, *source.lines, f" return {result.code}", ""])
-    known = {**_NAMES, **source.constants, **{f"rule_{name}": rule for name, rule in rules.items()}}
+    known = {**_NAMES, **source.constants}
     try:
         exec(compile(whole, f"<JSONata {text[:60]}>", "exec"), known)
     except (SyntaxError, RecursionError, MemoryError):  # nested deeper than Python reads
