@@ -3,6 +3,9 @@
 
     python3 /opt/ml/input/data/code/launch.py [--torchrun] train.py [arguments]
 
+Where SageMaker's toolkit starts it (script mode), which gives a program nothing but the hyperparameters, the
+words after its name stand in RELAY_LAUNCH instead, as a JSON list.
+
 One file, standard library only, Python 3.8 or newer: it runs in any image. What it does: unpacks
 source.tar.gz, which lies beside it, into /opt/ml/code; installs requirements.txt if there is one; sets
 the variables that SageMaker's own two launchers set (ENVIRONMENT.md beside this file says which are the
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     child = Child()
     child.install()
     try:
-        options, script, rest = parse(arguments)
+        options, script, rest = parse(told(arguments))
         unpack(paths.here / ARCHIVE, paths)
         environment = {**os.environ, **variables(paths, options, script, rest)}
         install_requirements(paths, environment, child)
@@ -105,6 +108,17 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def told(arguments: Sequence[str]) -> Sequence[str]:
+    """The launcher's own arguments: of the command line, or of RELAY_LAUNCH."""
+    text = os.environ.get("RELAY_LAUNCH")
+    if text is None:
+        return arguments
+    words = decoded(text)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise LaunchError(f'RELAY_LAUNCH holds {text!r}; allowed: a JSON list such as ["train.py"]')
+    return words
+
+
 def parse(arguments: Sequence[str]) -> tuple[dict[str, str], str, list[str]]:
     """Splits launch.py's own options from the script and its arguments."""
     options: dict[str, str] = {}
@@ -120,15 +134,23 @@ def parse(arguments: Sequence[str]) -> tuple[dict[str, str], str, list[str]]:
 
 
 def unpack(archive: Path, paths: Paths) -> None:
-    """Unpacks the source archive into an empty code folder; refuses what could lead out of it."""
+    """Unpacks the source archive into an empty code folder; refuses what could lead out of it.
+
+    In script mode the archive lies in the code folder itself, which also is the working folder: it is emptied
+    once the archive is open, and is not made anew.
+    """
     if not archive.exists():
         if paths.here != paths.code:
             shutil.copytree(paths.here, paths.code, dirs_exist_ok=True)
         return
-    shutil.rmtree(paths.code, ignore_errors=True)
-    paths.code.mkdir(parents=True)
+    paths.code.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive) as tar:
+            for path in paths.code.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             for member in tar:
                 unpack_member(tar, member, paths.code)
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -281,8 +303,8 @@ def variables(paths: Paths, options: dict[str, str], script: str, rest: Sequence
         result.update(dict.fromkeys(spellings("SM_HP_", name), value))
     texts = {name: as_text(value) for name, value in result.items()}
     texts["CURRENT_HOST"] = texts["SM_CURRENT_HOST"]
-    path = os.environ.get("PYTHONPATH")
-    texts["PYTHONPATH"] = f"{paths.code}{os.pathsep}{path}" if path else str(paths.code)
+    python = os.environ.get("PYTHONPATH")
+    texts["PYTHONPATH"] = f"{paths.code}{os.pathsep}{python}" if python else str(paths.code)
     texts["PYTHONUNBUFFERED"] = "1"
     texts["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = TORCHRUN_GRACE  # torchrun's --shutdown-timeout
     return texts

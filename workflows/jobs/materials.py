@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.errors import RelayError
-from workflows.jobs.code_archive import Source, pack
+from workflows.jobs.code_archive import SOURCEDIR, Source, pack
 from workflows.jobs.site import Materials
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import Image
@@ -49,6 +49,8 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
         if stage.script:
             source = _packed_once(sources, folder, (stage.source, *stage.dependencies))
             uploads |= {source.key_prefix + name: data for name, data in source.files.items()}
+            if stage.in_script_mode:
+                uploads[source.key_prefix + SOURCEDIR] = source.sourcedir()
             code_prefix = f"s3://{bucket}/{source.key_prefix}"
         inputs = {}
         for channel, place in _local_inputs(stage, folder):
