@@ -26,6 +26,7 @@ from workflows.local.clients import LocalClients
 from workflows.local.clock import RealClock
 from workflows.local.front_door.delivery import Delivery
 from workflows.local.front_door.door import FrontDoor
+from workflows.local.job_log_api import JobLogs
 from workflows.local.objects import S3Objects
 from workflows.local.sagemaker.processes import ProcessWorkload
 from workflows.local.sagemaker.sagemaker_api import SageMaker
@@ -118,7 +119,10 @@ class LocalWorld:
         self.endpoint_url = self.front_door.open(port)
         self._clients = LocalClients(self.endpoint_url)
         self._closers.append(self.front_door.close)
-        self.workload = ProcessWorkload(self.clock, self.root, S3Objects(self.client("s3")), seed=seed)
+        self.workload = ProcessWorkload(
+            self.clock, self.root, S3Objects(self.client("s3")), seed=seed, endpoint=self.endpoint_url
+        )
+        self.front_door.readers["logs"] = JobLogs(self.root / "logs", REGION, ACCOUNT)
         self.sagemaker = SageMaker(
             self.clock,
             capacity=capacity,

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflows.local.clients import exports
 from workflows.local.sagemaker.workload import Kind, Order
 
 _OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$|[^\w.-])")
@@ -50,6 +51,8 @@ class Container:
     scratch: Path
     """TMPDIR: short, because a Unix socket's path may have 107 characters only."""
     port: int
+    endpoint: str = ""
+    """The world's address, for the toolkit: on AWS the role of the job opens S3 to it."""
 
     @property
     def base(self) -> Path:
@@ -102,6 +105,7 @@ class Container:
         environment["SAGEMAKER_BASE_DIR"] = str(self.base)
         if not _entry(self.order.kind, self.order.request):
             environment["SM_STUDIO_LOCAL_MODE"] = "true"  # the toolkit does not look hosts up by their names
+            environment |= {**exports(self.endpoint), "S3_ENDPOINT_URL": self.endpoint}
         if self.order.kind == "training":
             environment["TRAINING_JOB_NAME"] = self.order.name
             environment["TRAINING_JOB_ARN"] = self.order.arn
