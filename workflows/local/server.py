@@ -79,7 +79,8 @@ class LocalWorld:
         self._closers: list[Callable[[], object]] = [_open_world.release]
         try:
             self._lock()
-            self._build(speed, _capacity(scenario, seed), seed, port, sagemaker_options)
+            options = {**_readings(scenario), **sagemaker_options}
+            self._build(speed, _capacity(scenario, seed), seed, port, options)
         except BaseException:
             self.close()
             raise
@@ -120,7 +121,12 @@ class LocalWorld:
         self._clients = LocalClients(self.endpoint_url)
         self._closers.append(self.front_door.close)
         self.workload = ProcessWorkload(
-            self.clock, self.root, S3Objects(self.client("s3")), seed=seed, endpoint=self.endpoint_url
+            self.clock,
+            self.root,
+            S3Objects(self.client("s3")),
+            seed=seed,
+            endpoint=self.endpoint_url,
+            resend=options.pop("restored", "kept") == "sent",
         )
         self.front_door.readers["logs"] = JobLogs(self.root / "logs", REGION, ACCOUNT)
         self.sagemaker = SageMaker(
@@ -193,6 +199,13 @@ def _locked(file: IO[str]) -> bool:
             return True
         time.sleep(pause)
     return False
+
+
+def _readings(scenario: Scenario | Capacity | None) -> dict[str, Any]:
+    """What the scenario says of checkpoints."""
+    if not isinstance(scenario, Scenario):
+        return {}
+    return {"last_upload": scenario.last_upload, "restored": scenario.restored}
 
 
 def _capacity(scenario: Scenario | Capacity | None, seed: int) -> Capacity:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,20 @@ class ProcessWorkload:
     """Runs jobs on this computer, below the private folder `root` (mode 0700)."""
 
     def __init__(
-        self, clock: RealClock, root: Path, objects: Objects, *, seed: int = 0, endpoint: str = ""
+        self,
+        clock: RealClock,
+        root: Path,
+        objects: Objects,
+        *,
+        seed: int = 0,
+        endpoint: str = "",
+        resend: bool = False,
     ) -> None:
-        """`endpoint`: where a toolkit in a container finds S3."""
+        """`endpoint`: where a toolkit in a container finds S3; `resend`: that restored checkpoints are sent
+        again at the start.
+        """
         self.clock = clock
+        self.resend = resend
         self.endpoint = endpoint
         self.objects = objects
         self.root = root
@@ -163,9 +174,14 @@ class ProcessWork:
 
         return self._background(lost)
 
-    def upload(self) -> simpy.Event:
+    def hold(self) -> None:
+        """Sends nothing more while the containers wind down."""
+        if self._sync is not None:
+            self._sync.hold()
+
+    def upload(self, *, checkpoints: bool = True) -> simpy.Event:
         """Syncs a last time, then uploads artifacts or outputs."""
-        return self._background(self._upload)
+        return self._background(partial(self._upload, checkpoints))
 
     def close(self) -> None:
         """Give the instances back, without waiting.
@@ -244,8 +260,8 @@ class ProcessWork:
         logs = [(path, machine - timedelta(seconds=wall - written[path])) for path in written]
         self.metrics = read_metrics(self._order.request, sorted(logs, key=lambda log: log[1]))
 
-    def _upload(self) -> None:
-        if self._sync is not None:
+    def _upload(self, checkpoints: bool) -> None:
+        if self._sync is not None and checkpoints:
             self._sync.finish()
         request = self._order.request
         if self._order.kind == "training":
@@ -280,7 +296,8 @@ class ProcessWork:
         if not config:
             return None
         folders = [each.checkpoints for each in self._containers if each.checkpoints]
-        return CheckpointSync(self._objects, config["S3Uri"], folders, rng, self._progressed)
+        resend = self._workload.resend
+        return CheckpointSync(self._objects, config["S3Uri"], folders, rng, self._progressed, resend=resend)
 
     def _progressed(self, fraction: float) -> None:
         self._post(self._note_progress, fraction)
@@ -318,7 +335,7 @@ class ProcessWork:
             # After what follows on the event has begun, so that no time slips through fast between the two.
             self._post(self._clock.end_work)
 
-        threading.Thread(target=run, name=f"relay-{fn.__name__}", daemon=True).start()
+        threading.Thread(target=run, name="relay-work", daemon=True).start()
         return event
 
     def _post(self, fn: Callable[..., object], *args: object) -> None:
