@@ -160,6 +160,28 @@ def test_pages_of_a_stream_go_forward_and_back_as_on_aws(world: LocalWorld) -> N
     assert (text, page(nextToken=answer["nextBackwardToken"])[0]) == ("456", "123")
 
 
+def test_processing_jobs_have_a_group_of_their_own(world: LocalWorld) -> None:
+    world.client("sagemaker").create_processing_job(
+        ProcessingJobName="prepare-1",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "image", "ContainerEntrypoint": ["python3", "-c", "print('prepared')"]},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+    )
+    logs = world.client("logs")
+
+    def prepared() -> list[str]:
+        if not logs.describe_log_groups(logGroupNamePrefix="/aws/sagemaker/")["logGroups"]:
+            return []
+        found = logs.filter_log_events(logGroupName="/aws/sagemaker/ProcessingJobs")["events"]
+        return [event["message"] for event in found]
+
+    assert until(prepared) == ["prepared"]
+    with pytest.raises(ClientError, match="log group does not exist"):
+        messages(world)
+
+
 def test_groups_of_others_are_motos(world: LocalWorld) -> None:
     logs = world.client("logs")
     logs.create_log_group(logGroupName="mine")
