@@ -17,7 +17,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.worlds import channel, final, log_of, statuses, submit, until
+from tests.local.worlds import channel, final, log_of, saved_step, statuses, submit, until
 from tests.training_jobs import training_job
 from workflows.jobs.code_archive import pack
 from workflows.local.scenario import parse_scenario
@@ -147,15 +147,6 @@ def test_the_last_number_of_each_metric_is_read_from_what_the_containers_wrote(
     assert found == {"loss": 0.1, "held-out accuracy": 0.1}
     for each in job["FinalMetricDataList"]:
         assert job["TrainingStartTime"] <= each["Timestamp"] <= job["TrainingEndTime"]
-
-
-def saved_step(world: LocalWorld) -> int:
-    """What the job's progress.json in S3 says; 0 while it is not there."""
-    listed = world.client("s3").list_objects_v2(Bucket="bucket", Prefix="run/checkpoints/progress.json")
-    if not listed.get("Contents"):
-        return 0
-    found = world.client("s3").get_object(Bucket="bucket", Key="run/checkpoints/progress.json")
-    return int(json.loads(found["Body"].read())["saved_step"])
 
 
 def test_an_interrupted_job_goes_on_from_its_checkpoint_in_the_same_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import json
 import sys
 import textwrap
 import time
@@ -71,3 +72,12 @@ def statuses(job: dict[str, Any]) -> list[str]:
 def log_of(world: LocalWorld, job: str, host: str = "algo-1") -> str:
     """What a host of a job wrote."""
     return world.logs(job)[host].read_text()
+
+
+def saved_step(world: LocalWorld) -> int:
+    """What the job's progress.json in S3 says; 0 while it is not there."""
+    listed = world.client("s3").list_objects_v2(Bucket="bucket", Prefix="run/checkpoints/progress.json")
+    if not listed.get("Contents"):
+        return 0
+    found = world.client("s3").get_object(Bucket="bucket", Key="run/checkpoints/progress.json")
+    return int(json.loads(found["Body"].read())["saved_step"])

@@ -22,6 +22,7 @@ from workflows.state_machine.watch import compile_watch
 SITE = Site("bucket", "arn:aws:iam::123456789012:role/relay-job")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 PLAIN = {"gate", "register"}  # kinds of stages that run no job
+PLATFORM: dict[str, Any] = {}  # options of every world, unless a run says otherwise
 PATIENT = {"patience": "10m", "backoff": {"first": "60s", "max": "10m"}}
 
 
@@ -104,7 +105,10 @@ class Run:
             (s.name for s in found.stages), WorkModel(seconds=1200, steps=100, save_every=60)
         )
         self.world = VirtualWorld(
-            {**work, **(models or {})}, bucket="bucket", scenario=parse_scenario(scenario or {}), **world
+            {**work, **(models or {})},
+            bucket="bucket",
+            scenario=parse_scenario(scenario or {}),
+            **{**PLATFORM, **world},
         )
 
     def again(self, run_input: Any = None, *, name: str = "again", of: Pipeline | None = None) -> Run:

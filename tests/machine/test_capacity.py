@@ -42,7 +42,8 @@ ON_DEMAND = Demand("pretrain", "on-demand", "ml.g5.2xlarge", 1)
     [
         (
             {"spto": {}},
-            "scenario: spto: found 'spto'; allowed: spot, on_demand, random, trace; did you mean 'spot'?",
+            "scenario: spto: found 'spto'; allowed: spot, on_demand, random, trace, last_upload, restored; "
+            "did you mean 'spot'?",
         ),
         (
             {"spot": {"a": [{"interupt": "40%"}]}},

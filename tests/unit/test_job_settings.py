@@ -76,6 +76,40 @@ def test_a_training_job_gets_what_its_stage_says():
     assert algorithm["ContainerArguments"] == ["train.py"]
 
 
+def test_script_mode_names_the_launcher_as_the_toolkits_program_and_no_entry_point():
+    stage = train(launch="script_mode", distribution="torchrun", hyperparameters={"epochs": 3})
+
+    request = requested(stage)
+
+    assert not {"ContainerEntrypoint", "ContainerArguments"} & set(request["AlgorithmSpecification"])
+    assert request["HyperParameters"] == {
+        "epochs": "3",
+        "sagemaker_program": '"launch.py"',
+        "sagemaker_submit_directory": '"/opt/ml/input/data/code/sourcedir.tar.gz"',
+        "sagemaker_container_log_level": "20",
+        "sagemaker_region": '"us-east-1"',
+    }
+    assert request["Environment"]["RELAY_LAUNCH"] == '["--torchrun", "train.py"]'
+    assert requested(train())["AlgorithmSpecification"]["ContainerArguments"] == ["train.py"]
+
+
+def test_script_mode_can_be_the_default_of_all_stages_and_brings_its_archive(tmp_path):
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "setup.py").write_text("")
+    stages = [{"name": "one", "script": "train.py"}, {"name": "two", "script": "train.py"}]
+    stages[1]["launch"] = "entrypoint"
+    pipeline = Pipeline.model_validate(
+        {"name": "demo", "defaults": {"launch": "script_mode", "image": IMAGE}, "stages": stages}
+    )
+
+    packed = gather(pipeline, tmp_path, "bucket", lambda image, kind: IMAGE)
+
+    assert [stage.launch for stage in pipeline.stages] == ["script_mode", "entrypoint"]
+    [archive] = [data for key, data in packed.uploads.items() if key.endswith("/sourcedir.tar.gz")]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert tar.getnames() == ["launch.py", "source.tar.gz"]
+
+
 def test_a_processing_job_gets_what_its_stage_says():
     request = requested(process(SETTINGS))
 

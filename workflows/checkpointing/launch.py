@@ -3,11 +3,15 @@
 
     python3 /opt/ml/input/data/code/launch.py [--torchrun] train.py [arguments]
 
-One file, standard library only, Python 3.8 or newer: it runs in any image. What it does:
-unpacks source.tar.gz, which lies beside it, into /opt/ml/code; installs requirements.txt if there
-is one; sets SageMaker's SM_* variables; starts the script with the hyperparameters as arguments;
-passes SIGTERM on to that one child (never to the process group: data-loader workers would die
-first and the script with them); writes the failure file. SAGEMAKER_BASE_DIR stands for /opt/ml.
+Where SageMaker's toolkit starts it (script mode), which gives a program nothing but the hyperparameters, the
+words after its name stand in RELAY_LAUNCH instead, as a JSON list.
+
+One file, standard library only, Python 3.8 or newer: it runs in any image. What it does: unpacks
+source.tar.gz, which lies beside it, into /opt/ml/code; installs requirements.txt if there is one; sets
+the variables that SageMaker's own two launchers set (ENVIRONMENT.md beside this file says which are the
+same); starts the script with the hyperparameters as arguments; passes SIGTERM on to that one child (never
+to the process group: data-loader workers would die first and the script with them); writes the failure
+file. SAGEMAKER_BASE_DIR stands for /opt/ml.
 """
 
 from __future__ import annotations
@@ -37,6 +41,19 @@ TAIL = 65536  # bytes of the script's stderr that are remembered
 # torchrun kills its workers 30 s after SIGTERM; SageMaker kills the container after 120 s.
 TORCHRUN_GRACE = "110"
 MASTER_PORT = "7777"  # what SageMaker's own launcher uses
+LOG_LEVEL = 20
+GROUP = "homogeneousCluster"  # SageMaker's name of the one group of a cluster without groups
+# Hyperparameters that SageMaker's toolkit keeps for itself: those that begin so, and these two.
+RESERVED = "sagemaker_"
+RESERVED_TOO = ("_tuning_objective_metric", "default_user_module_name")
+# The reserved ones that it reads itself; all others are SM_FRAMEWORK_PARAMS.
+READ_BY_THE_TOOLKIT = tuple(
+    RESERVED + name
+    for name in (
+        *("program", "submit_directory", "enable_cloudwatch_metrics", "region"),
+        *("container_log_level", "job_name", "s3_output"),
+    )
+)
 ORPHAN_PATIENCE = 1.0  # seconds to wait for a stderr that a grandchild still holds open
 
 
@@ -70,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     child = Child()
     child.install()
     try:
-        options, script, rest = parse(arguments)
+        options, script, rest = parse(told(arguments))
         unpack(paths.here / ARCHIVE, paths)
         environment = {**os.environ, **variables(paths, options, script, rest)}
         install_requirements(paths, environment, child)
@@ -91,6 +108,17 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def told(arguments: Sequence[str]) -> Sequence[str]:
+    """The launcher's own arguments: of the command line, or of RELAY_LAUNCH."""
+    text = os.environ.get("RELAY_LAUNCH")
+    if text is None:
+        return arguments
+    words = decoded(text)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise LaunchError(f'RELAY_LAUNCH holds {text!r}; allowed: a JSON list such as ["train.py"]')
+    return words
+
+
 def parse(arguments: Sequence[str]) -> tuple[dict[str, str], str, list[str]]:
     """Splits launch.py's own options from the script and its arguments."""
     options: dict[str, str] = {}
@@ -106,15 +134,23 @@ def parse(arguments: Sequence[str]) -> tuple[dict[str, str], str, list[str]]:
 
 
 def unpack(archive: Path, paths: Paths) -> None:
-    """Unpacks the source archive into an empty code folder; refuses what could lead out of it."""
+    """Unpacks the source archive into an empty code folder; refuses what could lead out of it.
+
+    In script mode the archive lies in the code folder itself, which also is the working folder: it is emptied
+    once the archive is open, and is not made anew.
+    """
     if not archive.exists():
         if paths.here != paths.code:
             shutil.copytree(paths.here, paths.code, dirs_exist_ok=True)
         return
-    shutil.rmtree(paths.code, ignore_errors=True)
-    paths.code.mkdir(parents=True)
+    paths.code.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive) as tar:
+            for path in paths.code.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             for member in tar:
                 unpack_member(tar, member, paths.code)
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -197,10 +233,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def hyperparameters(paths: Paths) -> dict[str, Any]:
-    """The hyperparameters, each decoded from JSON where it is JSON, as SageMaker's toolkit does."""
+def all_hyperparameters(paths: Paths) -> dict[str, Any]:
+    """Every hyperparameter of the job, each decoded from JSON where it is JSON, as the toolkit does."""
     found = read_json(paths.config / "hyperparameters.json")
-    return {name: decoded(value) for name, value in found.items() if not name.startswith("sagemaker_")}
+    return {name: decoded(value) for name, value in found.items()}
+
+
+def hyperparameters(paths: Paths) -> dict[str, Any]:
+    """The script's own hyperparameters."""
+    return {name: value for name, value in all_hyperparameters(paths).items() if not reserved(name)}
+
+
+def reserved(name: str) -> bool:
+    """Whether a hyperparameter is a setting of the toolkit, which no script gets as an argument."""
+    return name.startswith(RESERVED) or name in RESERVED_TOO
 
 
 def decoded(value: Any) -> Any:
@@ -212,13 +258,13 @@ def decoded(value: Any) -> Any:
 
 
 def hyperparameter_arguments(values: dict[str, Any]) -> list[str]:
-    """`--name value` (and `-n value`), sorted; a map becomes `a=1,b=2`, as in the toolkit."""
+    """`--name value` (and `-n value`), sorted, as in the toolkit: a map is `a=1,b=2`, null an empty text."""
     arguments: list[str] = []
     for name in sorted(values):
         value = values[name]
         if isinstance(value, dict):
             value = ",".join(f"{key}={value[key]}" for key in sorted(value))
-        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", str(value)]
+        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
     return arguments
 
 
@@ -232,80 +278,142 @@ def as_text(value: Any) -> str:
 
 
 def variables(paths: Paths, options: dict[str, str], script: str, rest: Sequence[str]) -> dict[str, str]:
-    """The SM_* variables, PYTHONPATH and what torchrun reads."""
+    """What the script's environment holds beside the job's own: SM_*, PYTHONPATH and what torchrun reads."""
     resources = read_json(paths.config / "resourceconfig.json")
-    hosts = resources.get("hosts") or [resources.get("current_host", "algo-1")]
-    current = resources.get("current_host", hosts[0])
+    settings = {name: value for name, value in all_hyperparameters(paths).items() if reserved(name)}
     values = hyperparameters(paths)
     channels = channel_folders(paths)
-    arguments = [*rest, *hyperparameter_arguments(values)]
     result: dict[str, Any] = {
-        "SM_CURRENT_HOST": current,
-        "SM_CURRENT_HOST_RANK": hosts.index(current) if current in hosts else 0,
-        "SM_CURRENT_INSTANCE_TYPE": resources.get("current_instance_type", "local"),
-        "SM_CURRENT_INSTANCE_GROUP": resources.get("current_group_name", "homogeneousCluster"),
-        "SM_HOSTS": hosts,
-        "SM_HOST_COUNT": len(hosts),
-        "SM_NETWORK_INTERFACE_NAME": resources.get("network_interface_name", "eth0"),
-        "SM_RESOURCE_CONFIG": resources,
+        **of_folders(paths),
+        **of_cluster(resources, settings, options),
+        **of_program(paths, settings, script),
         "SM_HPS": values,
-        "SM_USER_ARGS": arguments,
+        "SM_USER_ARGS": [*rest, *hyperparameter_arguments(values)],
         "SM_CHANNELS": sorted(channels),
-        "SM_INPUT_DIR": str(paths.input),
-        "SM_INPUT_CONFIG_DIR": str(paths.config),
         "SM_INPUT_DATA_CONFIG": read_json(paths.config / "inputdataconfig.json"),
-        "SM_MODEL_DIR": str(paths.model),
-        "SM_OUTPUT_DIR": str(paths.output),
-        "SM_OUTPUT_DATA_DIR": str(paths.output_data),
-        "SM_OUTPUT_FAILURE": str(paths.failure),
-        "SM_SOURCE_DIR": str(paths.code),
-        "SM_MODULE_DIR": str(paths.code),
-        "SM_MODULE_NAME": Path(script).stem,
-        "SM_ENTRY_SCRIPT": script,
+        "SM_RESOURCE_CONFIG": resources,
         "SM_NUM_CPUS": os.cpu_count() or 1,
         "SM_NUM_GPUS": count_gpus(),
-        "SM_NUM_NEURONS": 0,
-        "SM_LOG_LEVEL": os.environ.get("SM_LOG_LEVEL", "20"),
-        "SM_MASTER_ADDR": os.environ.get("SM_MASTER_ADDR") or hosts[0],
-        "SM_MASTER_PORT": os.environ.get("SM_MASTER_PORT") or MASTER_PORT,
+        "SM_NUM_NEURONS": count_neurons(),
     }
-    result.update({f"SM_CHANNEL_{variable(name)}": path for name, path in channels.items()})
-    result.update({f"SM_HP_{variable(name)}": value for name, value in values.items()})
+    result["SM_TRAINING_ENV"] = training_environment(result, channels)
+    for name, path in channels.items():
+        result.update(dict.fromkeys(spellings("SM_CHANNEL_", name), path))
+    for name, value in values.items():
+        result.update(dict.fromkeys(spellings("SM_HP_", name), value))
     texts = {name: as_text(value) for name, value in result.items()}
-    texts["SM_TRAINING_ENV"] = as_text(training_environment(texts, values, channels, resources))
-    path = os.environ.get("PYTHONPATH")
-    texts["PYTHONPATH"] = f"{paths.code}{os.pathsep}{path}" if path else str(paths.code)
+    texts["CURRENT_HOST"] = texts["SM_CURRENT_HOST"]
+    python = os.environ.get("PYTHONPATH")
+    texts["PYTHONPATH"] = f"{paths.code}{os.pathsep}{python}" if python else str(paths.code)
     texts["PYTHONUNBUFFERED"] = "1"
     texts["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = TORCHRUN_GRACE  # torchrun's --shutdown-timeout
     return texts
 
 
-def training_environment(
-    texts: dict[str, str],
-    values: dict[str, Any],
-    channels: dict[str, str],
-    resources: dict[str, Any],
-) -> dict[str, Any]:
-    """SM_TRAINING_ENV: the same once more in one JSON text, which some scripts read."""
+def of_folders(paths: Paths) -> dict[str, Any]:
+    """The variables that name folders and files."""
     return {
+        "SM_INPUT_DIR": str(paths.input),
+        "SM_INPUT_CONFIG_DIR": str(paths.config),
+        "SM_INPUT_DATA_DIR": str(paths.channels),
+        "SM_MODEL_DIR": str(paths.model),
+        "SM_OUTPUT_DIR": str(paths.output),
+        "SM_OUTPUT_DATA_DIR": str(paths.output_data),
+        "SM_OUTPUT_INTERMEDIATE_DIR": str(paths.output / "intermediate"),
+        "SM_OUTPUT_FAILURE": str(paths.failure),
+        "SM_SOURCE_DIR": str(paths.code),
+        "SM_MODULE_DIR": str(paths.code),
+    }
+
+
+def of_cluster(
+    resources: dict[str, Any], settings: dict[str, Any], options: dict[str, str]
+) -> dict[str, Any]:
+    """The variables of hosts, of groups of instances, and of how they meet."""
+    hosts = resources.get("hosts") or [resources.get("current_host", "algo-1")]
+    current = resources.get("current_host", hosts[0])
+    group = resources.get("current_group_name", GROUP)
+    groups = {each["instance_group_name"]: each for each in resources.get("instance_groups") or []}
+    distributed = settings.get("sagemaker_distribution_instance_groups")
+    if distributed is None:
+        distributed = [group] if "torchrun" in options else []
+    result = {
+        "SM_CURRENT_HOST": current,
+        "SM_CURRENT_HOST_RANK": hosts.index(current) if current in hosts else 0,
+        "SM_CURRENT_INSTANCE_TYPE": resources.get("current_instance_type", "local"),
+        "SM_CURRENT_INSTANCE_GROUP": group,
+        "SM_CURRENT_INSTANCE_GROUP_HOSTS": groups.get(group, {}).get("hosts", []),
+        "SM_INSTANCE_GROUPS": list(groups),
+        "SM_INSTANCE_GROUPS_DICT": groups,
+        "SM_DISTRIBUTION_INSTANCE_GROUPS": distributed,
+        "SM_IS_HETERO": len(groups) > 1,
+        "SM_HOSTS": hosts,
+        "SM_HOST_COUNT": len(hosts),
+        "SM_NETWORK_INTERFACE_NAME": resources.get("network_interface_name", "eth0"),
+        "SM_MASTER_ADDR": os.environ.get("SM_MASTER_ADDR") or hosts[0],
+        "SM_MASTER_PORT": os.environ.get("SM_MASTER_PORT") or MASTER_PORT,
+    }
+    if resources.get("topology"):
+        result["SM_TOPOLOGY"] = resources["topology"]
+    return result
+
+
+def of_program(paths: Paths, settings: dict[str, Any], script: str) -> dict[str, Any]:
+    """The variables of the script, of the image's framework, and of the toolkit's settings."""
+    level = os.environ.get("SM_LOG_LEVEL") or settings.get("sagemaker_container_log_level", LOG_LEVEL)
+    name = settings.get("sagemaker_job_name") or os.environ.get("TRAINING_JOB_NAME", "")
+    region = settings.get("sagemaker_region") or os.environ.get("AWS_REGION")
+    return {
+        "SM_USER_ENTRY_POINT": script,
+        "SM_ENTRY_SCRIPT": script,
+        "SM_MODULE_NAME": script[: -len(".py")] if script.endswith(".py") else script,
+        "SM_FRAMEWORK_MODULE": os.environ.get("SAGEMAKER_TRAINING_MODULE", ""),
+        "SM_FRAMEWORK_PARAMS": {
+            key: value
+            for key, value in settings.items()
+            if key not in READ_BY_THE_TOOLKIT and key not in RESERVED_TOO
+        },
+        "SM_LOG_LEVEL": level,
+        "SAGEMAKER_JOB_NAME": name,
+        "SAGEMAKER_REGION": region or os.environ.get("AWS_DEFAULT_REGION", ""),
+    }
+
+
+# Members of SM_TRAINING_ENV that are called like the variable without SM_, of either launcher.
+ALSO_VARIABLES = (
+    *("current_host", "current_instance_group", "current_instance_group_hosts", "current_instance_type"),
+    *("distribution_instance_groups", "hosts", "input_config_dir", "input_data_config", "input_data_dir"),
+    *("input_dir", "instance_groups", "instance_groups_dict", "is_hetero", "log_level", "master_addr"),
+    *("master_port", "model_dir", "module_dir", "module_name", "network_interface_name", "num_cpus"),
+    *("num_gpus", "num_neurons", "output_data_dir", "output_dir", "output_intermediate_dir"),
+    *("resource_config", "user_entry_point"),
+)
+
+
+def training_environment(result: dict[str, Any], channels: dict[str, str]) -> dict[str, Any]:
+    """SM_TRAINING_ENV: the same once more in one JSON text, which some scripts read."""
+    groups, wanted = result["SM_INSTANCE_GROUPS_DICT"], result["SM_DISTRIBUTION_INSTANCE_GROUPS"]
+    spread = [host for name in groups if name in wanted for host in groups[name].get("hosts", [])]
+    spread = spread if groups else list(result["SM_HOSTS"])
+    first = (spread or result["SM_HOSTS"])[0]
+    parallel = os.environ.get("SM_HP_MP_PARAMETERS")  # of the library for parallel models; absent is null
+    environment = {name: result[f"SM_{name.upper()}"] for name in ALSO_VARIABLES}
+    environment["master_port"] = int(environment["master_port"])
+    environment["log_level"] = int(environment["log_level"])
+    return {
+        **environment,
+        "additional_framework_parameters": result["SM_FRAMEWORK_PARAMS"],
         "channel_input_dirs": channels,
-        "current_host": texts["SM_CURRENT_HOST"],
-        "hosts": json.loads(texts["SM_HOSTS"]),
-        "hyperparameters": values,
-        "input_config_dir": texts["SM_INPUT_CONFIG_DIR"],
-        "input_data_config": json.loads(texts["SM_INPUT_DATA_CONFIG"]),
-        "input_dir": texts["SM_INPUT_DIR"],
-        "job_name": os.environ.get("TRAINING_JOB_NAME", ""),
-        "model_dir": texts["SM_MODEL_DIR"],
-        "module_dir": texts["SM_MODULE_DIR"],
-        "module_name": texts["SM_MODULE_NAME"],
-        "network_interface_name": texts["SM_NETWORK_INTERFACE_NAME"],
-        "num_cpus": int(texts["SM_NUM_CPUS"]),
-        "num_gpus": int(texts["SM_NUM_GPUS"]),
-        "output_data_dir": texts["SM_OUTPUT_DATA_DIR"],
-        "output_dir": texts["SM_OUTPUT_DIR"],
-        "resource_config": resources,
-        "user_entry_point": texts["SM_ENTRY_SCRIPT"],
+        "distribution_hosts": spread,
+        "framework_module": result["SM_FRAMEWORK_MODULE"] or None,
+        "hyperparameters": result["SM_HPS"],
+        "is_master": result["SM_CURRENT_HOST"] == first,
+        "is_modelparallel_enabled": parallel and parallel != "{}",
+        "is_smddpmprun_installed": shutil.which("smddpmprun") is not None,
+        "is_smddprun_installed": shutil.which("smddprun") is not None,
+        "job_name": os.environ.get("TRAINING_JOB_NAME"),
+        "master_hostname": first,
+        "topology": result.get("SM_TOPOLOGY", []),
     }
 
 
@@ -317,24 +425,35 @@ def channel_folders(paths: Paths) -> dict[str, str]:
     return {name: str(paths.channels / name) for name in sorted(names)}
 
 
-def variable(name: str) -> str:
-    """A channel's or hyperparameter's name as a part of a variable's name."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name).upper()
+def spellings(prefix: str, name: str) -> set[str]:
+    """The variables of a channel or hyperparameter: as the toolkit spells it, and as a shell can read it."""
+    return {prefix + name.upper(), prefix + re.sub(r"[^A-Za-z0-9_]", "_", name).upper()}
 
 
 def count_gpus() -> int:
     """How many GPUs nvidia-smi lists; 0 without it."""
+    return asked(["nvidia-smi", "--list-gpus"]).count("GPU ")
+
+
+def count_neurons() -> int:
+    """How many Neuron cores neuron-ls lists; 0 without it."""
+    try:
+        return sum(
+            int(device.get("nc_count", 0)) for device in json.loads(asked(["neuron-ls", "-j"]) or "[]")
+        )
+    except (ValueError, TypeError, AttributeError):
+        return 0
+
+
+def asked(command: list[str]) -> str:
+    """What a command prints; nothing where it is not there or fails."""
     try:
         listed = subprocess.run(
-            ["nvidia-smi", "--list-gpus"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            timeout=30,
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return listed.stdout.decode(errors="replace").count("GPU ") if not listed.returncode else 0
+        return ""
+    return listed.stdout.decode(errors="replace") if not listed.returncode else ""
 
 
 # The child.

@@ -1,7 +1,8 @@
 """The code of a stage as SageMaker gets it: `launch.py` and `source.tar.gz` under a content-addressed prefix.
 
 The archive holds the user's folder and, under the import path that scripts use, `workflows.checkpointing`.
-Equal content gives equal bytes (sorted members, fixed times and owners), so it gives the same key, too.
+For script mode both stand once more in `sourcedir.tar.gz`, which SageMaker's toolkit unpacks. Equal content
+gives equal bytes (sorted members, fixed times and owners), so it gives the same key, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from workflows.jobs.site import CODE
 LARGEST = 200 * 1024 * 1024  # bytes of source; data belongs into `inputs`
 CACHE_TAG = "CACHEDIR.TAG"  # marks folders that hold nothing of the user's (Cache Directory Tagging)
 SKIPPED = {"__pycache__", "node_modules", "cdk.out"}
+SOURCEDIR = "sourcedir.tar.gz"  # as SageMaker's SDK names it
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -37,6 +39,13 @@ class Source:
     def key_prefix(self, pipeline: str) -> str:
         """The S3 key prefix, with the `/` at its end: each pipeline's jobs read their own code only."""
         return f"{pipeline}/{CODE}{self.digest}/"
+
+    def sourcedir(self) -> bytes:
+        """Returns `sourcedir.tar.gz`, in which the toolkit sees the launcher and nothing of the user's.
+
+        It would install a folder that holds a setup.py, and the requirements before the launcher does.
+        """
+        return _tar(self.files)
 
 
 def pack(folder: Path, *dependencies: Path) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflows.jobs.job import Job
-from workflows.jobs.job_types import JobType
+from workflows.jobs.job_types import JOB_TYPES, JobType
 from workflows.jobs.processing import ProcessingJob
 from workflows.jobs.training import TrainingJob, TrialJob
 from workflows.specification.pipeline import Pipeline
@@ -22,4 +22,5 @@ def job_of(stage: JobStage) -> Job[Any]:
 
 def job_types(pipeline: Pipeline) -> tuple[JobType, ...]:
     """The types of jobs that a pipeline runs, each once."""
-    return tuple(dict.fromkeys(JOBS[stage.kind].type for stage in pipeline.jobs))
+    used = {JOBS[stage.kind].type for stage in pipeline.jobs}
+    return tuple(each for each in JOB_TYPES if each in used)

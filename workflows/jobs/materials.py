@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.errors import RelayError
-from workflows.jobs.code_archive import Source, pack
+from workflows.jobs.code_archive import SOURCEDIR, Source, pack
 from workflows.jobs.site import INPUTS, Materials
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import Image
@@ -52,6 +52,8 @@ def gather(pipeline: Pipeline, folder: Path, bucket: str, image_of: ImageOf) -> 
             source = _packed_once(sources, folder, (stage.source, *stage.dependencies))
             key = source.key_prefix(pipeline.name)
             uploads |= {key + name: data for name, data in source.files.items()}
+            if stage.in_script_mode:
+                uploads[key + SOURCEDIR] = source.sourcedir()
             code_prefix = f"s3://{bucket}/{key}"
         inputs = {}
         for channel, place in _local_inputs(stage, folder):

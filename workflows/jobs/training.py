@@ -8,9 +8,10 @@ from typing import Generic, TypeVar
 
 from workflows.jobs.checkpoints import checkpoint_bucket, checkpoint_folder, checkpoint_uri
 from workflows.jobs.job import RESULT, Job, Json, tag_list, text_of, whole_seconds
-from workflows.jobs.job_settings import own_program, training_settings
+from workflows.jobs.job_settings import training_settings
 from workflows.jobs.job_types import TRAINING
 from workflows.jobs.jsonata_text import jsonata, millis, or_else
+from workflows.jobs.launching import launching
 from workflows.jobs.site import Materials, Site
 from workflows.jobs.watch_pattern import WAITING
 from workflows.jobs.watched import watched_environment, watched_tags
@@ -18,7 +19,6 @@ from workflows.specification.pipeline import Pipeline
 from workflows.specification.settings import laid_over
 from workflows.specification.stages import Market, SweepStage, TrainStage
 
-CODE = "/opt/ml/input/data/code"
 T = TypeVar("T", bound=TrainStage)
 
 
@@ -44,7 +44,7 @@ class TrainingJob(Job[T], Generic[T]):
             "AlgorithmSpecification": {
                 "TrainingImage": self.image(materials),
                 "TrainingInputMode": stage.input_mode,
-                **self._program(),
+                **launching(self.stage).algorithm,
             },
             "RoleArn": site.job_role_arn,
             "InputDataConfig": channels,
@@ -52,7 +52,7 @@ class TrainingJob(Job[T], Generic[T]):
             "ResourceConfig": self.cluster(),
             "StoppingCondition": {"MaxRuntimeInSeconds": whole_seconds(stage.limit)},
             "EnableManagedSpotTraining": False,
-            "HyperParameters": jsonata(self.parameters()),
+            "HyperParameters": jsonata(self._all_parameters()),
             "Environment": self.environment(),
             "Tags": self.tags(pipeline),
         }
@@ -97,8 +97,13 @@ class TrainingJob(Job[T], Generic[T]):
         """The expression of the hyperparameters: the stage's, under those of the run's input."""
         return f"{self.settings}.parameters"
 
+    def _all_parameters(self) -> str:
+        """With those that the way of launching adds."""
+        own = launching(self.stage).parameters
+        return f"$merge([{self.parameters()}, {own}])" if own else self.parameters()
+
     def environment(self) -> dict[str, str]:
-        found = super().environment()
+        found = super().environment() | launching(self.stage).environment
         if self.stage.checkpoint:
             found |= {
                 "RELAY_CHECKPOINT_KEEP": str(self.stage.checkpoint.keep),
@@ -107,16 +112,6 @@ class TrainingJob(Job[T], Generic[T]):
                 "RELAY_CHECKPOINT_FOLDER": self.stage.checkpoint.local_path,
             }
         return found
-
-    def _program(self) -> dict[str, Json]:
-        """What the container starts: Relay's launcher with the script, or what the stage says itself."""
-        if self.stage.container is not None:
-            return own_program(self.stage.container)
-        launcher = ["--torchrun"] if self.stage.distribution == "torchrun" else []
-        return {
-            "ContainerEntrypoint": ["python3", f"{CODE}/launch.py"],
-            "ContainerArguments": [*launcher, self.stage.script],
-        }
 
     def _channel(self, name: str, uri: str) -> dict[str, Json]:
         """The code is always files: the launcher is started from there."""

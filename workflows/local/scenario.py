@@ -8,7 +8,11 @@
     on_demand:
       finetune: [{error: CapacityError}]
 
-or `random: {up: 2h, down: 20m}`, or `trace: {file: zone.json, need: 1}`.
+or `random: {up: 2h, down: 20m}`, or `trace: {file: zone.json, need: 1}`. Beside either of them, readings of
+what AWS does not say of a job's checkpoints (AWS.md 4.5, 4.12):
+
+    last_upload: lost     sent before a stopped job is shown as Stopped; lost: never; late: after it
+    restored: sent        kept: what was restored is sent when it changes; sent: again at the start
 """
 
 from __future__ import annotations
@@ -125,12 +129,14 @@ class Trace(_Part):
 
 
 class Scenario(_Part):
-    """One of `spot`/`on_demand` lists, `random`, or `trace`."""
+    """One of `spot`/`on_demand` lists, `random`, or `trace`; and what becomes of checkpoints."""
 
     spot: dict[str, list[Entry]] = {}
     on_demand: dict[str, list[Entry]] = {}
     random: Random | None = None
     trace: Trace | None = None
+    last_upload: Literal["sent", "lost", "late"] = "sent"
+    restored: Literal["kept", "sent"] = "kept"
 
     @model_validator(mode="after")
     def _one(self) -> Scenario:

@@ -26,6 +26,7 @@ from workflows.local.clients import LocalClients
 from workflows.local.clock import RealClock
 from workflows.local.front_door.delivery import Delivery
 from workflows.local.front_door.door import FrontDoor
+from workflows.local.job_log_api import JobLogs
 from workflows.local.objects import S3Objects
 from workflows.local.sagemaker.processes import ProcessWorkload
 from workflows.local.sagemaker.sagemaker_api import SageMaker
@@ -78,7 +79,8 @@ class LocalWorld:
         self._closers: list[Callable[[], object]] = [_open_world.release]
         try:
             self._lock()
-            self._build(speed, _capacity(scenario, seed), seed, port, sagemaker_options)
+            options = {**_readings(scenario), **sagemaker_options}
+            self._build(speed, _capacity(scenario, seed), seed, port, options)
         except BaseException:
             self.close()
             raise
@@ -118,7 +120,15 @@ class LocalWorld:
         self.endpoint_url = self.front_door.open(port)
         self._clients = LocalClients(self.endpoint_url)
         self._closers.append(self.front_door.close)
-        self.workload = ProcessWorkload(self.clock, self.root, S3Objects(self.client("s3")), seed=seed)
+        self.workload = ProcessWorkload(
+            self.clock,
+            self.root,
+            S3Objects(self.client("s3")),
+            seed=seed,
+            endpoint=self.endpoint_url,
+            resend=options.pop("restored", "kept") == "sent",
+        )
+        self.front_door.readers["logs"] = JobLogs(self.root / "logs", REGION, ACCOUNT)
         self.sagemaker = SageMaker(
             self.clock,
             capacity=capacity,
@@ -189,6 +199,13 @@ def _locked(file: IO[str]) -> bool:
             return True
         time.sleep(pause)
     return False
+
+
+def _readings(scenario: Scenario | Capacity | None) -> dict[str, Any]:
+    """What the scenario says of checkpoints."""
+    if not isinstance(scenario, Scenario):
+        return {}
+    return {"last_upload": scenario.last_upload, "restored": scenario.restored}
 
 
 def _capacity(scenario: Scenario | Capacity | None, seed: int) -> Capacity:

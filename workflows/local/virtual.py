@@ -110,7 +110,7 @@ class VirtualWorld:
             capacity=capacity or from_scenario(scenario or Scenario(), seed=seed),
             workload=self.workload,
             seed=seed,
-            **platform,
+            **{"last_upload": scenario.last_upload if scenario else "sent", **platform},
         )
         integrations = AwsIntegrations(self.sagemaker, self._other, stopped_is_success=stopped_is_success)
         self.step_functions = StepFunctions(

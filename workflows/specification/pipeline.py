@@ -15,6 +15,7 @@ from workflows.specification.settings import (
     DEFAULT_IMAGE,
     Checkpoint,
     Image,
+    Launch,
     Model,
     OnDemand,
     Spot,
@@ -73,6 +74,7 @@ class Defaults(Model):
     spot: Spot = Spot()
     on_demand: OnDemand = OnDemand()
     checkpoint: Checkpoint | None = Checkpoint()
+    launch: Launch = "entrypoint"
 
 
 class Pipeline(Model):

@@ -188,6 +188,8 @@ RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w
 KmsKey = Annotated[str, Field(pattern=r"^[a-zA-Z0-9:/_-]+$", max_length=2048)]
 NetworkId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9-]+$", max_length=32)]
 InputMode = Literal["File", "FastFile", "Pipe"]
+# How Relay's launcher is started: as the container's entry point, or by the toolkit of the framework images.
+Launch = Literal["entrypoint", "script_mode"]
 MetricName = Annotated[str, Field(min_length=1, max_length=255)]
 Metrics = Annotated[
     dict[MetricName, Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=40)

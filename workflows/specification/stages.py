@@ -28,6 +28,7 @@ from workflows.specification.settings import (
     Image,
     ImageRepository,
     InputMode,
+    Launch,
     Metrics,
     Model,
     Network,
@@ -122,6 +123,11 @@ class JobStage(BaseStage):
     @property
     def brings_program(self) -> bool:
         """Whether the image's own program runs in the place of a script."""
+        return False
+
+    @property
+    def in_script_mode(self) -> bool:
+        """Whether the toolkit of the image starts the launcher, instead of SageMaker itself."""
         return False
 
     @model_validator(mode="after")
@@ -247,6 +253,7 @@ class TrainStage(JobStage):
     metrics_time_series: bool | None = None
     input_mode: InputMode = "File"
     container: Container | None = None
+    launch: Launch = "entrypoint"
     image_repository: ImageRepository | None = None
     profiler: bool = True  # whether SageMaker's system profiler may run
 
@@ -262,6 +269,10 @@ class TrainStage(JobStage):
     @property
     def brings_program(self) -> bool:
         return self.container is not None
+
+    @property
+    def in_script_mode(self) -> bool:
+        return self.launch == "script_mode" and self.container is None
 
     @model_validator(mode="after")
     def _one_program(self) -> TrainStage:

@@ -6,10 +6,12 @@ are refused by their Host (DNS rebinding) and by their Origin (which boto3 never
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,10 +48,19 @@ class Handler(Protocol):
         ...
 
 
+class Reader(Handler, Protocol):
+    """A service that only reads what lies on the disk, on whatever thread, and shares its API with moto."""
+
+    def answers(self, operation: str, request: Mapping[str, Any]) -> bool:
+        """Whether it has what the request is about."""
+        ...
+
+
 # Signing name -> (target prefix, botocore's service name, version of the JSON protocol)
 PROTOCOLS = {
     "sagemaker": ("SageMaker", "sagemaker", "1.1"),
     "states": ("AWSStepFunctions", "stepfunctions", "1.0"),
+    "logs": ("Logs_20140328", "logs", "1.1"),
 }
 
 
@@ -65,6 +76,7 @@ class FrontDoor:
         self._others = moto_application()
         self.mirror = Mirror(self._others, objects)
         self.journal = Journal(self._others, tables)
+        self.readers: dict[str, Reader] = {}  # signing name -> who answers before moto does
         self._closed = False
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -111,7 +123,7 @@ class FrontDoor:
             return self.mirror(environ, start_response)  # type: ignore[no-any-return]
         if service == "dynamodb":
             return self.journal(environ, start_response)
-        if service in self._services and operation:
+        if (service in self._services and operation) or self._read_here(service, operation, request):
             response = self._ours(service, operation, request)
             # As of every server, the answer's date is the time where the server is: deadlines are in it.
             now = self._clock.epoch + timedelta(seconds=self._clock.machine_seconds())
@@ -131,6 +143,19 @@ class FrontDoor:
             return Response("The request is too large", 413)
         return None
 
+    def _read_here(self, service: str, operation: str, request: Request) -> bool:
+        """Whether a reader has it; who reads the body keeps it for moto, too."""
+        reader = self.readers.get(service)
+        if reader is None or (request.content_length or 0) > LARGEST_JSON:
+            return False
+        try:
+            content = json.loads(request.get_data(cache=True) or b"{}")
+        except ValueError:
+            return False
+        found = isinstance(content, dict) and reader.answers(operation, content)
+        request.environ["wsgi.input"] = io.BytesIO(request.get_data(cache=True))
+        return found
+
     def _ours(self, service: str, operation: str, request: Request) -> Response:
         prefix, name, version = PROTOCOLS[service]
         try:
@@ -139,6 +164,8 @@ class FrontDoor:
             if (request.content_length or 0) > LARGEST_JSON:
                 raise ServiceError("RequestEntityTooLargeException", "Request too large", 413)
             content = decode(name, operation, request.get_data())
+            if service in self.readers:
+                return answer(self.readers[service].handle(operation, content), version)
             handler = self._services[service]
             return answer(self._clock.call(handler.handle, operation, content), version)
         except ServiceError as error:

@@ -10,6 +10,10 @@ work (AWS.md 5.2). On this computer /opt/ml is a folder named by SAGEMAKER_BASE_
 All instances of a job are on this computer, so their host names (algo-1 ...) do not resolve. A job
 with several instances therefore gets two variables that AWS does not set: SM_MASTER_ADDR=127.0.0.1
 and SM_MASTER_PORT, a free port, by which its processes can meet.
+
+A training job without a ContainerEntrypoint is started by its image's own program. For a framework image and
+script mode that is SageMaker's toolkit, which is run here where it is installed: the real package, in this
+Python's environment or in one of its own, the folder `launchers` inside it.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflows.local.clients import exports
 from workflows.local.sagemaker.workload import Kind, Order
 
 _OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$|[^\w.-])")
@@ -32,6 +37,7 @@ _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
 NETWORK_INTERFACE = "lo0" if sys.platform == "darwin" else "lo"
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 TOOLKIT = "sagemaker_training"
+PROGRAM, SUBMIT_DIRECTORY = "sagemaker_program", "sagemaker_submit_directory"  # hyperparameters for it
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Container:
     scratch: Path
     """TMPDIR: short, because a Unix socket's path may have 107 characters only."""
     port: int
+    endpoint: str = ""
+    """The world's address, for the toolkit: on AWS the role of the job opens S3 to it."""
 
     @property
     def base(self) -> Path:
@@ -70,7 +78,7 @@ class Container:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         if self.order.kind == "training":
             config = self.base / "input" / "config"
-            _write(config / "hyperparameters.json", self.order.request.get("HyperParameters", {}))
+            _write(config / "hyperparameters.json", self._hyperparameters())
             _write(config / "resourceconfig.json", self._resource_config())
             _write(config / "inputdataconfig.json", self._input_data_config())
         else:
@@ -95,6 +103,9 @@ class Container:
         for name, value in self.order.request.get("Environment", {}).items():
             environment[name] = self._local(value)
         environment["SAGEMAKER_BASE_DIR"] = str(self.base)
+        if not _entry(self.order.kind, self.order.request):
+            environment["SM_STUDIO_LOCAL_MODE"] = "true"  # the toolkit does not look hosts up by their names
+            environment |= {**exports(self.endpoint), "S3_ENDPOINT_URL": self.endpoint}
         if self.order.kind == "training":
             environment["TRAINING_JOB_NAME"] = self.order.name
             environment["TRAINING_JOB_ARN"] = self.order.arn
@@ -106,12 +117,19 @@ class Container:
         """Entry point and arguments, with /opt/ml and python as they are on this computer."""
         parts = _entry(self.order.kind, self.order.request)
         if not parts:
-            return [sys.executable, "-m", f"{TOOLKIT}.cli.train"]
+            return [toolkit_python() or sys.executable, "-m", f"{TOOLKIT}.cli.train"]
         first = sys.executable if _PYTHON.fullmatch(parts[0]) else self._local(parts[0])
         return [first, *(self._local(part) for part in parts[1:])]
 
     def _local(self, text: str) -> str:
         return _OPT_ML.sub(lambda _: str(self.base), text)
+
+    def _hyperparameters(self) -> dict[str, str]:
+        """As they were given, but that the toolkit's archive may lie in /opt/ml."""
+        given = dict(self.order.request.get("HyperParameters", {}))
+        if SUBMIT_DIRECTORY in given:
+            given[SUBMIT_DIRECTORY] = self._local(given[SUBMIT_DIRECTORY])
+        return given
 
     def _resource_config(self) -> dict[str, Any]:
         kind = self.order.instance_type
@@ -157,9 +175,10 @@ def refusal(operation: str, request: Mapping[str, Any]) -> str | None:
     """Why this computer cannot honestly run the job's container, or None."""
     kind: Kind = "training" if operation == "CreateTrainingJob" else "processing"
     parts = _entry(kind, request)
-    if not parts:
-        return _without_entry(kind)
-    local = _PYTHON.fullmatch(parts[0]) or parts[0].startswith("/opt/ml/")
+    missing = None if parts else _without_entry(kind, request)
+    if missing:
+        return missing
+    local = not parts or _PYTHON.fullmatch(parts[0]) or parts[0].startswith("/opt/ml/")
     if not local and shutil.which(parts[0], path=PATH) is None:
         return f"relay local: the entry point {parts[0]!r} is not on this computer"
     allowed = "/opt/ml" if kind == "training" else "/opt/ml/processing"
@@ -170,6 +189,15 @@ def refusal(operation: str, request: Mapping[str, Any]) -> str | None:
         if not uri.startswith("s3://"):
             return f"relay local: {uri!r} does not begin with s3://"
     return None
+
+
+def toolkit_python() -> str | None:
+    """The Python that has SageMaker's toolkit, None if there is none."""
+    if importlib.util.find_spec(TOOLKIT) is not None:
+        return sys.executable
+    apart = Path(sys.prefix) / "launchers"
+    found = any(apart.glob(f"lib/*/site-packages/{TOOLKIT}/cli/train.py"))
+    return str(apart / "bin" / "python") if found else None
 
 
 def free_port() -> int:
@@ -186,12 +214,13 @@ def _entry(kind: Kind, request: Mapping[str, Any]) -> list[str]:
     return [*entry, *specification.get("ContainerArguments", [])] if entry else []
 
 
-def _without_entry(kind: Kind) -> str | None:
-    if kind == "training" and importlib.util.find_spec(TOOLKIT) is not None:
+def _without_entry(kind: Kind, request: Mapping[str, Any]) -> str | None:
+    in_script_mode = kind == "training" and PROGRAM in request.get("HyperParameters", {})
+    if in_script_mode and toolkit_python():
         return None
     needs = (
-        "script mode needs the sagemaker-training toolkit, which is not installed here"
-        if kind == "training"
+        f"script mode needs the sagemaker-training toolkit, which is not installed in {sys.prefix}"
+        if in_script_mode
         else "images are not pulled here"
     )
     return (

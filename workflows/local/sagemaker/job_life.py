@@ -22,7 +22,7 @@ from workflows.local.events import Bell
 from workflows.local.sagemaker.job_records import INTERNAL_ERROR, Record
 from workflows.local.sagemaker.preferences import FirstOf
 from workflows.local.sagemaker.refusals import DEFAULT_MAX_RUNTIME
-from workflows.local.sagemaker.workload import Exit, Order, Work, Workload
+from workflows.local.sagemaker.workload import Exit, LastUpload, Order, Work, Workload
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,10 @@ class Pace(NamedTuple):
     """From capacity to prepared instances (AWS.md 1.9)."""
     grace: float = 120.0
     """From SIGTERM to SIGKILL (AWS.md 2.1)."""
+    last_upload: LastUpload = "sent"
+    late: float = 180.0
+    """From Stopped to a last upload that is late: the next attempt has restored by then (60 s of back-off and
+    60 s of launch)."""
 
 
 class Life:
@@ -79,6 +83,7 @@ class Life:
         self._aboard_since: float | None = None
         self._out_of_time: simpy.Event | None = None  # MaxRuntime is over, while on the instances
         self._seconds = 0.0
+        self._kept = False  # the instances, for an upload after the end
         condition = order.request.get("StoppingCondition", {})
         self._max_runtime = float(condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME))
         self._max_wait = condition.get("MaxWaitTimeInSeconds")
@@ -139,7 +144,8 @@ class Life:
             self._leave()
             # The output goes on where it was before an interruption: what is read last counts.
             self.record.metrics = [each.show() for each in work.metrics] or self.record.metrics
-            work.close()
+            if not self._kept:
+                work.close()
 
     def _aboard(self, work: Work, taken: simpy.Event) -> Steps:
         """Goes through download, training and upload on the instances."""
@@ -169,9 +175,16 @@ class Life:
             self._leave()
         if ended is not None and ended.fault:
             return end
-        # An ended container's artifacts are uploaded even when it failed.
+        return (yield from self._upload(work, end, cut))
+
+    def _upload(self, work: Work, end: End, cut: str | None) -> Steps:
+        """Uploads what is left; an ended container's artifacts even when it failed."""
+        if cut and self._pace.last_upload == "late":
+            self._kept = True
+            self._env.process(self._upload_late(work))
+            return end
         self._enter("Uploading", self.record.status)
-        uploaded = work.upload()
+        uploaded = work.upload(checkpoints=not cut or self._pace.last_upload == "sent")
         yield uploaded
         if uploaded.value and end.status != "Failed":
             return End("Failed", "Failed", _cut(uploaded.value))
@@ -182,10 +195,17 @@ class Life:
     def _wind_down(self, work: Work, trained: simpy.Event, cut: str) -> Steps:
         if cut != "stop":
             self._enter("Stopping", "Stopping")
+        if self._pace.last_upload != "sent":
+            work.hold()
         work.terminate()
         yield trained | self._env.timeout(self._pace.grace)
         if not trained.triggered:
             yield work.kill()
+
+    def _upload_late(self, work: Work) -> Steps:
+        yield self._env.timeout(self._pace.late)
+        yield work.upload()
+        work.close()
 
     def _lose(self, work: Work, trained: simpy.Event, notice: float) -> Steps:
         if notice > 0:  # nothing promises a signal on a reclaim; a scenario may give one

@@ -164,8 +164,24 @@ def _training(record: Record, moving: JSON) -> JSON:
 
 
 def _repeated(request: JSON) -> JSON:
-    condition = {"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})}
-    return {**echo("DescribeTrainingJob", request), "StoppingCondition": condition}
+    """The request as AWS repeats it, with what it fills in itself (AWS.md 2.8)."""
+    repeated = {
+        **echo("DescribeTrainingJob", request),
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})},
+        "OutputDataConfig": {"KmsKeyId": "", **request["OutputDataConfig"]},
+    }
+    if "InputDataConfig" in request:
+        repeated["InputDataConfig"] = [_channel(channel) for channel in request["InputDataConfig"]]
+    return repeated
+
+
+def _channel(channel: JSON) -> JSON:
+    filled = {"CompressionType": "None", "RecordWrapperType": "None", **channel}
+    source = channel["DataSource"].get("S3DataSource")
+    if source is not None:
+        spread = {"S3DataDistributionType": "FullyReplicated", **source}
+        filled["DataSource"] = {**channel["DataSource"], "S3DataSource": spread}
+    return filled
 
 
 def _flags(request: JSON) -> JSON:

@@ -81,6 +81,8 @@ class ModelledWork:
         self._model = model
         self._exit = self._env.event()
         self._told = False  # to end before the work is done
+        self._held = False  # what it saves now waits for the last upload
+        self._unsent: dict[str, _Report] = {}
         self._measured: list[Metric] = []
         self._resumed = 0
         self._interruptions = 0
@@ -135,8 +137,18 @@ class ModelledWork:
         """Ends at once, as `kill` does: work that was not published is lost."""
         return self.kill()
 
-    def upload(self) -> simpy.Event:
+    def hold(self) -> None:
+        """Publishes no more checkpoints until `upload`."""
+        self._held = True
+        if self.started.triggered and self._model.live and not self._stuck:
+            # What S3 has now, it keeps: nothing that is saved later shows.
+            written = self._last_save()
+            self._write("progress.json", lambda: written)
+
+    def upload(self, *, checkpoints: bool = True) -> simpy.Event:
         """Uploads the model, or the outputs, in `upload` seconds; the objects are empty."""
+        for name, report in self._unsent.items() if checkpoints else ():
+            self._send(name, report)
         for uri in self._uploads() if self._model.outputs else ():
             self._objects.put(*s3_location(uri), b"")
         return self._env.timeout(self._model.upload)
@@ -267,7 +279,28 @@ class ModelledWork:
     def _report(self, step: int, saved: int, name: str = "progress.json") -> None:
         now = self._clock.now()
         body = partial(self._body, step, saved, now)
-        self._write(name, _Report(saved, self._interruptions, now, body))
+        report = _Report(saved, self._interruptions, now, body)
+        if self._held:
+            self._unsent[name] = report
+        else:
+            self._write(name, report)
+
+    def _send(self, name: str, report: _Report) -> None:
+        """Publishes what was held back; if another attempt writes by now, until its next save only."""
+        if self._order.checkpoints is None:
+            return
+        bucket, prefix = self._order.checkpoints
+        try:
+            other: Read = self._objects.followed(bucket, prefix + name)
+        except KeyError:
+            other = report
+        sent = self._clock.now()
+
+        def newest() -> Written:
+            written = other()
+            return written if written.modified > sent else report()
+
+        self._write(name, newest)
 
     def _write(self, name: str, written: Read) -> None:
         if self._order.checkpoints is not None:

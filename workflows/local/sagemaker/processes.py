@@ -15,7 +15,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ import simpy
 from workflows.local.clock import ClockError, RealClock
 from workflows.local.sagemaker.container import Container, free_port, refusal
 from workflows.local.sagemaker.job_life import artifacts
+from workflows.local.sagemaker.job_logs import Stamps
 from workflows.local.sagemaker.job_records import INTERNAL_ERROR
 from workflows.local.sagemaker.leashes import Leashes
 from workflows.local.sagemaker.metrics import Metric, defined, read_metrics
@@ -40,8 +42,22 @@ log = logging.getLogger(__name__)
 class ProcessWorkload:
     """Runs jobs on this computer, below the private folder `root` (mode 0700)."""
 
-    def __init__(self, clock: RealClock, root: Path, objects: Objects, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        clock: RealClock,
+        root: Path,
+        objects: Objects,
+        *,
+        seed: int = 0,
+        endpoint: str = "",
+        resend: bool = False,
+    ) -> None:
+        """`endpoint`: where a toolkit in a container finds S3; `resend`: that restored checkpoints are sent
+        again at the start.
+        """
         self.clock = clock
+        self.resend = resend
+        self.endpoint = endpoint
         self.objects = objects
         self.root = root
         self.seed = seed
@@ -102,7 +118,9 @@ class ProcessWork:
         for host in hosts:
             scratch = self._scratch / host
             scratch.mkdir()
-            self._containers.append(Container(order, host, hosts, place / host, scratch, port))
+            self._containers.append(
+                Container(order, host, hosts, place / host, scratch, port, workload.endpoint)
+            )
         rng = random.Random(f"{workload.seed}/{order.name}/{number}")
         self._sync = self._make_sync(rng)
         self._leashes = Leashes()
@@ -156,9 +174,14 @@ class ProcessWork:
 
         return self._background(lost)
 
-    def upload(self) -> simpy.Event:
+    def hold(self) -> None:
+        """Sends nothing more while the containers wind down."""
+        if self._sync is not None:
+            self._sync.hold()
+
+    def upload(self, *, checkpoints: bool = True) -> simpy.Event:
         """Syncs a last time, then uploads artifacts or outputs."""
-        return self._background(self._upload)
+        return self._background(partial(self._upload, checkpoints))
 
     def close(self) -> None:
         """Give the instances back, without waiting.
@@ -201,11 +224,9 @@ class ProcessWork:
         try:
             if self._sync is not None:
                 self._sync.start()
-            failed: Exit | None = None
-            for container, code in self._leashes.run(self._containers, self._logs):
-                if code != 0 and failed is None:
-                    failed = Exit(code, _text(container, "failure"), _text(container, "message"))
-                    self._leashes.tell("KILL")  # one instance failing fails the job
+            hosts = [container.host for container in self._containers]
+            with Stamps(self._logs, hosts, self._order.kind, self._now):
+                failed = self._run_containers()
             self._succeeded = failed is None
             if self._sync is not None:
                 self._sync.last_look()  # what was reached in the last moment is told before the end is
@@ -214,6 +235,19 @@ class ProcessWork:
             self._read_metrics()
             self._ended.set()
 
+    def _run_containers(self) -> Exit | None:
+        """Runs them to their end; returns how the first one that failed ended."""
+        failed: Exit | None = None
+        for container, code in self._leashes.run(self._containers, self._logs):
+            if code != 0 and failed is None:
+                failed = Exit(code, _text(container, "failure"), _text(container, "message"))
+                self._leashes.tell("KILL")  # one instance failing fails the job
+        return failed
+
+    def _now(self) -> datetime:
+        """The time of the machine, on whatever thread."""
+        return self._clock.epoch + timedelta(seconds=self._clock.machine_seconds())
+
     def _read_metrics(self) -> None:
         """Lines carry no time: a metric is dated by the last line of its log.
 
@@ -221,13 +255,13 @@ class ProcessWork:
         """
         if not defined(self._order.request):
             return
-        machine, wall = self._clock.epoch + timedelta(seconds=self._clock.machine_seconds()), time.time()
+        machine, wall = self._now(), time.time()
         written = {path: path.stat().st_mtime for path in self._logs.glob("*.log")}
         logs = [(path, machine - timedelta(seconds=wall - written[path])) for path in written]
         self.metrics = read_metrics(self._order.request, sorted(logs, key=lambda log: log[1]))
 
-    def _upload(self) -> None:
-        if self._sync is not None:
+    def _upload(self, checkpoints: bool) -> None:
+        if self._sync is not None and checkpoints:
             self._sync.finish()
         request = self._order.request
         if self._order.kind == "training":
@@ -262,7 +296,8 @@ class ProcessWork:
         if not config:
             return None
         folders = [each.checkpoints for each in self._containers if each.checkpoints]
-        return CheckpointSync(self._objects, config["S3Uri"], folders, rng, self._progressed)
+        resend = self._workload.resend
+        return CheckpointSync(self._objects, config["S3Uri"], folders, rng, self._progressed, resend=resend)
 
     def _progressed(self, fraction: float) -> None:
         self._post(self._note_progress, fraction)
@@ -300,7 +335,7 @@ class ProcessWork:
             # After what follows on the event has begun, so that no time slips through fast between the two.
             self._post(self._clock.end_work)
 
-        threading.Thread(target=run, name=f"relay-{fn.__name__}", daemon=True).start()
+        threading.Thread(target=run, name="relay-work", daemon=True).start()
         return event
 
     def _post(self, fn: Callable[..., object], *args: object) -> None:

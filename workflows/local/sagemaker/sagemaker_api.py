@@ -27,7 +27,7 @@ from workflows.local.sagemaker.refusals import (
     refuse_training,
 )
 from workflows.local.sagemaker.registry import Registry
-from workflows.local.sagemaker.workload import JSON, Kind, Order, Workload
+from workflows.local.sagemaker.workload import JSON, Kind, LastUpload, Order, Workload
 from workflows.local.service_errors import ServiceError
 from workflows.local.service_model import checked
 
@@ -44,6 +44,8 @@ class SageMaker:
 
     `quotas` maps AWS's own names, like "ml.g5.xlarge for spot training job usage", to instances;
     what is not named is unlimited. `requests_per_second` (machine time) throttles the Create calls.
+    `last_upload` is the reading of what becomes of a stopped job's last checkpoints; one that is late comes
+    `late_seconds` after the job was shown as Stopped.
     Subscribers get the state changes in EventBridge's shape, on the clock's thread.
     """
 
@@ -59,6 +61,8 @@ class SageMaker:
         seed: int = 0,
         launch_seconds: float = 60.0,
         grace_seconds: float = 120.0,
+        last_upload: LastUpload = "sent",
+        late_seconds: float = 180.0,
         quotas: Mapping[str, int] | None = None,
         requests_per_second: float | None = None,
     ) -> None:
@@ -67,7 +71,7 @@ class SageMaker:
         self._workload = workload
         self._region = region
         self._account = account
-        self._pace = Pace(launch_seconds, grace_seconds)
+        self._pace = Pace(launch_seconds, grace_seconds, last_upload, late_seconds)
         self._quotas = dict(quotas or {})
         self._throttle = _Throttle(clock, requests_per_second)
         self._audience = Audience(region, account, seed)

@@ -47,7 +47,10 @@ class CheckpointSync:
         folders: Sequence[Path],
         rng: random.Random,
         on_progress: Callable[[float], None],
+        *,
+        resend: bool = False,
     ) -> None:
+        """`resend`: that what was restored is sent again at the start, from each instance (AWS.md 4.12)."""
         self._objects = objects
         self._uri = uri
         self._bucket, prefix = s3_location(uri)
@@ -56,6 +59,7 @@ class CheckpointSync:
         self._progress: dict[Path, Fingerprint] = {}
         self._rng = rng
         self._on_progress = on_progress
+        self._resend = resend
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,14 +67,19 @@ class CheckpointSync:
         """Write the whole prefix onto every instance; raises TransferError."""
         for folder in self._known:
             download(self._objects, self._uri, folder, empty=True)
-            self._known[folder] = _look(folder)
-            if "progress.json" in self._known[folder]:
-                self._progress[folder] = self._known[folder]["progress.json"]
+            found = _look(folder)
+            self._known[folder] = {} if self._resend else found
+            if "progress.json" in found:
+                self._progress[folder] = found["progress.json"]
 
     def start(self) -> None:
         """Begin to sync."""
         self._thread = threading.Thread(target=self._run, name="relay-sync", daemon=True)
         self._thread.start()
+
+    def hold(self) -> None:
+        """Send nothing more until `finish`; returns at once."""
+        self._stop.set()
 
     def last_look(self) -> None:
         """The containers have ended: no more syncs, and the last progress is told."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 Kind = Literal["training", "processing"]
+LastUpload = Literal["sent", "lost", "late"]
+"""What becomes of checkpoints that are not in S3 when a job is told to stop, by whomever (AWS.md 4.5, 4.12):
+they are sent before it is Stopped, never, or a while after it is Stopped."""
 T = TypeVar("T")
 
 
@@ -158,7 +161,11 @@ class Work(Protocol):
         """Takes the instances away: SIGKILL, and no orderly last upload of checkpoints."""
         ...
 
-    def upload(self) -> simpy.Event:
+    def hold(self) -> None:
+        """Sends no more of the checkpoint folder until `upload`."""
+        ...
+
+    def upload(self, *, checkpoints: bool = True) -> simpy.Event:
         """Syncs the checkpoint folder a last time, then uploads model and output artifacts."""
         ...
 
