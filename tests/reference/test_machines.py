@@ -185,6 +185,27 @@ def test_no_expression_of_a_run_is_deep(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "when",
+    [
+        " and ".join(f"{{{{ a.metrics.m{number} }}}} > 0" for number in range(18)),
+        "{{ a.metrics.m1 }} > " + " - ".join(["1"] * 24),
+        "not " * 24 + "{{ a.metrics.m1 }} > 0",
+    ],
+    ids=["eighteen metrics", "a long sum", "nested"],
+)
+def test_the_largest_conditions_of_a_gate_are_not_deep(reference: Reference, when: str) -> None:
+    gate = {"name": "it", "kind": "gate", "when": when, "needs": ["a"]}
+    (text,) = definition(pipeline({"name": "a"}, gate))["States"]["it: is it met"]["Assign"].values()
+    metrics = {f"m{number}": 1 for number in range(20)}
+    bindings = {"run": {"stages": {"it": {"do": "run"}}}, "done": {"a": {"metrics": metrics}}}
+
+    answer = reference.ask({"text": text.removeprefix("{%").removesuffix("%}").strip(), "bindings": bindings})
+
+    assert answer["value"]["it"]["passed"] is True
+    assert answer["depth"] <= DEEPEST
+
+
+@pytest.mark.parametrize(
     ("right", "wrong"),
     [
         ("$x.a + 1", "$x.a + 2"),

@@ -58,3 +58,10 @@ def test_a_condition_is_the_same_in_python_and_in_the_machine(text, one, other):
 def test_what_is_no_comparison_of_metrics_is_refused(text):
     with pytest.raises(ValueError, match=r"a comparison of metrics|at most"):
         parse(text)
+
+
+def test_a_condition_that_step_functions_would_find_too_deep_is_refused():
+    deep = "{{ a.metrics.acc }} >= " + " + ".join(["1"] * 40)
+
+    with pytest.raises(ValueError, match="at most 25 operations inside each other"):
+        parse(deep)

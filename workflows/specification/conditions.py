@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 METRIC = re.compile(r"\{\{\s*([a-z0-9-]+)\.metrics\.([^\s{}]+)\s*\}\}")
 LONGEST = 500  # characters
+DEEPEST = 25  # of the 100 levels that Step Functions allows an expression an operation takes two
 
 _COMPARE: dict[type[ast.AST], tuple[Callable[[float, float], bool], str]] = {
     ast.GtE: (operator.ge, ">="),
@@ -118,7 +119,16 @@ def parse(text: str) -> Condition:
         or not _sound(tree)
     ):
         raise ValueError(_ALLOWED)
+    if _depth(tree) > DEEPEST:
+        raise ValueError(f"a condition with at most {DEEPEST} operations inside each other")
     return Condition(text, metrics, tree)
+
+
+def _depth(node: ast.expr) -> int:
+    """Operations inside each other; a chain (`a and b and c`) counts as JSONata nests it."""
+    parts = [_depth(each) for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr)]
+    own = len(node.values) - 1 if isinstance(node, ast.BoolOp) else 1
+    return own + max(parts) if parts else 0
 
 
 _ALLOWED = (

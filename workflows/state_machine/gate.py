@@ -27,10 +27,12 @@ def gate_states(stage: GateStage, place: Place) -> States:
         f"{source}.{metric}": _metric(stage.name, known[source], source, metric)
         for source, metric in stage.condition.metrics
     }
-    text = stage.condition.jsonata(lambda source, metric: f"$m.`{source}.{metric}`")
-    compared = (
-        f'($m := {fields(values)}; {{"passed": {text}, "metrics": $m, "when": {json.dumps(stage.when)}}})'
-    )
+    # One after the other: what stands in one object counts together towards the depth that AWS allows.
+    names = {key: f"$v{number}" for number, key in enumerate(values)}
+    bound = "; ".join(f"{names[key]} := {text}" for key, text in values.items())
+    text = stage.condition.jsonata(lambda source, metric: names[f"{source}.{metric}"])
+    answer = f'{{"passed": $passed, "metrics": {fields(names)}, "when": {json.dumps(stage.when)}}}'
+    compared = f"({bound}; $passed := {text}; {answer})"
     left = f'{stopped} ? {{"passed": false}} : {asked} ? {compared} : {{"passed": true}}'
     result = f"$merge([{json.dumps(NOTHING)}, {left}])"
     compare = asl.Pass(title(stage.name, IS_IT_MET), assign=leave(scope, stage.name, result), output={})
