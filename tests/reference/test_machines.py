@@ -139,6 +139,18 @@ def test_start_refuses_the_others_in_the_words_of_the_command(
     assert answer["depth"] <= DEEPEST
 
 
+@pytest.mark.parametrize(
+    "number", [1e15, 123456789012345680000, 1e20, 1e21, 0.1, 1e-7, 123456.789, 2**53, 1.5e300, -1e20]
+)
+def test_numbers_are_written_as_the_reference_writes_them(reference: Reference, number: float) -> None:
+    text = "$string($n)"
+    ours = interpreter.Expressions(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+    answer = reference.ask({"text": text, "bindings": {"n": number}})
+
+    assert ours.evaluate(ours.compile(text), {"n": number}) == answer["value"]
+
+
 def replayed(folder: Path, run: Any) -> Verdict:
     """The reference's verdict of what is evaluated meanwhile."""
     before = interpreter.observer()

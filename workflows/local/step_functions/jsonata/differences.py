@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from jsonata.jexception import JException
@@ -107,7 +108,7 @@ def number_text(value: int | float) -> str:
         digits, _, exponent = f"{number!r}".partition("e")
         return f"{digits.removesuffix('.0')}e{int(exponent):+d}"
     if number == int(number):
-        return str(int(number))
+        return str(int(Decimal(repr(number))))  # JavaScript's digits, and zeros behind them
     text = repr(number)
     return text if "e" not in text else f"{number:.{14 - math.floor(math.log10(abs(number)))}f}".rstrip("0")
 
