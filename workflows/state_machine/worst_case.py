@@ -26,7 +26,7 @@ OF_A_LARGE_SWEEP = 13  # the same of a distributed one, whose best trial's job i
 OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
 OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
 LOST_ATTEMPT = 42  # 32, and three retried calls of three events
-WAITING_ATTEMPT = 57  # a create call that was refused, with all its retries; and two retried calls
+WAITING_ATTEMPT = 66  # a create call that was refused, all its retries and those of the look at it, two more
 
 # Of sweeps: how much of the run's own history their trials may take.
 MOST_INLINE = 40  # trials at once in an inline Map
