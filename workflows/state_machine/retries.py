@@ -1,6 +1,6 @@
 """Retries of what only time cures, before anything has happened that could happen twice.
 
-The names are those under which each action's throttling, faults and lost connections come (`names.py` of errors).
+The names are those that throttling, faults and lost connections of an action come under (`errors/names.py`).
 Most services model no throttling: it comes as their base exception, and so do refusals that no time cures. So
 a look that finds its object in the ordinary case waits for minutes, and one that may be refused does not.
 """

@@ -23,6 +23,7 @@ from workflows.local.step_functions.limits import MAX_PAYLOAD, timestamp
 from workflows.local.step_functions.machine_records import Machine
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
+from workflows.local.step_functions.state_tests import StateTests
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -116,6 +117,7 @@ class StepFunctions:
             "UntagResource": tags.remove,
             "ListTagsForResource": tags.list_tags,
             "ValidateStateMachineDefinition": self._validate,
+            "TestState": StateTests(self.interpreter, machines).test,
             "StartExecution": executions.start,
             "DescribeExecution": executions.describe,
             "ListExecutions": executions.list_executions,
