@@ -28,13 +28,15 @@ GIVEN = {
 
 
 @pytest.fixture
-def ask():
-    world = VirtualWorld({}, bucket="bucket")
+def world():
+    return VirtualWorld({}, bucket="bucket")
 
+
+@pytest.fixture
+def ask(world):
     def ask(definition, **request):
         return world.step_functions.handle("TestState", {"definition": json.dumps(definition), **request})
 
-    ask.world = world
     return ask
 
 
@@ -103,8 +105,8 @@ def test_a_state_of_a_whole_machine_is_asked_for_by_its_name(ask):
     assert ask(machine, stateName="both", mock={"result": "[1]"})["output"] == "[1]"
 
 
-def test_a_task_without_a_mock_calls_what_it_names(ask):
-    ask.world.objects.put("bucket", "a.json", b'{"step": 9}')
+def test_a_task_without_a_mock_calls_what_it_names(ask, world):
+    world.objects.put("bucket", "a.json", b'{"step": 9}')
     plain = {**READ, "Assign": {"found": "{% $parse($states.result.Body) %}"}}
     given = {key: each for key, each in GIVEN.items() if key != "context"}
 

@@ -48,8 +48,8 @@ def _shape(resource: str) -> Shape | None:
 
 
 def _problems(shape: Any, value: Any, where: str, strict: bool) -> Iterator[str]:
-    kind = shape.type_name
-    if not isinstance(value, _KINDS.get(kind, (object,))):
+    kind, given = shape.type_name, value
+    if not isinstance(given, _KINDS.get(kind, (object,))):
         yield f"{where or 'the result'} is {type(value).__name__}, not {kind}"
     elif kind == "structure":
         yield from _members(shape, value, where, strict)

@@ -77,7 +77,7 @@ class StateTests:
 class _Test:
     """One test on its way through a state."""
 
-    def __init__(self, request: Request, state: State, mock: Mapping[str, Any], branch: Branch) -> None:
+    def __init__(self, request: Request, state: State, mock: Mapping[str, Any], branch: _Tested) -> None:
         self.request, self.state, self.mock, self.branch = request, state, mock, branch
         self.inspected: dict[str, Any] = {}
 
