@@ -6,11 +6,13 @@ import hashlib
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from stacks.deployment.errors import DeploymentError
 from stacks.settings import Settings
 
+AMAZON = ".amazonaws.com"  # and .amazonaws.com.cn
 TEMPLATES = "deployments/"  # of the bucket; digests of contents, as everything that is uploaded
 
 
@@ -45,8 +47,16 @@ class Site:
         return self.settings.bucket_name(self.account)
 
     def client(self, service: str) -> Any:
-        """boto3's, in the region of the settings."""
-        return self.session.client(service, region_name=self.region)
+        """boto3's, in the region of the settings.
+
+        An address of one's own (AWS_ENDPOINT_URL) has one name for all: botocore would ask `sync-` and that
+        name for TestState.
+        """
+        made = self.session.client(service, region_name=self.region)
+        if AMAZON in made.meta.endpoint_url:
+            return made
+        config = Config(inject_host_prefix=False)
+        return self.session.client(service, region_name=self.region, config=config)
 
     def put_template(self, text: str) -> str:
         """Lays a large template where CloudFormation reads it; its URL."""

@@ -120,6 +120,16 @@ KNOWN = {
         "workflows/state_machine/retries.py",
         "Holds are retried as if AWS were busy: some seconds and transitions are lost at each.",
     ),
+    "definitions": Assumption(
+        "CreateStateMachine takes both machines as they are, also ContainerEntrypoint in `.sync`",
+        "workflows/jobs/training.py, stacks/doctor/machines.py (validate)",
+        "Nothing can be deployed: the diagnostics say which field the integration does not know.",
+    ),
+    "states": Assumption(
+        "each state does on AWS what it does in a local run: the same status, next state, output, variables",
+        "workflows/local/step_functions/state_tests.py, stacks/doctor/machines.py (judge)",
+        "The local interpreter is wrong about AWS where it is said: mend it there, and what was built on it.",
+    ),
     "multi-instance": Assumption(
         "an interruption of one instance restarts the whole job: all train again from the checkpoint",
         "workflows/local/sagemaker/job_life.py, workflows/checkpointing/ranks.py",

@@ -15,6 +15,7 @@ from workflows.commands import options as o
 from workflows.errors import RelayError
 
 if TYPE_CHECKING:
+    from stacks.deployment.place import Site
     from stacks.settings import Settings
 
 DECLINED, INTERRUPTED = 1, 130
@@ -22,6 +23,9 @@ STOPPED = "Stopped looking. CloudFormation finishes what it began; relay {} goes
 Profile = Annotated[str | None, typer.Option(help="of the AWS configuration")]
 Region = Annotated[str | None, typer.Option(help="a safeguard: must be the region of cdk.json")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="ask nothing")]
+States = Annotated[
+    bool, typer.Option("--states/--no-states", help="ask AWS's TestState about each state, with mocks")
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 
 
@@ -34,6 +38,7 @@ def deploy(
         bool,
         typer.Option("--let-data-go", help="also what parts from a bucket or a table"),
     ] = False,
+    states: States = True,
     profile: Profile = None,
     region: Region = None,
     as_json: Json = False,
@@ -55,6 +60,7 @@ def deploy(
     site = open_site(settings, profile=profile, region=region)
     with console.status("Looking for what is in the way ..."):
         check_obstacles(site)
+    _ask_about_machines(site, settings, folder, console, states=states)
     with console.status("Compiling the pipelines ..."):
         templates = _synthesize(settings, folder)
 
@@ -81,6 +87,22 @@ def deploy(
         dialogue.say(f"{name} is deployed and not in cdk.json: relay destroy {name} removes it", "yellow")
     if done[-1].outcome == "declined":
         raise typer.Exit(DECLINED)
+
+
+def _ask_about_machines(site: Site, settings: Settings, folder: Path, console: Any, *, states: bool) -> None:
+    """What AWS refuses ends the deployment before it begins; a state that AWS runs otherwise is shown."""
+    from stacks.compiled import compile_for
+    from stacks.doctor.findings import FAIL
+    from stacks.doctor.machines import TO_DO, check_machines
+    from stacks.doctor.report import states_table
+
+    with console.status("Asking AWS about the machines ..."):
+        compiled = [compile_for(folder / path, settings) for path in settings.pipelines]
+        rows = check_machines(site, compiled, states=states)
+    differing = [row for row in rows if row.verdict == FAIL]
+    if differing:
+        console.print(states_table(differing))
+        console.print(f"{TO_DO} (relay doctor --report FILE)", markup=False)
 
 
 def _synthesize(settings: Settings, folder: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-import botocore.loaders
-from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
+from botocore.model import OperationModel, OperationNotFoundError, Shape
 
+from workflows.ledger.aws_error_names import service_model
 from workflows.local.acceptance import MISFIT, Acceptance, acceptance
 from workflows.local.service_errors import ServiceError
 
@@ -34,12 +34,6 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "map": (Mapping,),
     "structure": (Mapping,),
 }
-
-
-@cache
-def service_model(service: str) -> ServiceModel:
-    """The service model that botocore ships; loading it takes about 50 ms, once."""
-    return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
 
 
 @cache

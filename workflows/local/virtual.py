@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
 from workflows.ledger.attempts import PARTITION_KEY, SORT_KEY, TABLE
 from workflows.local.capacity import Capacity, from_scenario
-from workflows.local.clock import VirtualClock
+from workflows.local.clock import EPOCH, VirtualClock
 from workflows.local.front_door.event_patterns import EventPattern
 from workflows.local.json_texts import Unwritten, text_of
 from workflows.local.objects import MemoryObjects
@@ -99,9 +100,10 @@ class VirtualWorld:
         programs: Mapping[str, Program] | None = None,
         compile_after: int | None = USES_BEFORE_COMPILING,
         table: str = TABLE,
+        epoch: datetime = EPOCH,
         **platform: Any,
     ) -> None:
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(epoch)
         self.objects = MemoryObjects(self.clock.now, (bucket,))
         self.workload = ModelledWorkload(self.clock, self.objects, models)
         self.table, self.metrics = MemoryTable(table, (PARTITION_KEY, SORT_KEY)), MemoryMetrics()

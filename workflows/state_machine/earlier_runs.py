@@ -21,7 +21,7 @@ from workflows.policy.outcomes import Hold
 from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
-from workflows.state_machine.retries import s3_busy, sagemaker_busy
+from workflows.state_machine.retries import busy
 from workflows.state_machine.tasks import sdk_task
 
 
@@ -67,7 +67,7 @@ def _look(stage: JobStage, site: Site) -> Any:
         },
         assign=_kept(stage, x.merged(stage.name, fields(found))),
     )
-    state.add_retry(sagemaker_busy())
+    state.add_retry(busy(f"sagemaker:list{type_.word}Jobs"))
     return state
 
 
@@ -82,7 +82,7 @@ def _take(stage: JobStage, site: Site) -> Any:
         {job.type.name: jsonata(f'{own}.reused = true ? {own}.job : $error("no earlier job")')},
         assign=_kept(stage, moved),
     )
-    state.add_retry(sagemaker_busy())
+    state.add_retry(busy(f"sagemaker:describe{job.type.word}Job"))
     return state
 
 
@@ -100,7 +100,7 @@ def _still_there(stage: JobStage, site: Site) -> Any:
         },
         output=jsonata('$states.result.KeyCount > 0 ? {} : $error("its output is gone")'),
     )
-    state.add_retry(s3_busy())
+    state.add_retry(busy("s3:listObjectsV2", first=1))
     return state
 
 

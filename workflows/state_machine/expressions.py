@@ -61,6 +61,19 @@ def refused(stage: str, name: str) -> str:
     return merged(stage, fields({"job": name, "error": error, "cause": kept}))
 
 
+def job_to_look_at(stage: str, hold: str) -> str:
+    """The name of the job to describe, or an error where the machine itself did not call for one.
+
+    `hold`: as of `never_created`. After a redrive the job may exist although this call was not made.
+    """
+    own = f"${variable(stage)}"
+    held = (
+        f'{own}.error = "States.QueryEvaluationError" and '
+        f'($held := {hold}; $held != "" and $held != "{outcomes.Hold.REDRIVEN}")'
+    )
+    return f'{held} ? $error("no job was asked for") : {own}.job'
+
+
 def never_created(stage: str, hold: str, money: str) -> str:
     """In the catcher of the describe call: there is no such job, so the create call's error tells.
 

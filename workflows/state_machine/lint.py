@@ -5,11 +5,13 @@ The public linters know the language; these rules know our machines.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workflows.ledger.aws_error_names import STATES, known_errors
 from workflows.specification.aws_limits import LONGEST_STATE_NAME
 
 RESOURCES = {
@@ -79,9 +81,25 @@ def _of_state(name: str, state: State) -> Iterator[str]:
     resource = str(state.get("Resource", "")).partition(":states:::")[2]
     if state["Type"] == "Task" and resource not in RESOURCES:
         yield f"the resource `{state.get('Resource')}` is none of those that Relay's role allows"
+    yield from _wrong_names(state)
     paths = [key for key in _keys(state) if key.endswith(".$")] + sorted(_JSONPATH & set(state))
     if paths or state.get("QueryLanguage") == "JSONPath":
         yield f"JSONPath in a machine of JSONata: {', '.join(paths) or 'QueryLanguage'}"
+
+
+def _wrong_names(state: State) -> Iterator[str]:
+    """Names in Retry and Catch that what the state does cannot give: they would never match."""
+    resource = str(state.get("Resource", ""))
+    known = known_errors(resource) if state["Type"] == "Task" else None
+    if known is None and state["Type"] == "Task":
+        return
+    possible = known.all if known else STATES
+    for field in ("Retry", "Catch"):
+        for name in (name for each in state.get(field, ()) for name in each["ErrorEquals"]):
+            if name not in possible:
+                near = difflib.get_close_matches(name, possible, n=1, cutoff=0.5)
+                hint = f"; did you mean `{near[0]}`?" if near else ""
+                yield f"its {field} names `{name}`, which `{resource or state['Type']}` cannot give{hint}"
 
 
 def _keys(value: Any) -> Iterator[str]:

@@ -15,12 +15,10 @@ from typing import Any
 from workflows.jobs.jsonata_text import jsonata, or_else
 from workflows.jobs.site import Site
 from workflows.state_machine import language as asl
-from workflows.state_machine.retries import S3_BUSY, retry, states_busy
+from workflows.state_machine.retries import busy, no_answer
 from workflows.state_machine.tasks import sdk_task
 
 _HOLDER = '{"holder": $merge([$parse($states.result.Body), {"etag": $states.result.ETag}])}'
-# S3 answers a conditional write that met another with a conflict: then it is looked at, not tried again.
-_WRITE_BUSY = ["S3.SdkClientException", "S3.SlowDownException"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Lock:
             self.title(phrase), self.site, "s3:getObject", dict(self.place), assign=self.kept(_HOLDER)
         )
         # A write that met another is refused before the other is to be seen.
-        state.add_retry(retry([*S3_BUSY, "S3.NoSuchKeyException"], first=1, attempts=4, longest=20))
+        state.add_retry(busy("s3:getObject", first=1, attempts=6, longest=30, also=["NoSuchKeyException"]))
         return state
 
     def goes_on(self, phrase: str, *, gone: Any) -> Any:
@@ -68,7 +66,7 @@ class Lock:
             {"ExecutionArn": jsonata(f"{self.own}.holder.execution")},
             assign=self.kept('{"goes_on": $states.result.Status = "RUNNING"}'),
         )
-        state.add_retry(states_busy())
+        state.add_retry(busy("sfn:describeExecution", attempts=6))
         # An execution of more than 90 days ago is known no more.
         unknown = asl.Catch(
             error_equals=["Sfn.ExecutionDoesNotExistException"],
@@ -91,5 +89,7 @@ class Lock:
             "s3:putObject",
             {**self.place, **condition, "Body": jsonata(self.body)},
         )
-        state.add_retry(retry(_WRITE_BUSY, first=1, attempts=4, longest=20))
+        # S3 answers a write that met another with a conflict, under its base exception: then it is looked at,
+        # not tried again.
+        state.add_retry(no_answer("s3:putObject"))
         return state

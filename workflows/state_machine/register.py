@@ -11,7 +11,7 @@ from workflows.ledger.vocabulary import IS_IT_ASKED_FOR, title
 from workflows.specification.stages import RegisterStage
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import unwanted
-from workflows.state_machine.retries import sagemaker_busy
+from workflows.state_machine.retries import busy
 from workflows.state_machine.stage import NOTHING, SKIPPED, Place, States, leave
 from workflows.state_machine.tasks import sdk_task
 
@@ -37,7 +37,8 @@ def register_states(stage: RegisterStage, place: Place) -> States:
             "ModelPackageGroupDescription": f"Models of the pipeline {pipeline.name}",
         },
     )
-    make.add_retry(sagemaker_busy())
+    # That the group is there already comes under the same name as throttling.
+    make.add_retry(busy("sagemaker:createModelPackageGroup", attempts=2, longest=5))
     token = f'$substring($hash($run.tag & "{stage.name}", "SHA-256"), 0, 32)'
     register = sdk_task(
         title(stage.name, "register the model"),
@@ -68,7 +69,7 @@ def register_states(stage: RegisterStage, place: Place) -> States:
             f'$merge([{json.dumps(NOTHING)}, {{"outputs": {{"package": $states.result.ModelPackageArn}}}}])',
         ),
     )
-    register.add_retry(sagemaker_busy())
+    register.add_retry(busy("sagemaker:createModelPackage", attempts=5))
     # The group is there already, or may not be made by us: the next call tells.
     make.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=register, output={}))
     make.next(register)

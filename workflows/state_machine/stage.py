@@ -36,7 +36,7 @@ from workflows.state_machine import verdict
 from workflows.state_machine.attempt_record import ONWARD, record_states
 from workflows.state_machine.earlier_runs import look_up_states
 from workflows.state_machine.holds import Scope, hold, money, slack, unless_held
-from workflows.state_machine.retries import CREATE_BUSY, retry, s3_busy, sagemaker_busy
+from workflows.state_machine.retries import busy, create_busy, retry
 from workflows.state_machine.tasks import sdk_task
 from workflows.state_machine.writer_lock import lock_states
 
@@ -141,14 +141,15 @@ class StageStates:
         # A stopped job may come as an error or as a success (AWS.md 8.2): both go to the catcher.
         completed = f'{status} = "Completed" ? {{}} : $error("the job ended as " & {status})'
         name = jsonata(unless_held(self.hold, self.job_name))
+        resource = f"arn:{self.site.partition}:states:::sagemaker:create{self.type.word}Job.sync"
         state = asl.Task(
             self._title(title),
-            resource=f"arn:{self.site.partition}:states:::sagemaker:create{self.type.word}Job.sync",
+            resource=resource,
             arguments={**request, self.type.name: name},
             assign=self._assign(x.merged(self.stage.name, f'{{"job": {self.job_name}}}')),
             output=jsonata(completed),
         )
-        state.add_retry(retry(CREATE_BUSY, first=5, attempts=4, longest=120))
+        state.add_retry(create_busy(resource))
         return state
 
     def _is_it_whole(self) -> Any:
@@ -160,8 +161,13 @@ class StageStates:
 
     # -------------------------------------------------------------------------------- after an attempt
     def _why(self) -> Any:
-        """Describes the job by its name: an error's Cause may be plain text, or cut."""
-        return self._describe("why did it end", self._assign(self._ended(fields(self.job.end()))))
+        """Describes the job by its name: an error's Cause may be plain text, or cut.
+
+        A job that was never created comes under the same name as throttling, so it is asked for a minute at
+        most; one that was held back, and not because of a redrive, is not asked for.
+        """
+        end = self._assign(self._ended(fields(self.job.end())))
+        return self._describe("why did it end", x.job_to_look_at(self.stage.name, self.hold), end, attempts=5)
 
     def _ended(self, end: str) -> str:
         return x.merged(self.stage.name, f'{{"end": {end}}}')
@@ -236,7 +242,7 @@ class StageStates:
     def _done(self) -> Any:
         left = verdict.finished(self.job, self.site)
         onward = self._assign(x.merged(self.stage.name, f'{{"next": "{ONWARD}"}}'))
-        return self._describe("done", {**self._leave(left), **onward})
+        return self._describe("done", f"${self.own}.job", {**self._leave(left), **onward})
 
     def _skipped(self) -> Any:
         left = f'$merge([{json.dumps(NOTHING)}, {{"skipped": ${self.own}.why}}])'
@@ -257,11 +263,12 @@ class StageStates:
             error_equals=["States.ALL"], next_step=target, assign=self._assign(expression), output={}
         )
 
-    def _describe(self, phrase: str, assign: dict[str, str]) -> Any:
-        name = {self.type.name: jsonata(f"${self.own}.job")}
+    def _describe(self, phrase: str, job: str, assign: dict[str, str], *, attempts: int = 8) -> Any:
+        name = {self.type.name: jsonata(job)}
         action = f"sagemaker:describe{self.type.word}Job"
         state = sdk_task(self._title(phrase), self.site, action, name, assign=assign)
-        state.add_retry(sagemaker_busy())
+        state.add_retry(asl.Retry(error_equals=["States.QueryEvaluationError"], max_attempts=0))
+        state.add_retry(busy(action, attempts=attempts))
         state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
         return state
 
@@ -270,7 +277,7 @@ class StageStates:
         place = {"Bucket": bucket, "Key": jsonata(key)}
         kept = self._assign(assign)
         state = sdk_task(self._title(phrase), self.site, "s3:getObject", place, assign=kept)
-        state.add_retry(s3_busy())
+        state.add_retry(busy("s3:getObject", first=1, attempts=6))
         return state
 
 

@@ -36,7 +36,7 @@ from workflows.specification.stages import SweepStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.holds import Scope, spent_in, unwanted
-from workflows.state_machine.retries import sagemaker_busy
+from workflows.state_machine.retries import busy
 from workflows.state_machine.stage import (
     NOTHING,
     SKIPPED,
@@ -222,7 +222,7 @@ class _Sweep:
             return asl.Pass(title, assign=left, output={})
         name = {"TrainingJobName": jsonata(f"({self._good()})[0].job")}
         state = sdk_task(title, self.place.site, "sagemaker:describeTrainingJob", name, assign=left)
-        state.add_retry(sagemaker_busy())
+        state.add_retry(busy("sagemaker:describeTrainingJob"))
         return state
 
     def _best(self) -> str:

@@ -50,7 +50,7 @@ from workflows.jobs.watched import INTERRUPTIONS_LEFT, NO_DEADLINE, PATIENCE, RE
 from workflows.ledger.vocabulary import WATCH_REFUSED
 from workflows.specification.pipeline import Pipeline
 from workflows.state_machine import language as asl
-from workflows.state_machine.retries import retry, s3_busy, sagemaker_busy
+from workflows.state_machine.retries import busy, retry
 from workflows.state_machine.tasks import sdk_task
 
 _JOB = "$states.input.detail.TrainingJobName"
@@ -94,7 +94,7 @@ def _look(ours: str, site: Site) -> Any:
     state = _task(
         "look at the job", site, "sagemaker:describeTrainingJob", {"TrainingJobName": jsonata(_JOB)}, look
     )
-    state.add_retry(sagemaker_busy())
+    state.add_retry(busy("sagemaker:describeTrainingJob"))
     state.add_retry(retry(["States.TaskFailed"], first=2, attempts=4, longest=60))
     return state
 
@@ -104,7 +104,7 @@ def _how_far(site: Site) -> Any:
     # A script that is not ours may have written anything there.
     found = '($found := $parse($states.result.Body); $type($found) = "object" ? $found : {})'
     state = _task("how far did it get", site, "s3:getObject", place, {"progress": jsonata(found)})
-    state.add_retry(s3_busy())
+    state.add_retry(busy("s3:getObject", first=1, attempts=6))
     return state
 
 
@@ -114,14 +114,15 @@ def _mark(site: Site) -> Any:
     # An object is written as its JSON; a string would be written with quotes around it.
     written = {"Bucket": site.bucket, "Key": jsonata("$look.mark"), "Body": jsonata(mark)}
     state = _task("mark the stop", site, "s3:putObject", written)
-    state.add_retry(s3_busy())
+    state.add_retry(busy("s3:putObject", first=1))
     return state
 
 
 def _stop(site: Site, look: Any) -> Any:
     """A refusal is no error yet, the job may have ended: another look tells."""
     state = _task("stop the job", site, "sagemaker:stopTrainingJob", {"TrainingJobName": jsonata(_JOB)})
-    state.add_retry(sagemaker_busy())
+    # That the job has ended comes under the same name as throttling.
+    state.add_retry(busy("sagemaker:stopTrainingJob", attempts=4, longest=20))
     state.add_retry(retry(["States.TaskFailed"], first=1, attempts=2, longest=5))
     refused = jsonata(f'$merge([$states.input, {{"refused": {_CAUSE}}}])')
     state.add_catch(asl.Catch(error_equals=["States.ALL"], next_step=look, output=refused))

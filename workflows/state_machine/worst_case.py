@@ -28,7 +28,7 @@ OF_A_LARGE_SWEEP = 13  # the same of a distributed one, whose best trial's job i
 OF_A_PLAIN_STAGE = 12  # a registration; a gate has fewer
 OF_A_GROUP, OF_A_BRANCH = 4, 4  # what stands side by side
 LOST_ATTEMPT = 42  # 32, and three retried calls of three events
-WAITING_ATTEMPT = 57  # a create call that was refused, with all its retries; and two retried calls
+WAITING_ATTEMPT = 66  # a create call that was refused, all its retries and those of the look at it, two more
 
 MOST_OF_A_SWEEP = 15_000  # of the run's 25,000; a sweep that may need more runs as a Distributed Map
 

@@ -25,7 +25,7 @@ from workflows.specification.stages import JobStage
 from workflows.state_machine import expressions as x
 from workflows.state_machine import language as asl
 from workflows.state_machine.lock import Lock
-from workflows.state_machine.retries import sagemaker_busy
+from workflows.state_machine.retries import busy
 from workflows.state_machine.tasks import sdk_task
 
 SUFFIX = ".writer.json"  # beside the prefix, not in it: what is in it is copied into every job
@@ -84,7 +84,7 @@ class _Lock:
             },
             assign=self._kept(f'{{"jobs": {running}}}'),
         )
-        state.add_retry(sagemaker_busy())
+        state.add_retry(busy("sagemaker:listTrainingJobs"))
         return state
 
     def _free(self, who: Any) -> Any:

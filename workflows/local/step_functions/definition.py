@@ -236,7 +236,7 @@ class _Checker:
             if not isinstance(state, dict):
                 continue
             ends = ends or state.get("End") is True or state.get("Type") in ("Succeed", "Fail")
-            for target, at in _targets(state):
+            for target, at in targets_of(state):
                 key = at.rpartition("/")[2]
                 if target not in states:
                     message = f"Missing '{key}' target: {target}"
@@ -256,7 +256,8 @@ def _list(state: dict[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _targets(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def targets_of(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, where it stands) of each state that this one leads to."""
     for key in ("Next", "Default"):
         if isinstance(state.get(key), str):
             yield state[key], key

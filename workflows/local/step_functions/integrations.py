@@ -11,6 +11,7 @@ import simpy
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel
 
+from workflows.ledger.aws_error_names import NO_ANSWER, SERVICES, optimized_error
 from workflows.local.json_texts import Text, text_of
 from workflows.local.messages import in_milliseconds
 from workflows.local.service_errors import ServiceError, TaskError
@@ -18,7 +19,6 @@ from workflows.local.service_model import operation_model
 from workflows.local.step_functions.limits import RUNTIME
 from workflows.local.step_functions.sdk import (
     SDK,
-    SERVICES,
     Action,
     action_of,
     error_name,
@@ -107,7 +107,6 @@ SUPPORTED = (
 )
 # The tags that Step Functions adds to jobs (AWS.md 8.8).
 MANAGED = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
-NO_ANSWER = "SdkClientException"
 EXECUTION_TAG = "AWS_STEP_FUNCTIONS_EXECUTION_ARN"
 
 Other = Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -212,7 +211,7 @@ class AwsIntegrations:
         try:
             created = self.sagemaker.handle(model.name, request)
         except ServiceError as error:
-            raise self._creation_error(error) from error
+            raise self._creation_error(model, error) from error
         name = request[f"{word}JobName"]
         task.submitted({**created, **self._metadata()})
         try:
@@ -227,15 +226,13 @@ class AwsIntegrations:
             return result
         raise TaskError("States.TaskFailed", text_of(result))
 
-    def _creation_error(self, error: ServiceError) -> TaskError:
-        """Makes the error of a create call: two have their own name, the others share one (AWS.md 8.3)."""
-        code = error.code.removesuffix("Exception")
-        own = code if code in ("ResourceLimitExceeded", "ResourceInUse") else "AmazonSageMaker"
+    def _creation_error(self, model: OperationModel, error: ServiceError) -> TaskError:
+        """Makes the error of a create call: those of the model, or the base (AWS.md 8.3)."""
         cause = (
             f"{error.message} (Service: AmazonSageMaker; Status Code: {error.status}; "
             f"Error Code: {error.code}; Request ID: {request_id(self._requests)}; Proxy: null)"
         )
-        return TaskError(f"SageMaker.{own}Exception", cause)
+        return TaskError(optimized_error("sagemaker", model, error.code), cause)
 
     def _stop(self, word: str, name: str) -> None:
         # Best effort, as Step Functions promises (AWS.md 8.5): the job may have ended in the same moment.
@@ -258,12 +255,11 @@ class AwsIntegrations:
         try:
             started = self.executions.handle("StartExecution", request)
         except ServiceError as error:
-            name = error.code.removesuffix("Exception")
             cause = (
                 f"{error.message} (Service: AWSStepFunctions; Status Code: {error.status}; "
                 f"Error Code: {error.code}; Request ID: {request_id(self._requests)}; Proxy: null)"
             )
-            raise TaskError(f"StepFunctions.{name}Exception", cause) from error
+            raise TaskError(optimized_error("states", model, error.code), cause) from error
         arn = started["executionArn"]
         shown = in_milliseconds(to_result(model.output_shape, {"executionArn": arn}))
         shown["StartDate"] = in_milliseconds(started["startDate"])

@@ -13,28 +13,11 @@ from typing import Any, NamedTuple
 
 from botocore.model import OperationModel, Shape
 
+from workflows.ledger.aws_error_names import SERVICES, sdk_error, service_model
 from workflows.local.json_texts import Text, Unwritten, size_of, text_of
 from workflows.local.messages import Fixed, Grown, Overlaid, added, as_uuid, form, in_milliseconds
 from workflows.local.service_errors import TaskError
-from workflows.local.service_model import service_model
 from workflows.local.step_functions.limits import RUNTIME, timestamp
-
-SERVICES = {
-    "s3": ("s3", "S3"),
-    "sagemaker": ("sagemaker", "SageMaker"),
-    "sfn": ("stepfunctions", "Sfn"),
-    "dynamodb": ("dynamodb", "DynamoDb"),
-    "sns": ("sns", "Sns"),
-    "sqs": ("sqs", "Sqs"),
-    "eventbridge": ("events", "EventBridge"),
-    "cloudwatch": ("cloudwatch", "CloudWatch"),
-    "cloudwatchlogs": ("logs", "CloudWatchLogs"),
-    "scheduler": ("scheduler", "Scheduler"),
-    "ssm": ("ssm", "Ssm"),
-    "sts": ("sts", "Sts"),
-}
-"""aws-sdk name -> botocore's name, and the SDK for Java's, which begins the errors."""
-
 
 SDK = "arn:aws:states:::aws-sdk:"
 
@@ -62,23 +45,8 @@ def action_of(resource: str) -> Action | None:
 
 
 def error_name(action: Action, code: str) -> str:
-    """Return the error that a Task sees: `S3.NoSuchKeyException`, `SageMaker.SageMakerException`.
-
-    The SDK for Java has a class only for errors in the service's model; every other code is the
-    service's base exception (AWS.md 8.6), and only the message tells the code.
-    """
-    prefix, operation = action.prefix, action.model
-    model = service_model(action.service)
-    known = {
-        str(model.shape_for(name).metadata.get("error", {}).get("code", name)): name
-        for name in model.shape_names
-        if model.shape_for(name).metadata.get("exception")
-    }
-    if code in ("404", "NotFound") and len(operation.error_shapes) == 1:
-        # A HEAD has no body to carry the code; the SDK takes the operation's only error.
-        code = operation.error_shapes[0].name
-    name = known.get(code) or (code if code in known.values() else f"{prefix}Exception")
-    return f"{prefix}.{name.removesuffix('Exception')}Exception"
+    """Return the error that a Task sees: `S3.NoSuchKeyException`, `SageMaker.SageMakerException`."""
+    return sdk_error(action.prefix, action.service, action.model, code)
 
 
 def to_request(shape: Shape | None, value: Any) -> Any:

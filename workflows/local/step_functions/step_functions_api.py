@@ -23,6 +23,7 @@ from workflows.local.step_functions.limits import timestamp
 from workflows.local.step_functions.machine_records import Machine
 from workflows.local.step_functions.machines import Machines
 from workflows.local.step_functions.program import Program
+from workflows.local.step_functions.state_tests import StateTests
 from workflows.specification.aws_limits import MOST_VALUE
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
@@ -117,6 +118,7 @@ class StepFunctions:
             "UntagResource": tags.remove,
             "ListTagsForResource": tags.list_tags,
             "ValidateStateMachineDefinition": self._validate,
+            "TestState": StateTests(self.interpreter, machines).test,
             "StartExecution": executions.start,
             "DescribeExecution": executions.describe,
             "ListExecutions": executions.list_executions,
