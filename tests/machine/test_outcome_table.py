@@ -192,12 +192,12 @@ def assert_decided_as_in_python(run, codes=()):
             assert {name: after[name] for name in tally.COUNTERS} == counted
             decision = policy.decide({**facts, **counted})
             assert (entry["decision"], entry["why"]) == (decision.next, decision.why)
-            checked.append(entry)
+            checked.append(entry["job"])
         before = after or before
     # A completed attempt needs no decision: its stage is done.
     told = run.view.stages["train"].attempts
     assert told
-    assert checked == [each for each in told if each["outcome"] != Outcome.COMPLETED]
+    assert checked == [each.job for each in told if each.outcome != Outcome.COMPLETED]
 
 
 def facts_of(before, after, entry, limits, codes):

@@ -155,7 +155,7 @@ def test_a_run_takes_the_schedule_over_from_one_that_has_ended_however_it_ended(
 
     assert story.status("a") == ("FAILED" if failed else "SUCCEEDED")
     assert story.status("b") == "SUCCEEDED"
-    assert story.run("b").states[2:8] == [*SCHEDULE, "run: take the schedule over", "run: has the schedule"]
+    assert story.run("b").states[3:9] == [*SCHEDULE, "run: take the schedule over", "run: has the schedule"]
     assert story.holder == {"execution": story.arns["b"], "run": "b", "scheduled": at(2 * HOUR)}
 
 
@@ -207,7 +207,7 @@ def test_a_run_whose_write_was_answered_by_nobody_finds_itself(monkeypatch):
     monkeypatch.setattr(story.world.objects, "call", unanswered)
     story.deliver("a", 0).to_the_end()
 
-    assert story.run("a").states[2:7] == [*SCHEDULE, "run: has the schedule"]
+    assert story.run("a").states[3:8] == [*SCHEDULE, "run: has the schedule"]
     assert (story.status("a"), story.dropped("a")) == ("SUCCEEDED", "")
 
 
