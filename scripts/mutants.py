@@ -73,7 +73,7 @@ def _mutate(module: str, tests: tuple[str, ...], end: float) -> int:
     for name in ("workflows", "stacks", "scripts", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    command = f"{sys.executable} -m pytest -x -q -n 0 -p no:cacheprovider {' '.join(tests)}"
+    command = f"{sys.executable} -m pytest -x -q -n 0 --no-replay -p no:cacheprovider {' '.join(tests)}"
     config.write_text(
         f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = {TIMEOUT}\nexcluded-modules = []\n'
         f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
