@@ -19,6 +19,7 @@ from tests.reference.replay import Verdict, replay
 from tests.requests import CONTEXT
 from workflows.local.sagemaker.work_model import WorkModel
 from workflows.local.step_functions.jsonata import expressions as interpreter
+from workflows.runs.depth import depth_of_start
 from workflows.specification.loading import load
 from workflows.specification.pipeline import Pipeline
 from workflows.specification.run_input import input_schema, mistakes
@@ -149,6 +150,13 @@ def test_numbers_are_written_as_the_reference_writes_them(reference: Reference, 
     answer = reference.ask({"text": text, "bindings": {"n": number}})
 
     assert ours.evaluate(ours.compile(text), {"n": number}) == answer["value"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_relay_check_counts_the_depth_of_start_as_the_reference_does(reference: Reference, name: str) -> None:
+    found = definition(PIPELINES[name])
+
+    assert depth_of_start(found) == started(reference, name, {})["depth"]
 
 
 def replayed(folder: Path, run: Any) -> Verdict:

@@ -25,18 +25,22 @@ def check(pipeline: o.PipelineFile, as_json: o.Json = False) -> None:
             print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
             raise typer.Exit(o.BAD_INPUT) from None
         raise
+    from workflows.runs.depth import depth_of_start
     from workflows.specification.aws_limits import MOST_DEFINITION, MOST_EVENTS, MOST_VALUE
     from workflows.state_machine.check import sizes_of
 
     found, sizes = compiled.pipeline, sizes_of(compiled.pipeline, compiled.definition)
+    depth = depth_of_start(compiled.definition)
     if as_json:
-        print(json.dumps({"ok": True, "pipeline": found.name, **asdict(sizes)}, indent=2))
+        told = {"ok": True, "pipeline": found.name, **asdict(sizes), "start_depth": depth}
+        print(json.dumps(told, indent=2))
         return
     print(f"{pipeline}: {found.name}, {len(found.stages)} stages: fine")
     print(
         f"a machine of {sizes.definition_bytes / 1024:.0f} KiB (of {MOST_DEFINITION // 1024:,}); at worst "
         f"{sizes.worst_events:,} events (of {MOST_EVENTS:,}) and "
-        f"{sizes.worst_result_bytes / 1024:.0f} KiB of results (of {MOST_VALUE // 1024})"
+        f"{sizes.worst_result_bytes / 1024:.0f} KiB of results (of {MOST_VALUE // 1024}); "
+        f"its first expression is {depth} levels deep (of 100)"
     )
 
 

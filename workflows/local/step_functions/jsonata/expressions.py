@@ -193,6 +193,15 @@ class Expressions:
 
     # The library
 
+    def depth_of(self, expression: Expression, variables: Mapping[str, Any]) -> int:
+        """Return how deep an evaluation is, of the 100 that are allowed; raises ExpressionError beyond."""
+        self._depth.begin(exact=True)
+        try:
+            self._library(expression).evaluate(None, {**variables, **self._bounds})
+        except Exception as error:
+            raise ExpressionError(_message(error)) from error
+        return self._depth.deepest
+
     def ask_library(self, expression: Expression, variables: Mapping[str, Any]) -> Any:
         """Return the library's answer, None for undefined; raises ExpressionError."""
         self._depth.begin()
