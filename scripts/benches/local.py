@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from workflows.ledger.entry import Entry
+
 SPEED = 300.0
 TITLE = "A pipeline of one stage with two interruptions in the local world (about 20 s)"
 
@@ -88,7 +90,7 @@ def _transitions(events: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _delay(moments: list[Moment], attempts: list[Any]) -> float:
+def _delay(moments: list[Moment], attempts: list[Entry]) -> float:
     """Real seconds from a job's end to the next one's creation, the longest, less the machine's pause."""
     created: dict[str, float] = {}
     ended: dict[str, float] = {}
@@ -97,7 +99,7 @@ def _delay(moments: list[Moment], attempts: list[Any]) -> float:
         if status in {"Completed", "Failed", "Stopped"}:
             ended[job] = moment
     changeovers: list[float] = [
-        created[later["job"]] - ended[earlier["job"]] - earlier["wait_seconds"] / SPEED
+        created[later.job] - ended[earlier.job] - earlier.wait_seconds / SPEED
         for earlier, later in itertools.pairwise(attempts)
     ]
     return max(changeovers)

@@ -89,6 +89,8 @@ def test_new_changed_and_deleted_files_go_to_s3_while_training(tmp_path: Path) -
         until(lambda: desk.fractions == [0.5])
     finally:
         desk.sync.stop()
+    assert "run/checkpoints/old/a" not in desk.stored()
+    assert "run/checkpoints/.sagemaker-uploading" not in desk.stored()
 
 
 def test_progress_that_was_restored_is_not_progress_of_this_attempt(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ def in_the_machine(text, start, zoned=None):
     millis = round(start.timestamp() * 1000)
     function = deadline_function(pipeline(zoned))
     return evaluate(
-        f"($seconds := {DURATION_SECONDS}; $due := {function}; $due($text))", start=millis, text=text
+        f"($seconds := {DURATION_SECONDS}; $due := {function}; $due($text))",
+        start=millis,
+        text=text,
+        written={"zone": [list(each) for each in deadlines.offsets(zoned)] if zoned else []},
     )
 
 
